@@ -57,7 +57,7 @@ FEATURES = (
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Host:
+class MachineFacts:
     """The observed facts of the machine.
 
     Text that could not be read is empty. A feature that cannot be checked counts as present.
@@ -92,10 +92,10 @@ class Lack:
         return f"{self.what}: {self.remedy}."
 
 
-def look(config: NodeConfig, *, port_is_ours: bool = False) -> Host:
+def look(config: NodeConfig, *, port_is_ours: bool = False) -> MachineFacts:
     """Read the machine. `port_is_ours`: the platform runs, and itself uses the port."""
     folder = next(path for path in (config.state, *config.state.parents) if path.exists())
-    return Host(
+    return MachineFacts(
         root=os.geteuid() == 0,
         capabilities=frozenset(_capabilities()),
         python=(sys.version_info.major, sys.version_info.minor),
@@ -115,12 +115,12 @@ def look(config: NodeConfig, *, port_is_ours: bool = False) -> Host:
     )
 
 
-def lacks(host: Host, config: NodeConfig) -> list[Lack]:
+def lacks(host: MachineFacts, config: NodeConfig) -> list[Lack]:
     """Return all missing requirements with remedies. If the list is empty, `make up` can start."""
     return [Lack(what=what, remedy=remedy) for what, remedy in (*_rights(host), *_kernel_lacks(host, config), *_room(host, config))]
 
 
-def _rights(host: Host) -> Iterator[tuple[str, str]]:
+def _rights(host: MachineFacts) -> Iterator[tuple[str, str]]:
     if not host.root:
         yield "Slipway needs root to create namespaces, mounts and firewall rules", "run it as root, for example `sudo make up`"
     elif absent := sorted(CAPABILITIES.keys() - host.capabilities):
@@ -136,7 +136,7 @@ def _rights(host: Host) -> Iterator[tuple[str, str]]:
         yield f"The processor is {host.machine}", "use an x86_64 or aarch64 machine"
 
 
-def _kernel_lacks(host: Host, config: NodeConfig) -> Iterator[tuple[str, str]]:
+def _kernel_lacks(host: MachineFacts, config: NodeConfig) -> Iterator[tuple[str, str]]:
     if host.kernel < OLDEST_KERNEL:
         old, new = (".".join(map(str, version)) for version in (host.kernel, OLDEST_KERNEL))
         yield f"The kernel is {old}, but layers that teams share need {new} or newer", "boot a newer kernel"
@@ -161,7 +161,7 @@ def _kernel_lacks(host: Host, config: NodeConfig) -> Iterator[tuple[str, str]]:
         )
 
 
-def _room(host: Host, config: NodeConfig) -> Iterator[tuple[str, str]]:
+def _room(host: MachineFacts, config: NodeConfig) -> Iterator[tuple[str, str]]:
     if host.port_trouble:
         yield host.port_trouble, "stop that program, or set SLIPWAY_HTTP_PORT in .env to a free port"
     for network, interface in host.used_networks:
@@ -180,7 +180,7 @@ def _room(host: Host, config: NodeConfig) -> Iterator[tuple[str, str]]:
         yield f"The machine has {host.memory} of memory", f"use one with {MEMORY} or more"
 
 
-def free_network(host: Host) -> ipaddress.IPv4Network:
+def free_network(host: MachineFacts) -> ipaddress.IPv4Network:
     """Return a private /16 network that no interface uses."""
     candidates = (ipaddress.IPv4Network(f"10.{second}.0.0/16") for second in range(211, 255))
     return next(

@@ -21,7 +21,7 @@ log = logging.getLogger(__name__)
 RECONNECT_SECONDS = 1.0
 
 
-class Kind(StrEnum):
+class EventKind(StrEnum):
     """The part of an app that changed and should be read again."""
 
     APP = "app"  # created, deleted, restarted
@@ -36,7 +36,7 @@ class Kind(StrEnum):
     RECONNECTED = "reconnected"  # events may have been lost: read everything again
 
 
-def announce(app_name: str, kind: Kind) -> None:
+def announce(app_name: str, kind: EventKind) -> None:
     """Publish when the current transaction commits, or immediately if there is none."""
     transaction.on_commit(partial(publish, app_name, kind))
 
@@ -61,7 +61,7 @@ async def subscribe(app_name: str) -> AsyncIterator[str]:
                 async for message in channel.listen():
                     if message["type"] == "subscribe":
                         complained = False
-                        yield Kind.RECONNECTED
+                        yield EventKind.RECONNECTED
                     elif message["type"] == "message":
                         yield message["data"]
         except (redis.RedisError, OSError) as error:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from runtime.errors import NotAllowed
 from runtime.images.exchange.registry_reference import RemoteName, bare_host
-from runtime.network.policy import Egress, NetworkPolicy
+from runtime.network.policy import EgressPolicy, NetworkPolicy
 
 _HTTPS = 443
 
@@ -19,7 +19,7 @@ def check_registry(policy: NetworkPolicy, text: str) -> None:
     Other code refuses a text that is not a valid name.
     """
     egress = policy.egress_of(build=True)
-    if egress is Egress.OPEN:
+    if egress is EgressPolicy.OPEN:
         return
     try:
         name = RemoteName.parse(text)
@@ -27,7 +27,7 @@ def check_registry(policy: NetworkPolicy, text: str) -> None:
         return
     host = bare_host(name.host)
     port = name.host.removeprefix(f"[{host}]").removeprefix(host).removeprefix(":")
-    if egress is Egress.ALLOW_LIST and policy.is_listed(host, int(port or _HTTPS)):
+    if egress is EgressPolicy.ALLOW_LIST and policy.is_listed(host, int(port or _HTTPS)):
         return
     raise NotAllowed(
         f"The network policy of this team does not allow builds to fetch from {name.host}.",

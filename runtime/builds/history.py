@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from runtime.images.digest import Digest
-from runtime.images.manifest import ImageConfig, Layer, Step
+from runtime.images.manifest import HistoryStep, ImageConfig, Layer
 
 _LONGEST = 2000  # characters of one entry; a heredoc may be a megabyte
 
@@ -18,7 +18,7 @@ def with_step(config: ImageConfig, created_by: str, *, empty: bool = False) -> I
     """Return the configuration with one more step."""
     text = " ".join(created_by.split())
     text = text if len(text) <= _LONGEST else f"{text[: _LONGEST - 1]}…"
-    return replace(config, history=(*config.history, Step(created_by=text, empty=empty)))
+    return replace(config, history=(*config.history, HistoryStep(created_by=text, empty=empty)))
 
 
 def complete(config: ImageConfig, layers: Sequence[Layer], names: Mapping[Digest, str]) -> ImageConfig:
@@ -30,4 +30,4 @@ def complete(config: ImageConfig, layers: Sequence[Layer], names: Mapping[Digest
     """
     if sum(not step.empty for step in config.history) == len(layers):
         return config
-    return replace(config, history=tuple(Step(created_by=names.get(layer.diff_id, "")) for layer in layers))
+    return replace(config, history=tuple(HistoryStep(created_by=names.get(layer.diff_id, "")) for layer in layers))

@@ -18,7 +18,7 @@ from runtime.stacks.builder import layer_names
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class LayerTale:
+class LayerDescription:
     """A layer of an image."""
 
     digest: Digest
@@ -29,22 +29,22 @@ class LayerTale:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ImageTale:
+class ImageDescription:
     """An image; layers bottom first."""
 
     digest: Digest
-    layers: tuple[LayerTale, ...]
+    layers: tuple[LayerDescription, ...]
     config: ImageConfig
 
 
-def tell(config: NodeConfig, images: Store, digest: str) -> ImageTale:
+def describe(config: NodeConfig, images: Store, digest: str) -> ImageDescription:
     """Describe an image of the store. Raises ImageDamaged if it is not in the store."""
     layers = images.layers_of(digest)
     document, _ = images.configuration(images.manifest(digest))
     names = layer_names(config)
     steps = [step.created_by for step in complete(document, layers, names).history if not step.empty]
     tales = tuple(
-        LayerTale(
+        LayerDescription(
             digest=layer.digest,
             diff_id=layer.diff_id,
             size=Bytes(layer.size),
@@ -53,4 +53,4 @@ def tell(config: NodeConfig, images: Store, digest: str) -> ImageTale:
         )
         for layer, text in zip(layers, steps, strict=True)
     )
-    return ImageTale(digest=Digest(digest), layers=tales, config=document)
+    return ImageDescription(digest=Digest(digest), layers=tales, config=document)

@@ -47,7 +47,7 @@ _LOOK = 0.1  # seconds between two checks for cancellation
 _QUIET = MountFlag.NO_SETUID | MountFlag.NO_DEVICES | MountFlag.NO_EXEC
 
 
-class Group(Protocol):
+class HelperGroup(Protocol):
     """A control group for one helper."""
 
     @property
@@ -61,7 +61,7 @@ class Group(Protocol):
 class Groups(Protocol):
     """Control groups for helpers, under their team's limits."""
 
-    def helper(self, team: int, *, processes: int | None = None) -> AbstractContextManager[Group]:
+    def helper(self, team: int, *, processes: int | None = None) -> AbstractContextManager[HelperGroup]:
         """Create a group for a helper of this team; the block removes it.
 
         `processes` limits its processes and threads.
@@ -83,7 +83,7 @@ class Session:
     _ids: int  # descriptor of its user namespace
     _kernel: Kernel
     _stack: ExitStack
-    _group: Group | None
+    _group: HelperGroup | None
     is_broken: bool = False
     _outer: Session | None = None  # the session that shares its helper with this one
     _in_call: bool = False
@@ -280,7 +280,7 @@ def use_groups(groups: Groups) -> None:
 
 
 @contextmanager
-def group_for(team: int, *, processes: int) -> Iterator[Group | None]:
+def group_for(team: int, *, processes: int) -> Iterator[HelperGroup | None]:
     """Create a control group for another program that handles a team's bytes.
 
     Yield None if this process has no groups.

@@ -73,7 +73,7 @@ _READ_ONLY = ("/proc/bus", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Host:
+class HostFacts:
     """Facts of this machine: paths, namespaces and the highest limits."""
 
     rootfs: Path
@@ -104,7 +104,7 @@ def hostname(spec: ContainerSpec) -> str:
     return spec.id[:63].rstrip("-")
 
 
-def config(spec: ContainerSpec, host: Host) -> dict[str, Any]:
+def config(spec: ContainerSpec, host: HostFacts) -> dict[str, Any]:
     """Return the content of config.json."""
     return {
         "ociVersion": "1.0.0",
@@ -126,7 +126,7 @@ def config(spec: ContainerSpec, host: Host) -> dict[str, Any]:
     }
 
 
-def _process(spec: ContainerSpec, host: Host) -> dict[str, Any]:
+def _process(spec: ContainerSpec, host: HostFacts) -> dict[str, Any]:
     held = list(capabilities(spec))
     return {
         "terminal": False,
@@ -155,13 +155,13 @@ def _temporaries(spec: ContainerSpec) -> list[dict[str, Any]]:
     ]
 
 
-def _namespaces(host: Host) -> list[dict[str, str]]:
+def _namespaces(host: HostFacts) -> list[dict[str, str]]:
     network = {"type": "network"} if host.netns is None else {"type": "network", "path": str(host.netns)}
     fresh: Sequence[dict[str, str]] = [{"type": kind} for kind in ("pid", "mount", "ipc", "uts", "cgroup")]
     return [{"type": "user", "path": str(host.userns)}, network, *fresh]
 
 
-def _kernel_mounts(host: Host) -> list[dict[str, Any]]:
+def _kernel_mounts(host: HostFacts) -> list[dict[str, Any]]:
     mounts = [
         _mount("/proc", "proc", ("nosuid", "noexec", "nodev")),
         _mount("/dev", "tmpfs", ("nosuid", "mode=755", "size=65536k")),
@@ -175,7 +175,7 @@ def _kernel_mounts(host: Host) -> list[dict[str, Any]]:
     return mounts
 
 
-def _own_files(spec: ContainerSpec, host: Host) -> list[dict[str, Any]]:
+def _own_files(spec: ContainerSpec, host: HostFacts) -> list[dict[str, Any]]:
     taken = {bind.target for bind in spec.binds}
     own = [Bind(source=host.init, target=INIT)]
     own += [Bind(source=host.temporary, target=TEMPORARY, writable=True)] if spec.own_tmp else []

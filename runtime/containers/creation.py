@@ -92,7 +92,7 @@ class Creation:
         for name, text in own.items():
             (folder.etc / name).write_text(text)
             (folder.etc / name).chmod(0o644)
-        host = bundle.Host(
+        host = bundle.HostFacts(
             rootfs=folder.rootfs,
             etc=folder.etc,
             temporary=folder.scratch / "tmp",

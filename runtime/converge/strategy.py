@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 
-class Kind(StrEnum):
+class StrategyKind(StrEnum):
     """The kind of a rollout."""
 
     ROLLING = "rolling"  # one by one: a new instance takes traffic, then an old one leaves
@@ -38,7 +38,7 @@ class Strategy:
     `token`, in a header or cookie, sends a client's requests to the canary.
     """
 
-    kind: Kind = Kind.ROLLING
+    kind: StrategyKind = StrategyKind.ROLLING
     surge: int = 1  # instances that a rolling rollout starts above the desired number
     steps: tuple[CanaryStep, ...] = (CanaryStep(percent=1, seconds=60.0), CanaryStep(percent=10, seconds=60.0))
     token: str = ""

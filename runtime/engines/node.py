@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 
 from runtime import journal
 from runtime.builds.builder import Builder, BuildRequest, BuiltImage
-from runtime.builds.image_description import ImageTale, tell
+from runtime.builds.image_description import ImageDescription, describe
 from runtime.builds.import_image import PushedImage, ReferredImage
 from runtime.builds.package_cache import PackageCaches
 from runtime.config import NodeConfig
@@ -44,7 +44,7 @@ from runtime.images.digest import Digest
 from runtime.images.disk import disk_of
 from runtime.images.exchange.published import Published
 from runtime.images.layers.written import MOST_CHANGES, Written
-from runtime.images.removal import Collected, Collector
+from runtime.images.removal import Collected, GarbageCollector
 from runtime.images.store import Store
 from runtime.images.verify import remove_replaced
 from runtime.kernel import Kernel
@@ -60,7 +60,7 @@ _WAKE_WAIT = 25.0  # seconds for the app's lock, which is held while instances a
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Look:
+class Observation:
     """The observed state of an app, and the plan that follows from it."""
 
     observed: ObservedApp
@@ -160,13 +160,13 @@ class NodeEngine:
         with journal.lock(self.config.locks / f"app-{app}", timeout=timeout) as held:
             yield held
 
-    def look(self, desired: DesiredApp) -> Look:
+    def look(self, desired: DesiredApp) -> Observation:
         """Observe and plan; change nothing. The caller holds the app's lock."""
         now = self._clock()
         observed = self._observer.observe(desired, app_state.load(self.app_files.state(desired.app)), now)
-        return Look(observed=observed, plan=plan(desired, observed, now), at=now)
+        return Observation(observed=observed, plan=plan(desired, observed, now), at=now)
 
-    def act(self, desired: DesiredApp, look: Look) -> None:
+    def act(self, desired: DesiredApp, look: Observation) -> None:
         """Execute the plan of the look. The caller holds the app's lock."""
         present = {instance.id for instance in look.observed.instances}
         self._applier.apply(desired, look.plan.actions, self.app_files.state(desired.app), present=present)
@@ -179,11 +179,11 @@ class NodeEngine:
                 mounted[path.name] = min(container.created_at, mounted.get(path.name, container.created_at))
         remove_replaced(self.config, mounted)
         PackageCaches(self.config).collect(self._clock(), all_of_it=disk_of(self.config).percent >= self.config.disk_high)
-        return Collector(self.config, self.images).collect(lambda: self._roots(kept()))
+        return GarbageCollector(self.config, self.images).collect(lambda: self._roots(kept()))
 
     def preview_garbage(self, kept: Callable[[], Roots]) -> tuple[Garbage, Bytes]:
         """Return what a collection would remove now, and its approximate size."""
-        return Collector(self.config, self.images).preview(lambda: self._roots(kept()))
+        return GarbageCollector(self.config, self.images).preview(lambda: self._roots(kept()))
 
     def _roots(self, kept: Roots) -> Roots:
         used = {path.name for container in self.containers.list() for path in container.spec.layers if path.parent == self.config.layers}
@@ -200,7 +200,7 @@ class NodeEngine:
         self.shipper.forget(app)
         self.network.forget(app)
 
-    def take_out(self, app: str, ended: str) -> bool:
+    def remove_endpoint(self, app: str, ended: str) -> bool:
         """Send no requests to an ended instance. Return whether the router had it."""
         routes = self.router.route(app)
         if routes is None or all(endpoint.instance != ended for endpoint in routes.endpoints):
@@ -219,9 +219,9 @@ class NodeEngine:
         """Return what an instance wrote over its image. Raises LaunchFailed if it is gone."""
         return self.containers.written(id, most=most)
 
-    def tell(self, digest: str) -> ImageTale:
+    def describe(self, digest: str) -> ImageDescription:
         """Return an image's layers and configuration. Raises ImageDamaged if it is missing."""
-        return tell(self.config, self.images, digest)
+        return describe(self.config, self.images, digest)
 
     def commit(self, id: str) -> Digest:
         """Create an image, without an owner, from an instance and the files that it wrote."""
@@ -230,7 +230,7 @@ class NodeEngine:
     def wake(self, app: str) -> tuple[Booting, ...]:
         """Wake a sleeping app for its first request. Reconciliation does the rest afterwards.
 
-        Returns the started instances: call `lets_in` with each, and `keep_woken` after the
+        Returns the started instances: call `admit` with each, and `keep_woken` after the
         request's answer. Raises LaunchFailed if another process holds the app's lock for too long.
         """
         if app_state.load(self.app_files.state(app)).asleep is None:
@@ -240,7 +240,7 @@ class NodeEngine:
                 raise LaunchFailed(f"Could not wake {app}: another change took longer than {_WAKE_WAIT:.0f} s.", hint="Try again.")
             return self._waker.wake(app, self.app_files.state(app), self._instances_of(app))
 
-    def lets_in(self, booting: Booting) -> bool:
+    def admit(self, booting: Booting) -> bool:
         """Route requests to a booting instance if it passes its check; return whether it does."""
         if not self._waker.answers(booting):
             return False

@@ -50,7 +50,7 @@ class Healthcheck:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Step:
+class HistoryStep:
     """One line of an image's history (config.md, "history"), without time for a stable digest."""
 
     created_by: str = ""
@@ -74,7 +74,7 @@ class ImageConfig:
     shell: tuple[str, ...] = ()  # for shell forms in a Dockerfile; () is /bin/sh -c
     on_build: tuple[str, ...] = ()  # instructions for a Dockerfile that starts from this image
     author: str = ""
-    history: tuple[Step, ...] = ()  # first step first; () if unknown
+    history: tuple[HistoryStep, ...] = ()  # first step first; () if unknown
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -223,12 +223,12 @@ def _healthcheck(document: Mapping[str, Any] | None) -> Healthcheck | None:
     return Healthcheck(test=tuple(document["Test"]), retries=int(document.get("Retries") or 0), **times)
 
 
-def _step(step: Step) -> dict[str, Any]:
+def _step(step: HistoryStep) -> dict[str, Any]:
     return {**({"created_by": step.created_by} if step.created_by else {}), **({"empty_layer": True} if step.empty else {})}
 
 
-def _parsed_step(entry: Mapping[str, Any]) -> Step:
-    return Step(created_by=str(entry.get("created_by") or entry.get("comment") or ""), empty=bool(entry.get("empty_layer")))
+def _parsed_step(entry: Mapping[str, Any]) -> HistoryStep:
+    return HistoryStep(created_by=str(entry.get("created_by") or entry.get("comment") or ""), empty=bool(entry.get("empty_layer")))
 
 
 def _descriptor(document: Mapping[str, Any]) -> Descriptor:

@@ -57,7 +57,7 @@ class Collected:
         )
 
 
-class Collector:
+class GarbageCollector:
     """The garbage collector of one store. If several processes try, one of them collects."""
 
     def __init__(self, config: NodeConfig, store: Store, *, grace: float = GRACE) -> None:

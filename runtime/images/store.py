@@ -282,7 +282,7 @@ class Store:
             return  # another build has made the same layer
         journal.sync_folder(self._config.layers)
 
-    def unpack(self, digest: Digest, diff_id: Digest, tree: Path) -> packing.Unpacked:
+    def unpack(self, digest: Digest, diff_id: Digest, tree: Path) -> packing.UnpackedLayer:
         """Unpack, check and sync a layer into a new folder, in its own helper.
 
         Raises ImageDamaged.

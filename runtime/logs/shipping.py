@@ -25,7 +25,7 @@ _LONGEST_WAIT = 2**17  # bytes of other output after which a line without its en
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Progress:
+class ShippingProgress:
     """The position in one monitor's file.
 
     The inode identifies the file: the monitor replaces it when it has grown too long.
@@ -98,7 +98,7 @@ class Shipper:
             for name in (f"{app}.log", f"{app}.log.1"):
                 (self.config.app_logs / name).unlink(missing_ok=True)
 
-    def _read(self, console: Path, progress: Progress, source: str, *, last: bool) -> tuple[list[str], Progress]:
+    def _read(self, console: Path, progress: ShippingProgress, source: str, *, last: bool) -> tuple[list[str], ShippingProgress]:
         try:
             fd = os.open(console, os.O_RDWR | os.O_CLOEXEC)
         except FileNotFoundError:
@@ -107,7 +107,7 @@ class Shipper:
             status = os.fstat(fd)
             size, lines = status.st_size, list[str]()
             if progress.inode not in (0, status.st_ino):
-                lines, progress = [_cut(fd, source)], Progress()
+                lines, progress = [_cut(fd, source)], ShippingProgress()
             progress = replace(progress, inode=status.st_ino)
             if size - progress.offset > self.too_far_behind:
                 more, progress = _skip(fd, size - self.at_most, progress, source)
@@ -122,7 +122,7 @@ class Shipper:
         finally:
             os.close(fd)
 
-    def _free(self, fd: int, progress: Progress) -> Progress:
+    def _free(self, fd: int, progress: ShippingProgress) -> ShippingProgress:
         end = (progress.offset - KEPT) // 4096 * 4096
         if end - progress.freed < _FREED_AT_ONCE:
             return progress
@@ -133,15 +133,17 @@ class Shipper:
         return self.config.state / "shipping" / f"{instance}.json"
 
 
-def _read(path: Path) -> Progress:
+def _read(path: Path) -> ShippingProgress:
     try:
         found = journal.read_json(path)
     except ValueError:  # cut short by a power failure: copy again from the start
         found = None
-    return Progress(offset=int(found["offset"]), freed=int(found["freed"]), inode=int(found["inode"])) if found else Progress()
+    return (
+        ShippingProgress(offset=int(found["offset"]), freed=int(found["freed"]), inode=int(found["inode"])) if found else ShippingProgress()
+    )
 
 
-def _skip(fd: int, offset: int, progress: Progress, source: str) -> tuple[list[str], Progress]:
+def _skip(fd: int, offset: int, progress: ShippingProgress, source: str) -> tuple[list[str], ShippingProgress]:
     """Skip lines up to the first one that starts after `offset`."""
     offset += os.pread(fd, 65_536, offset).find(b"\n") + 1
     count, size = logfile.count_lines(fd, progress.offset, offset), (offset - progress.offset) // 2**20

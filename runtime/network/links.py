@@ -41,7 +41,7 @@ from runtime.network.leases import Lease, Leases, Owner
 from runtime.network.names import name_servers
 from runtime.network.policies import Lookup, Policies, look_up
 from runtime.network.policy import NetworkPolicy
-from runtime.network.traffic import Amount, Counted, Dropped, Sums, Traffic, month_of
+from runtime.network.traffic import Amount, Counted, Dropped, Traffic, TrafficTotals, month_of
 
 _INSIDE = "eth0"
 # alias of each node's bridge, by which a machine's nodes find each other (ip link, ifalias)
@@ -256,7 +256,7 @@ class Network:
     def _rules(self, team: int, policy: NetworkPolicy) -> str:
         return teams.rules(self._config.name, team, policy, self._policies.known(), self._resolvers())
 
-    def _add_up(self, sums: Sums, leases: Mapping[str, Lease]) -> None:
+    def _add_up(self, sums: TrafficTotals, leases: Mapping[str, Lease]) -> None:
         node, month = self._config.name, month_of(self._clock())
         sent, received = (firewall.counters(self._kernel, node, name) for name in (firewall.SENT, firewall.RECEIVED))
         for container, lease in leases.items():

@@ -17,7 +17,7 @@ _NAME = re.compile(r"(?=.{1,253}\Z)[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9])?(?:\.[a
 _ENTRY = re.compile(r"(?P<host>[^:\s]+)(?::(?P<first>\d{1,5})(?:-(?P<last>\d{1,5}))?)?", re.ASCII)
 
 
-class Egress(StrEnum):
+class EgressPolicy(StrEnum):
     """The outgoing connections that a team's containers may open."""
 
     OPEN = "open"
@@ -78,14 +78,14 @@ class NetworkPolicy:
     `bandwidth` is in bits per second, per container and direction; 0: unlimited.
     """
 
-    egress: Egress = Egress.OPEN
+    egress: EgressPolicy = EgressPolicy.OPEN
     destinations: tuple[Destination, ...] = ()
     builds_open: bool = False  # builds may open any connection, regardless of `egress`
     bandwidth: int = 0
 
-    def egress_of(self, *, build: bool) -> Egress:
+    def egress_of(self, *, build: bool) -> EgressPolicy:
         """Return the egress rule of an instance or of a build."""
-        return Egress.OPEN if build and self.builds_open else self.egress
+        return EgressPolicy.OPEN if build and self.builds_open else self.egress
 
     def is_listed(self, host: str, port: int) -> bool:
         """Return whether the allow list has a host, given by name or by IPv4 address, with a port."""
@@ -94,7 +94,7 @@ class NetworkPolicy:
     @property
     def names(self) -> frozenset[str]:
         """Return the host names whose addresses must be looked up."""
-        if self.egress is not Egress.ALLOW_LIST:
+        if self.egress is not EgressPolicy.ALLOW_LIST:
             return frozenset()
         return frozenset(destination.name for destination in self.destinations if destination.name)
 
@@ -113,7 +113,7 @@ class NetworkPolicy:
         lines = document["destinations"]
         assert isinstance(lines, list)
         return cls(
-            egress=Egress(str(document["egress"])),
+            egress=EgressPolicy(str(document["egress"])),
             destinations=tuple(Destination.parse(line) for line in lines),
             builds_open=bool(document["builds_open"]),
             bandwidth=int(str(document["bandwidth"])),

@@ -13,7 +13,7 @@ from ipaddress import IPv4Address, IPv4Network, collapse_addresses
 
 from runtime.network.floods import FloodLimits
 from runtime.network.leases import Owner
-from runtime.network.policy import Egress, NetworkPolicy
+from runtime.network.policy import EgressPolicy, NetworkPolicy
 
 Known = Mapping[str, Collection[IPv4Address]]  # host name -> its addresses
 
@@ -47,9 +47,9 @@ def rules(node: str, team: int, policy: NetworkPolicy, known: Known, resolvers: 
         chain = f"{chain_of(Owner(team=team, build=build))}-egress"
         lines.append(f"flush chain inet {node} {chain}")
         match policy.egress_of(build=build):
-            case Egress.OPEN:
+            case EgressPolicy.OPEN:
                 continue
-            case Egress.ALLOW_LIST:
+            case EgressPolicy.ALLOW_LIST:
                 lines += [f"add rule inet {node} {chain} {match} return" for match in _allowed(policy, known, resolvers)]
         lines.append(f"add rule inet {node} {chain} goto refused")
     return _text(lines)

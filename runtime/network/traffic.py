@@ -67,7 +67,7 @@ class Counted:
 
 
 @dataclass(slots=True, kw_only=True)
-class Sums:
+class TrafficTotals:
     """The content of the file."""
 
     # container -> its counters at the last count
@@ -113,7 +113,7 @@ class Traffic:
         self._file, self._lock = folder / "traffic.json", folder / "traffic.lock"
 
     @contextmanager
-    def changed(self) -> Iterator[Sums]:
+    def changed(self) -> Iterator[TrafficTotals]:
         """Yield the sums, and write them after the block.
 
         The file is not synced: a power failure loses some seconds.
@@ -125,11 +125,11 @@ class Traffic:
             if (after := _document(sums)) != before:
                 journal.write_json(self._file, after, durable=False)
 
-    def sums(self) -> Sums:
+    def sums(self) -> TrafficTotals:
         """Return the stored sums."""
         try:
             document = journal.read_json(self._file) or {}
-            return Sums(
+            return TrafficTotals(
                 seen=_amounts(document.get("seen", {})),
                 apps=_amounts(document.get("apps", {})),
                 months={
@@ -139,14 +139,14 @@ class Traffic:
             )
         except (AttributeError, TypeError, ValueError) as error:
             log.warning("%s is damaged, so all traffic is counted from 0 again: %s", self._file, error)
-            return Sums()
+            return TrafficTotals()
 
 
 def _amounts(rows: Mapping[str, tuple[int, int]]) -> dict[str, Amount]:
     return {name: Amount(sent=sent, received=received) for name, (sent, received) in rows.items()}
 
 
-def _document(sums: Sums) -> dict[str, object]:
+def _document(sums: TrafficTotals) -> dict[str, object]:
     return {
         "seen": _rows(sums.seen),
         "apps": _rows(sums.apps),

@@ -11,7 +11,7 @@ from runtime.config import NodeConfig
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Place:
+class ListenAddress:
     """An address and port to listen on. `name` is http or https."""
 
     name: str
@@ -32,7 +32,7 @@ class Place:
         return f"{self.host}:{self.port}"
 
 
-def places(config: NodeConfig) -> tuple[Place, ...]:
+def places(config: NodeConfig) -> tuple[ListenAddress, ...]:
     """Return the addresses and ports that this node listens on."""
     ports = {"http": config.http_port, "https": config.https_port}
-    return tuple(Place(name=name, host=config.http_bind, port=port) for name, port in ports.items() if port)
+    return tuple(ListenAddress(name=name, host=config.http_bind, port=port) for name, port in ports.items() if port)

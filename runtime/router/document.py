@@ -11,7 +11,7 @@ from dataclasses import asdict
 from ipaddress import ip_network
 from typing import Any
 
-from runtime.router.policy import BasicAuth, Credential, Limits, Policy
+from runtime.router.policy import BasicAuth, Credential, Policy, RequestLimits
 from runtime.router.routes import WEB, AppRoutes, AppSituation, Canary, Endpoint, PathRoute
 
 
@@ -52,7 +52,7 @@ def _policy(document: Mapping[str, Any]) -> Policy:
     fields = dict(document)
     auth = fields.pop("auth", None)
     return Policy(
-        limits=Limits(**fields.pop("limits", {})),
+        limits=RequestLimits(**fields.pop("limits", {})),
         allowed=tuple(ip_network(network) for network in fields.pop("allowed", ())),
         auth=BasicAuth(salt=auth["salt"], credentials=tuple(Credential(**credential) for credential in auth["credentials"]))
         if auth

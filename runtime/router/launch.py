@@ -18,7 +18,7 @@ from typing import NoReturn
 from runtime.config import passed_descriptors
 from runtime.errors import RuntimeFailure
 from runtime.router import listeners
-from runtime.router.addresses import Place
+from runtime.router.addresses import ListenAddress
 
 
 def main(arguments: Sequence[str]) -> NoReturn:
@@ -32,7 +32,7 @@ def main(arguments: Sequence[str]) -> NoReturn:
     os.execvp("env", ["env", *settings, *arguments[mark + 1 :]])  # noqa: S606  # a list of words
 
 
-def _settings(handover: Path, wanted: tuple[Place, ...]) -> list[str]:
+def _settings(handover: Path, wanted: tuple[ListenAddress, ...]) -> list[str]:
     descriptors = passed_descriptors(os.getpid()) or listeners.fetch(handover)
     if descriptors is None:
         print("No process holds the router's sockets: HAProxy opens them itself, and they close when it exits.", file=sys.stderr)
@@ -48,10 +48,10 @@ def _settings(handover: Path, wanted: tuple[Place, ...]) -> list[str]:
     ]
 
 
-def _place(word: str) -> Place:
+def _place(word: str) -> ListenAddress:
     name, _, place = word.partition("=")
     host, _, port = place.rpartition(":")
-    return Place(name=name, host=host, port=int(port))
+    return ListenAddress(name=name, host=host, port=int(port))
 
 
 if __name__ == "__main__":

@@ -17,7 +17,7 @@ from typing import Self
 
 from runtime.config import NodeConfig
 from runtime.errors import HostLacks
-from runtime.router.addresses import Place, places
+from runtime.router.addresses import ListenAddress, places
 
 # connections that wait for HAProxy; the kernel's limit is net.core.somaxconn (default 4096)
 QUEUE = 8000
@@ -61,7 +61,7 @@ class Listeners:
         self._opened.close()
 
 
-def open_listener(place: Place) -> socket.socket:
+def open_listener(place: ListenAddress) -> socket.socket:
     """Open a listening TCP socket. Raise HostLacks with the reason if that fails."""
     # HAProxy's notation for all addresses
     host = {"*": "0.0.0.0"}.get(place.host, place.host.strip("[]"))
@@ -98,7 +98,7 @@ def fetch(path: Path) -> list[int] | None:
     return list(descriptors)
 
 
-def chosen(wanted: tuple[Place, ...], descriptors: list[int]) -> dict[str, int]:
+def chosen(wanted: tuple[ListenAddress, ...], descriptors: list[int]) -> dict[str, int]:
     """Return the descriptor of each place by its environment variable. The port decides.
 
     Raise HostLacks for a port without a listening socket.

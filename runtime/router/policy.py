@@ -33,7 +33,7 @@ class BasicAuth:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Limits:
+class RequestLimits:
     """Upper limits; 0 means no limit.
 
     A rate is requests per second, averaged over ten seconds. A client is an IPv4 address or an IPv6
@@ -69,7 +69,7 @@ class Policy:
     canonical_host: str = ""  # requests for the app's other hosts are redirected to this one
     https_only: bool = False  # redirect to HTTPS; no effect if the router has no HTTPS port
     hsts_seconds: int = 0  # Strict-Transport-Security on answers over HTTPS
-    limits: Limits = field(default_factory=Limits)
+    limits: RequestLimits = field(default_factory=RequestLimits)
     timeout_seconds: int = 0  # timeout of an answer's start and of pauses in it; 0: five minutes
     hold_seconds: int = 30  # how long a request waits for an instance while the app wakes or is replaced
     allowed: tuple[IPv4Network | IPv6Network, ...] = ()  # allowed clients; empty: everybody

@@ -24,7 +24,7 @@ from runtime.errors import BadStack, HostLacks
 from runtime.images.digest import Digest
 from runtime.images.exchange.registry_reference import Registries, RemoteName
 from runtime.images.exchange.transfer import Access, Transfer
-from runtime.images.manifest import ImageConfig, Layer, Step
+from runtime.images.manifest import HistoryStep, ImageConfig, Layer
 from runtime.images.scratch import scratch
 from runtime.images.store import Image, Store
 from runtime.stacks import bare
@@ -65,7 +65,7 @@ def ensure_stack(config: NodeConfig, store: Store, name: str = DEBIAN_13.name, p
     version, layer = _stack(config, store, offer(config).stack(name), progress)
     foundation = Foundation(stack=name, runtimes=(), layers=1)
     settings = ImageConfig(
-        environment={**_PATH, **version.environment}, user="0:0", labels=foundation.label(), history=(Step(created_by=name),)
+        environment={**_PATH, **version.environment}, user="0:0", labels=foundation.label(), history=(HistoryStep(created_by=name),)
     )
     digest = store.write_image([layer], settings)
     store.tag(f"stack/{name}", digest)

@@ -11,7 +11,7 @@ from runtime.config import NodeConfig
 from runtime.confined.session import Confinement
 from runtime.images.catalogue import Catalogue
 from runtime.images.digest import Digest
-from runtime.images.manifest import Layer, Step
+from runtime.images.manifest import HistoryStep, Layer
 from runtime.images.store import Store
 from runtime.stacks.available import Offer, offer
 from runtime.stacks.builder import ensure_runtime
@@ -112,11 +112,11 @@ def _runtime(offered: Offer, stack: str, name: str) -> Runtime | None:
 
 def _history(
     config: NodeConfig, store: Store, digest: Digest, result: Upgrade, foundation: Foundation, fresh: Sequence[Layer]
-) -> tuple[Step, ...]:
+) -> tuple[HistoryStep, ...]:
     """Return the step that made each layer, bottom first. The lowest one names the upgrade."""
     stories = [step.created_by for step in reversed(Catalogue(config, store).history(digest))]
     stack = f"{foundation.stack} {result.after}, upgraded from {result.before}"
-    return tuple(Step(created_by=text) for text in (stack, *foundation.runtimes[: len(fresh) - 1], *stories[foundation.layers :]))
+    return tuple(HistoryStep(created_by=text) for text in (stack, *foundation.runtimes[: len(fresh) - 1], *stories[foundation.layers :]))
 
 
 def _label(config: NodeConfig, layer: Layer) -> str:

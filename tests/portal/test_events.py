@@ -12,7 +12,7 @@ from pytest_django import Settings
 from portal import events
 from portal.apps.access import usage_of
 from portal.apps.models import Instance
-from portal.events import Kind, publish, subscribe
+from portal.events import EventKind, publish, subscribe
 from portal.pages.live.stream import moved_within
 from tests.portal.conftest import People
 
@@ -22,7 +22,7 @@ async def heard(app_name: str, count: int, *, then: tuple[str, ...]) -> list[str
     kinds = []
     async for kind in subscribe(app_name):
         kinds.append(str(kind))
-        if kind == Kind.RECONNECTED:
+        if kind == EventKind.RECONNECTED:
             for text in then:
                 await asyncio.to_thread(publish, app_name, text)
             await asyncio.to_thread(publish, "another", "build")
@@ -69,7 +69,7 @@ def test_actions_announce_their_changes(committed_people: People) -> None:
         kinds = []
         async for kind in subscribe("hello"):
             kinds.append(str(kind))
-            if kind == Kind.RECONNECTED:
+            if kind == EventKind.RECONNECTED:
                 await asyncio.to_thread(_in_a_thread, committed_people)
             else:
                 return kinds

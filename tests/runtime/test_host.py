@@ -12,12 +12,12 @@ import pytest
 
 from runtime.config import NodeConfig
 from runtime.contract.quantities import Bytes
-from runtime.host import CAPABILITIES, CONTROLLERS, FEATURES, Host, lacks, look
+from runtime.host import CAPABILITIES, CONTROLLERS, FEATURES, MachineFacts, lacks, look
 from runtime.process import run
 
 ROOT = Path(__file__).parents[2]
 CONFIG = NodeConfig()
-FINE = Host(
+FINE = MachineFacts(
     root=True,
     capabilities=frozenset(CAPABILITIES),
     python=(3, 13),

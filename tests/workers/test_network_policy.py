@@ -14,18 +14,18 @@ import pytest
 import redis
 
 from portal.errors import ValueRefused
-from portal.metrics.egress import Egress as Shown
+from portal.metrics.egress import EgressTotals as Shown
 from portal.metrics.egress import egress_of
 from portal.quotas.actions import set_network_policy
 from portal.quotas.destinations import parse
 from portal.quotas.models import NetworkPolicy as Row
 from runtime.network.floods import FloodLimits
 from runtime.network.leases import Owner
-from runtime.network.policy import Destination, Egress, NetworkPolicy
+from runtime.network.policy import Destination, EgressPolicy, NetworkPolicy
 from runtime.network.traffic import Amount, Counted, Dropped, month_of
 from tests.portal.conftest import Crew, make_crew
 from workers.bridge import translate
-from workers.supervisor.traffic_meter import TOLD_EVERY, Metering
+from workers.supervisor.traffic_meter import TOLD_EVERY, TrafficMeter
 
 
 @pytest.fixture
@@ -37,7 +37,7 @@ def test_a_row_becomes_the_nodes_policy(crew: Crew) -> None:
     assert translate.network_policy(crew.blue.pk) == NetworkPolicy()
     set_network_policy(crew.admin, team=crew.blue, egress="allow-list", destinations="example.com:443", builds_open=True, bandwidth=10**6)
     expected = NetworkPolicy(
-        egress=Egress.ALLOW_LIST, destinations=(Destination.parse("example.com:443"),), builds_open=True, bandwidth=10**6
+        egress=EgressPolicy.ALLOW_LIST, destinations=(Destination.parse("example.com:443"),), builds_open=True, bandwidth=10**6
     )
     assert translate.network_policy(crew.blue.pk) == expected
     assert translate.team_limits(crew.blue.quota).network == expected
@@ -79,8 +79,8 @@ class Kernel:
         owners = {name: Owner(team=1, app=name.partition("-")[0]) for name in self.dropped}
         return Counted(apps={"a": Amount(sent=5)}, teams=self.teams, dropped=dict(self.dropped), owners=owners)
 
-    def metering(self, client: redis.Redis) -> Metering:
-        return Metering(
+    def metering(self, client: redis.Redis) -> TrafficMeter:
+        return TrafficMeter(
             client, count=self.count, say=lambda app, text, _: self.lines.append((app, text)), limits=FloodLimits(), clock=lambda: self.now
         )
 

@@ -21,7 +21,7 @@ from tests.runtime.router.conftest import RouterUnderTest, end, router_of_its_ow
 from tests.runtime.router.support.load import Load
 from workers.setup import strays
 from workers.setup.foreground import Foreground
-from workers.setup.processes import Program, platform_logs, programs, render
+from workers.setup.processes import PlatformProgram, platform_logs, programs, render
 from workers.setup.tree import ROOT, VENV
 
 KILLS = 8
@@ -32,7 +32,7 @@ def platform_of(running: RouterUnderTest) -> Iterator[None]:
     """Keep the router alone running, as `make up` does."""
     config = running.config
     all_programs = programs(config, venv=VENV, router=haproxy.command(config), private_redis=False)
-    items = [program for program in all_programs if program.name == "router"] + [Program(name="other", command=("sleep", "1000"))]
+    items = [program for program in all_programs if program.name == "router"] + [PlatformProgram(name="other", command=("sleep", "1000"))]
     platform_logs(config).mkdir(parents=True)
     configuration = config.run / "processes.conf"
     journal.write_atomic(configuration, render(config, items, root=ROOT).encode())

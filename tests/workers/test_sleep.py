@@ -124,12 +124,12 @@ def test_a_started_instance_gets_traffic_after_its_first_good_check(sleeper):
         sleeper.desired = replace(sleeper.desired, sleep=Sleep(after=600.0))
         (booting,) = plant.engine.wake(name)
         assert sleeper.situation is AppSituation.HOLDING
-        sleeper.until(lambda: plant.engine.lets_in(booting))
+        sleeper.until(lambda: plant.engine.admit(booting))
         assert sleeper.situation is AppSituation.SERVING
         assert [end.instance for end in plant.engine.router.route(name).endpoints] == [booting.container.id]
         assert app_state.load(plant.engine.app_files.state(name)).marks[booting.container.id].check == booting.check
         assert plant.get(sleeper.app).status_code == 200
-        assert plant.engine.lets_in(booting), "it has traffic already"
+        assert plant.engine.admit(booting), "it has traffic already"
     assert plant.engine.wake(name) == (), "the app is awake"
 
 
@@ -146,11 +146,11 @@ def test_a_paths_started_instance_gets_traffic_after_its_first_good_check(sleepe
         sleeper.desired = replace(sleeper.desired, sleep=Sleep(after=600.0))
         booting = {boot.endpoint.process: boot for boot in plant.engine.wake(name)}
         assert booting.keys() == {"web", "api"}
-        sleeper.until(lambda: plant.engine.lets_in(booting["api"]))
+        sleeper.until(lambda: plant.engine.admit(booting["api"]))
         routes = plant.engine.router.route(name)
         assert (routes.situation, routes.paths[0].situation) == (AppSituation.HOLDING, AppSituation.SERVING)
         assert "-api-" in plant.get(sleeper.app, "/api").text
-        sleeper.until(lambda: plant.engine.lets_in(booting["web"]))
+        sleeper.until(lambda: plant.engine.admit(booting["web"]))
         assert "-web-" in plant.get(sleeper.app).text
 
 

@@ -7,15 +7,15 @@ from ipaddress import ip_network
 from portal.quotas.models import Quota
 from portal.traffic.models import TrafficSettings
 from runtime.converge.desired import Sleep
-from runtime.converge.strategy import CanaryStep, Kind, Strategy
-from runtime.router.policy import BasicAuth, Credential, Limits, Policy
+from runtime.converge.strategy import CanaryStep, Strategy, StrategyKind
+from runtime.router.policy import BasicAuth, Credential, Policy, RequestLimits
 from runtime.router.routes import PathRoute
 
 
 def strategy_of(row: TrafficSettings) -> Strategy:
     """Return the strategy by which traffic moves to a new release."""
     steps = tuple(CanaryStep(percent=percent, seconds=float(seconds)) for percent, seconds in row.canary_steps)
-    return Strategy(kind=Kind(row.way), surge=row.surge, steps=steps, token=row.preview_token)
+    return Strategy(kind=StrategyKind(row.way), surge=row.surge, steps=steps, token=row.preview_token)
 
 
 def policy_of(row: TrafficSettings) -> Policy:
@@ -27,7 +27,7 @@ def policy_of(row: TrafficSettings) -> Policy:
         canonical_host=row.canonical_host,
         https_only=row.https_only,
         hsts_seconds=row.hsts_seconds,
-        limits=Limits(
+        limits=RequestLimits(
             body=row.body_limit,
             headers=row.header_limit,
             rate=row.rate,

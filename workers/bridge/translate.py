@@ -17,7 +17,7 @@ from portal.apps.secrets import decrypt_config
 from portal.apps.sizes import Size
 from portal.builds.models import Build, SourceKind
 from portal.domains.access import hosts_of
-from portal.events import Kind, publish
+from portal.events import EventKind, publish
 from portal.images.actions import write_facts
 from portal.images.facts import Config, LayerFacts
 from portal.jobs.models import Run
@@ -30,7 +30,7 @@ from portal.releases.models import Release, Rollout, RolloutState
 from portal.traffic import sleep_history
 from portal.traffic.access import traffic_of
 from runtime.builds.builder import BuildRequest, BuiltImage
-from runtime.builds.image_description import ImageTale
+from runtime.builds.image_description import ImageDescription
 from runtime.builds.import_image import PushedImage, ReferredImage
 from runtime.containers.spec import Limits, TeamLimits
 from runtime.contract.health import CheckKind, HealthCheck
@@ -42,7 +42,7 @@ from runtime.converge.report import InstanceReport
 from runtime.engines.node import NodeEngine
 from runtime.images.digest import Digest
 from runtime.images.exchange.transfer import Access
-from runtime.network.policy import Destination, Egress, NetworkPolicy
+from runtime.network.policy import Destination, EgressPolicy, NetworkPolicy
 from workers.bridge import traffic_settings
 
 log = logging.getLogger(__name__)
@@ -179,7 +179,9 @@ def network_policy(team_id: int) -> NetworkPolicy:
             destinations.append(Destination.parse(line))
         except ValueError as error:
             log.warning("A line in the allow list of team %d is invalid and is left out: %s.", team_id, error)
-    return NetworkPolicy(egress=Egress(row.egress), destinations=tuple(destinations), builds_open=row.builds_open, bandwidth=row.bandwidth)
+    return NetworkPolicy(
+        egress=EgressPolicy(row.egress), destinations=tuple(destinations), builds_open=row.builds_open, bandwidth=row.bandwidth
+    )
 
 
 def instance_limits(quota: Quota) -> Limits:
@@ -214,7 +216,7 @@ def build_request(build: Build, sources: Path) -> BuildRequest:
     )
 
 
-def write_image(description: ImageTale) -> None:
+def write_image(description: ImageDescription) -> None:
     """Write the parts of an image that never change to the portal's rows."""
     image_config = description.config
     layers = [
@@ -288,7 +290,7 @@ def write_instances(app: App, reports: Iterable[InstanceReport], node: str) -> b
     if gone:
         Instance.objects.filter(id__in=gone).update(state=InstanceState.STOPPED, stopped_at=timezone.now())
     if changed or gone:
-        publish(app.name, Kind.INSTANCES)
+        publish(app.name, EventKind.INSTANCES)
     return bool(changed or gone)
 
 

@@ -25,7 +25,7 @@ from workers.setup.bytecode import ensure_bytecode
 from workers.setup.foreground import Foreground
 from workers.setup.frontend import ensure_front_end
 from workers.setup.manage import manage
-from workers.setup.processes import Program, control_socket, platform_logs, programs, render
+from workers.setup.processes import PlatformProgram, control_socket, platform_logs, programs, render
 from workers.setup.python import ensure_packages
 from workers.setup.running import ask_to_stop, holder, taken
 from workers.setup.steps import step
@@ -316,7 +316,7 @@ def _tell_installed(config: NodeConfig, environment: Environment) -> None:
         print(f"Slipway is installed as systemd units: `systemctl start {name}` starts it, `make uninstall` removes the units.")
 
 
-def _programs(config: NodeConfig, environment: Environment) -> list[Program]:
+def _programs(config: NodeConfig, environment: Environment) -> list[PlatformProgram]:
     return programs(config, venv=VENV, router=haproxy.command(config), private_redis=not environment.get("REDIS_URL"))
 
 

@@ -32,7 +32,7 @@ SPARING = {
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Program:
+class PlatformProgram:
     """One process: its command, its user and its stop signal."""
 
     name: str
@@ -50,22 +50,22 @@ class Program:
     confined: bool = False  # runs in the workers' mount namespace, see `confinement`
 
 
-def programs(config: NodeConfig, *, venv: Path, router: Sequence[str], private_redis: bool) -> list[Program]:
+def programs(config: NodeConfig, *, venv: Path, router: Sequence[str], private_redis: bool) -> list[PlatformProgram]:
     """Return all processes, in the order in which they start."""
     redis = [_redis(config)] if private_redis else []
     return [
         *redis,
-        Program(name="router", command=tuple(router), niceness=ROUTER_NICENESS, outlives_manager=True),
+        PlatformProgram(name="router", command=tuple(router), niceness=ROUTER_NICENESS, outlives_manager=True),
         _portal(config),
         # It unpacks, packs and hashes. Like the builds themselves, it has a lower priority than
         # processes that serve requests.
         _worker(venv, "worker-build", niceness=10),
         _worker(venv, "worker-node"),
-        Program(name="supervisor", command=(str(venv / "bin/python"), "-m", "workers.supervisor"), stop_seconds=15, confined=True),
+        PlatformProgram(name="supervisor", command=(str(venv / "bin/python"), "-m", "workers.supervisor"), stop_seconds=15, confined=True),
     ]
 
 
-def render(config: NodeConfig, items: Sequence[Program], *, root: Path) -> str:
+def render(config: NodeConfig, items: Sequence[PlatformProgram], *, root: Path) -> str:
     """Return the configuration of supervisord (supervisord.org/configuration.html).
 
     Percent signs are doubled, because supervisord expands them.
@@ -119,7 +119,7 @@ def code_in_sight(config: NodeConfig) -> Path:
     return config.run / "code"
 
 
-def _section(config: NodeConfig, program: Program, order: int, root: Path) -> list[str]:
+def _section(config: NodeConfig, program: PlatformProgram, order: int, root: Path) -> list[str]:
     rights = [] if program.outlives_manager else ["--pdeathsig", "TERM"]
     if program.user != "root":
         rights += [f"--reuid={program.user}", f"--regid={program.user}", "--init-groups", "--no-new-privs"]
@@ -167,7 +167,7 @@ def _in_sight(config: NodeConfig, root: Path, words: list[str], *, has_groups: b
     return ["unshare", "--mount", "--propagation", "slave", "--", "sh", "-c", script]
 
 
-def _redis(config: NodeConfig) -> Program:
+def _redis(config: NodeConfig) -> PlatformProgram:
     options = {
         "port": "0",
         "unixsocket": str(config.run / "redis.sock"),
@@ -179,10 +179,10 @@ def _redis(config: NodeConfig) -> Program:
         "databases": "1",
     }
     words = [word for name, value in options.items() for word in (f"--{name}", value)]
-    return Program(name="redis", command=("redis-server", *words), user=config.user)
+    return PlatformProgram(name="redis", command=("redis-server", *words), user=config.user)
 
 
-def _portal(config: NodeConfig) -> Program:
+def _portal(config: NodeConfig) -> PlatformProgram:
     code = code_in_sight(config)
     workers = config.portal_workers or min(os.cpu_count() or 1, MOST_WORKERS)
     command = (
@@ -205,14 +205,14 @@ def _portal(config: NodeConfig) -> Program:
         "HOME": str(config.state / "git"),
         "SLIPWAY_PORTAL_WORKERS": str(workers),
     }
-    return Program(
+    return PlatformProgram(
         name="portal", command=command, user=config.user, stop_seconds=8, environment=environment, needs_checkout=True, has_groups=True
     )
 
 
-def _worker(venv: Path, name: str, *, niceness: int = 0) -> Program:
+def _worker(venv: Path, name: str, *, niceness: int = 0) -> PlatformProgram:
     """Return a worker. SIGTERM lets it finish its tasks; the next start repeats a longer build."""
     # Django's checks would load all pages and the API: 20 MB.
     environment = {"CELERY_SKIP_CHECKS": "1"}
     command = (str(venv / "bin/python"), "-m", "workers.serve", name)
-    return Program(name=name, command=command, niceness=niceness, stop_seconds=20, environment=environment, confined=True)
+    return PlatformProgram(name=name, command=command, niceness=niceness, stop_seconds=20, environment=environment, confined=True)

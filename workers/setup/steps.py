@@ -17,7 +17,7 @@ _KEPT = 200  # last lines of a step's output, shown when it fails
 _WIDTH = 46
 
 
-class Step:
+class SetupStep:
     """The current step. Its progress is one line on a terminal, and is not written to a file."""
 
     def __init__(self, title: str, out: TextIO) -> None:
@@ -61,12 +61,12 @@ class Step:
 
 
 @contextmanager
-def step(title: str, out: TextIO | None = None) -> Iterator[Step]:
+def step(title: str, out: TextIO | None = None) -> Iterator[SetupStep]:
     """Print the title, run the block, and print the duration.
 
     On an error, print the step's output, and raise the error again.
     """
-    current = Step(title, out or sys.stdout)
+    current = SetupStep(title, out or sys.stdout)
     began = time.monotonic()
     try:
         yield current

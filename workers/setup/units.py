@@ -11,11 +11,11 @@ from pathlib import Path
 
 from runtime.config import NodeConfig
 from runtime.process import pasteable
-from runtime.router.addresses import Place, places
+from runtime.router.addresses import ListenAddress, places
 from runtime.router.listeners import QUEUE
 from workers.setup import confinement
 from workers.setup.folders import FOLDERS
-from workers.setup.processes import SPARING, Program, code_in_sight
+from workers.setup.processes import SPARING, PlatformProgram, code_in_sight
 
 _EVERYWHERE = ("LimitNOFILE=524288", "UMask=0022", "SystemCallErrorNumber=EPERM")
 _CLOSED = (  # for programs that serve and create no containers
@@ -102,7 +102,7 @@ def render_environment(environment: Mapping[str, str]) -> str:
     return "".join(f'{name}="{value}"\n' for name, value in sorted(escaped.items()))
 
 
-def render(config: NodeConfig, items: Sequence[Program], *, root: Path, python: Path) -> dict[str, str]:
+def render(config: NodeConfig, items: Sequence[PlatformProgram], *, root: Path, python: Path) -> dict[str, str]:
     """Return the text of each unit by its name."""
     services = [service(config, program.name) for program in items]
     units = {
@@ -132,7 +132,7 @@ def _listeners(config: NodeConfig) -> str:
     )
 
 
-def _address(place: Place) -> str:
+def _address(place: ListenAddress) -> str:
     """Return an address for systemd.socket(5): IPv6 in brackets, and `*` as 0.0.0.0."""
     host = {"*": "0.0.0.0"}.get(place.host, place.host.strip("[]"))  # as the admin wrote it
     return f"[{host}]:{place.port}" if ":" in host else f"{host}:{place.port}"
@@ -163,7 +163,7 @@ def _prepare(config: NodeConfig, root: Path, python: Path) -> str:
     )
 
 
-def _service(config: NodeConfig, program: Program, before: Sequence[str], root: Path) -> str:
+def _service(config: NodeConfig, program: PlatformProgram, before: Sequence[str], root: Path) -> str:
     words = confinement.command(config, root, list(program.command), rights=[]) if program.confined else list(program.command)
     needed = [service(config, "prepare"), *([listeners(config)] if program.name == "router" else [])]
     lines = [

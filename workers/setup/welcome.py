@@ -20,7 +20,7 @@ from portal.lifecycle.account_actions import create_token, revoke_token
 from runtime import journal
 from runtime.config import NodeConfig
 from runtime.errors import RuntimeFailure
-from workers.setup.steps import Step
+from workers.setup.steps import SetupStep
 
 ADMIN = "admin"
 TEAM = "examples"
@@ -52,7 +52,7 @@ class Example:
         """Return True if this source was deployed before. Later changes by its owner remain."""
         return self.done.exists() and self.done.read_text() == self.digest
 
-    def deploy(self, step: Step) -> None:
+    def deploy(self, step: SetupStep) -> None:
         """Deploy as a person does: create the app, upload the archive, wait for its page."""
         admin = Person.objects.get(username=ADMIN)
         token, text = create_token(admin, label="make up")
@@ -69,7 +69,7 @@ class Example:
         self.wait(step)
         journal.write_atomic(self.done, self.digest.encode())
 
-    def wait(self, step: Step) -> None:
+    def wait(self, step: SetupStep) -> None:
         """Wait until the example's own address answers. Raises ExampleFailed if it does not."""
         step.progress("waiting for its page")
         deadline = time.monotonic() + _PATIENCE
@@ -78,7 +78,7 @@ class Example:
                 raise ExampleFailed(f"{EXAMPLE} does not answer ({status or 'no connection'}).", hint="See its page in the portal.")
             time.sleep(_PAUSE)
 
-    def _build(self, api: httpx.Client, step: Step) -> None:
+    def _build(self, api: httpx.Client, step: SetupStep) -> None:
         if not App.objects.filter(name=EXAMPLE).exists():
             _told(api.post("/apps", json={"team": TEAM, "name": EXAMPLE}))
         build = _told(api.post(f"/apps/{EXAMPLE}/builds", files={"archive": (f"{EXAMPLE}.tar.gz", self.archive)}))
@@ -94,7 +94,7 @@ class Example:
             raise ExampleFailed(f"Building {EXAMPLE} failed: {build['reason']}")
         self._roll_out(api, step)
 
-    def _roll_out(self, api: httpx.Client, step: Step) -> None:
+    def _roll_out(self, api: httpx.Client, step: SetupStep) -> None:
         step.progress("waiting for its instance")
         while (rollout := _latest(api.get(f"/apps/{EXAMPLE}/rollouts"))).get("state") not in {"live", "failed", "superseded"}:
             time.sleep(_PAUSE)

@@ -15,7 +15,7 @@ from runtime.engines.node import NodeEngine
 from runtime.router.access_log.metrics import Tally
 from runtime.router.routes import WEB
 from workers.store import demand
-from workers.supervisor.instance_cache import Roster
+from workers.supervisor.instance_cache import InstanceCache
 
 log = logging.getLogger(__name__)
 
@@ -36,7 +36,7 @@ class DemandSampling:
     def __init__(
         self,
         engine: NodeEngine,
-        roster: Roster,
+        roster: InstanceCache,
         client: redis.Redis,
         *,
         tally: Callable[[str], Tally],

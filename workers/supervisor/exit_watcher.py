@@ -13,7 +13,7 @@ from collections.abc import Callable
 from runtime.containers.container import Container, Status
 from runtime.converge.container_spec import INSTANCE
 from runtime.engines.node import NodeEngine
-from workers.supervisor.instance_cache import Roster
+from workers.supervisor.instance_cache import InstanceCache
 
 _SETTLE = 0.5  # seconds for the monitor to write the exit status
 _LOOK = 0.005
@@ -30,7 +30,7 @@ class ExitWatch:
     """
 
     def __init__(
-        self, engine: NodeEngine, roster: Roster, ended: Callable[[Container], None], *, clock: Callable[[], float] = time.monotonic
+        self, engine: NodeEngine, roster: InstanceCache, ended: Callable[[Container], None], *, clock: Callable[[], float] = time.monotonic
     ) -> None:
         self._engine, self._roster, self._ended, self._clock = engine, roster, ended, clock
         self._selector = selectors.DefaultSelector()
@@ -80,7 +80,7 @@ class ExitWatch:
     def _tell(self, container: Container) -> None:
         self._done[container.id] = self._clock()
         if container.spec.labels["kind"] == INSTANCE:
-            self._engine.take_out(container.spec.app, container.id)
+            self._engine.remove_endpoint(container.spec.app, container.id)
         deadline = time.monotonic() + _SETTLE
         while time.monotonic() < deadline:
             now = self._engine.containers.state(container.id)

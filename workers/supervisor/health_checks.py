@@ -21,7 +21,7 @@ from runtime.converge.container_spec import INSTANCE
 from runtime.converge.explain import ProbeAnswer
 from runtime.converge.observed import ProbeResult
 from runtime.engines.node import NodeEngine
-from workers.supervisor.instance_cache import Roster
+from workers.supervisor.instance_cache import InstanceCache
 
 log = logging.getLogger(__name__)
 SIDE_BY_SIDE = 32  # threads, started as they are needed
@@ -29,14 +29,14 @@ OF_ONE_APP = 4
 LONGEST_TROUBLE = 300  # characters
 
 
-class Pulses:
+class HealthChecks:
     """The health checks of the node. Call `round` regularly, always from one thread.
 
     `changed` is called with an app when the health of its instances requires an action.
     """
 
     def __init__(
-        self, engine: NodeEngine, roster: Roster, *, changed: Callable[[str], None], clock: Callable[[], float] = time.time
+        self, engine: NodeEngine, roster: InstanceCache, *, changed: Callable[[str], None], clock: Callable[[], float] = time.time
     ) -> None:
         self._engine, self._roster, self._changed, self._clock = engine, roster, changed, clock
         self._pool = ThreadPoolExecutor(max_workers=SIDE_BY_SIDE, thread_name_prefix="pulse")

@@ -14,7 +14,7 @@ from runtime.engines.node import NodeEngine
 FRESH = 0.4  # seconds; the longest delay until a new instance is noticed
 
 
-class Roster:
+class InstanceCache:
     """The cached list of instances and runs. Safe to use from several threads."""
 
     def __init__(self, engine: NodeEngine) -> None:

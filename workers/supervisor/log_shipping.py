@@ -6,13 +6,13 @@
 from __future__ import annotations
 
 from runtime.engines.node import NodeEngine
-from workers.supervisor.instance_cache import Roster
+from workers.supervisor.instance_cache import InstanceCache
 
 
 class LogShipping:
     """Log shipping that skips instances without new output. That costs one stat(2) per instance."""
 
-    def __init__(self, engine: NodeEngine, roster: Roster) -> None:
+    def __init__(self, engine: NodeEngine, roster: InstanceCache) -> None:
         self._engine, self._roster = engine, roster
         self._sizes: dict[str, int] = {}
 

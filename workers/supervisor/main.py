@@ -41,13 +41,13 @@ from workers.schedules import (
 from workers.store.series import Series
 from workers.supervisor.demand_samples import DemandSampling
 from workers.supervisor.exit_watcher import ExitWatch
-from workers.supervisor.health_checks import Pulses
-from workers.supervisor.instance_cache import Roster
+from workers.supervisor.health_checks import HealthChecks
+from workers.supervisor.instance_cache import InstanceCache
 from workers.supervisor.log_shipping import LogShipping
-from workers.supervisor.memory_pressure import GivingWay
-from workers.supervisor.traffic_meter import Metering
+from workers.supervisor.memory_pressure import MemoryPressure
+from workers.supervisor.router_events import RouterEvents
+from workers.supervisor.traffic_meter import TrafficMeter
 from workers.supervisor.usage_samples import UsageSampling
-from workers.supervisor.visitors import Visitors
 
 log = logging.getLogger(__name__)
 
@@ -94,16 +94,16 @@ class Supervisor:
 
     def __init__(self, engine: NodeEngine, *, client: redis.Redis, send: Send, converge_here: Callable[[str], None]) -> None:
         self._engine, self._send, self._converge_here = engine, send, converge_here
-        roster = Roster(engine)
+        roster = InstanceCache(engine)
         self._exits = ExitWatch(engine, roster, self._on_exit)
         self._shipping = LogShipping(engine, roster)
         self._sampling = UsageSampling(engine, roster, client)
-        self._giving_way = GivingWay(engine)
-        self._visitors = Visitors(engine, roster, woken=self._woken)
-        self._pulses = Pulses(engine, roster, changed=self._look_at)
+        self._giving_way = MemoryPressure(engine)
+        self._visitors = RouterEvents(engine, roster, woken=self._woken)
+        self._pulses = HealthChecks(engine, roster, changed=self._look_at)
         self._demand = DemandSampling(engine, roster, client, tally=self._visitors.tally)
         router, network = engine.router, engine.network
-        self._metering = Metering(client, count=network.count, say=lambda app, text, at: engine.shipper.say(app, text, at=at))
+        self._metering = TrafficMeter(client, count=network.count, say=lambda app, text, at: engine.shipper.say(app, text, at=at))
         self._series = Series(
             client,
             tallies=self._visitors.tallies,
@@ -232,6 +232,6 @@ def _converge_here(app: str) -> None:
     try:
         apps = App.objects.filter(name=app) if app else App.objects.all()
         for app_id in apps.values_list("pk", flat=True):
-            reconcile.tend(app_id, node.engine(), seconds=3.0)
+            reconcile.reconcile_app(app_id, node.engine(), seconds=3.0)
     finally:
         connections.close_all()

@@ -16,7 +16,7 @@ from runtime.engines.node import NodeEngine
 log = logging.getLogger(__name__)
 
 
-class GivingWay:
+class MemoryPressure:
     """The freezer of a node's builds.
 
     Its first round finds builds that a killed supervisor left frozen.

@@ -35,7 +35,7 @@ class _Kind:
     limit: str
 
 
-class Metering:
+class TrafficMeter:
     """The meter. Call `round` every KEEP_SERIES seconds, always from one thread.
 
     `count` reads the kernel's counters; `say` writes to an app's log.

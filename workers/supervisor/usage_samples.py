@@ -15,7 +15,7 @@ from runtime.containers.container import Container, Status
 from runtime.contract.notices import MEMORY_EXCEEDED
 from runtime.engines.node import NodeEngine
 from workers.store.usage import AppUsage
-from workers.supervisor.instance_cache import Roster
+from workers.supervisor.instance_cache import InstanceCache
 
 log = logging.getLogger(__name__)
 EXPIRY = 15  # seconds
@@ -26,7 +26,7 @@ _YOUNG = 30.0
 class UsageSampling:
     """The sampling of usage. CPU is the mean since the last round; the other values are current."""
 
-    def __init__(self, engine: NodeEngine, roster: Roster, client: redis.Redis) -> None:
+    def __init__(self, engine: NodeEngine, roster: InstanceCache, client: redis.Redis) -> None:
         self._engine, self._roster, self._client = engine, roster, client
         self._cpu: dict[str, tuple[float, float]] = {}  # instance -> (moment, seconds used)
         self._by_app: dict[str, AppUsage] = {}

@@ -15,7 +15,7 @@ from django.conf import settings
 from portal.apps.models import Instance, InstanceState, ProcessFormation
 from portal.quotas.access import quota_of
 from portal.traffic.access import WEB
-from portal.traffic.autoscale import Sample, Target, Wish, decide
+from portal.traffic.autoscale import Sample, ScalingBounds, Target, decide
 from portal.traffic.models import TrafficSettings
 from portal.traffic.scaling import autoscale
 from workers.celery import app as celery
@@ -43,7 +43,7 @@ def _autoscale(row: TrafficSettings, samples: list[Sample]) -> None:
     web = ProcessFormation.objects.filter(app=row.app, process=WEB).first()
     if web is None or Instance.objects.filter(app=row.app, state=InstanceState.ASLEEP).exists():
         return  # a sleeping app has no load to measure
-    wish = Wish(
+    wish = ScalingBounds(
         target=Target(row.autoscale_target),
         value=row.autoscale_value,
         least=row.autoscale_least,

@@ -25,7 +25,7 @@ SECONDS = 15.0
 @celery.task(name="slipway.converge")
 def converge(app_id: int) -> None:
     """Reconcile an app for at most SECONDS."""
-    if reconcile.tend(app_id, node.engine(), seconds=SECONDS):
+    if reconcile.reconcile_app(app_id, node.engine(), seconds=SECONDS):
         _let_go(app_id)
 
 

@@ -73,7 +73,7 @@ def note(digest: str, engine: NodeEngine) -> None:
     either.
     """
     try:
-        translate.write_image(engine.tell(digest))
+        translate.write_image(engine.describe(digest))
     except (RuntimeFailure, ValueError) as failure:
         log.info("Could not describe image %s: %s", digest, failure)
 
@@ -123,7 +123,7 @@ def _written(job: ImageJob, engine: NodeEngine) -> dict[str, Any]:
 def _commit(job: ImageJob, engine: NodeEngine) -> None:
     with engine.images.lease():  # keeps the image until a row names it
         digest = engine.commit(job.arguments["instance"])
-        description = engine.tell(digest)
+        description = engine.describe(digest)
         translate.write_image(description)
         images.finish_commit(job, digest, description.layers[-1].size)
 

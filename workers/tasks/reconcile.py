@@ -21,7 +21,7 @@ from runtime import journal
 from runtime.converge.actions import ResetBackoff
 from runtime.converge.planning.plan import OutcomeState
 from runtime.converge.report import report
-from runtime.engines.node import Look, NodeEngine
+from runtime.engines.node import NodeEngine, Observation
 from runtime.errors import RuntimeFailure
 from workers import node
 from workers.bridge import translate
@@ -35,14 +35,14 @@ _QUIET = (ResetBackoff,)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Step:
+class StepResult:
     """The result of one step."""
 
     settled: bool = False
     acted: bool = False
 
 
-def tend(app_id: int, engine: NodeEngine, *, seconds: float, until: Callable[[], bool] = lambda: False) -> bool:
+def reconcile_app(app_id: int, engine: NodeEngine, *, seconds: float, until: Callable[[], bool] = lambda: False) -> bool:
     """Step until the app is settled, `until` returns True, or `seconds` have passed.
 
     Return True if the app is settled. Only one process reconciles an app at a time. Another process
@@ -87,19 +87,19 @@ def is_wanting(app_id: int, engine: NodeEngine) -> bool:
         return bool(look.plan.actions) or not look.plan.settled
 
 
-def step(app_id: int, engine: NodeEngine) -> Step:
+def step(app_id: int, engine: NodeEngine) -> StepResult:
     """Observe an app once, and act on the difference."""
     name = App.objects.filter(pk=app_id).values_list("name", flat=True).first()
     if name is None:
-        return Step(settled=True)
+        return StepResult(settled=True)
     with engine.holding(name, timeout=15.0) as held:
         app = App.objects.select_related("team", "current_release").filter(pk=app_id).first()
         if not held or app is None:
-            return Step(settled=app is None)
+            return StepResult(settled=app is None)
         return _step(app, engine)
 
 
-def _step(app: App, engine: NodeEngine) -> Step:
+def _step(app: App, engine: NodeEngine) -> StepResult:
     rollout = translate.launching(app)
     desired = translate.desired_app(app)
     look = engine.look(desired)
@@ -110,19 +110,19 @@ def _step(app: App, engine: NodeEngine) -> Step:
         engine.act(desired, look)
     except RuntimeFailure as failure:
         log.warning("%s: %s", app.name, failure.explain())
-        return Step()  # the next step, after a pause, tries again
+        return StepResult()  # the next step, after a pause, tries again
     finally:
         if rollout is not None:
             _tell_steps(rollout, look)
-    return Step(settled=look.plan.settled, acted=bool(look.plan.actions))
+    return StepResult(settled=look.plan.settled, acted=bool(look.plan.actions))
 
 
-def _mirror(app: App, look: Look) -> None:
+def _mirror(app: App, look: Observation) -> None:
     translate.write_instances(app, report(look.observed, look.at), node.name())
     translate.write_nap(app, look.observed, look.at)
 
 
-def _tell_outcome(rollout: Rollout, look: Look) -> None:
+def _tell_outcome(rollout: Rollout, look: Observation) -> None:
     """Record the rollout's outcome, before the actions are applied.
 
     A release is live as soon as the router sends requests to it. The old instances may still run.
@@ -135,7 +135,7 @@ def _tell_outcome(rollout: Rollout, look: Look) -> None:
         log.info("%s %s: %s", name, "was rolled back" if outcome.rolled_back else "failed", outcome.reason.partition("\n")[0])
 
 
-def _tell_steps(rollout: Rollout, look: Look) -> None:
+def _tell_steps(rollout: Rollout, look: Observation) -> None:
     texts = [action.describe() for action in look.plan.actions if not isinstance(action, _QUIET)]
     if not texts:
         return

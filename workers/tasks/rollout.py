@@ -106,7 +106,7 @@ def _launch(rollout: Rollout, engine: NodeEngine) -> None:
     over = _over(rollout, every=0.0)
     deadline = time.monotonic() + LAUNCH_SECONDS
     while not over() and time.monotonic() < deadline:
-        reconcile.tend(rollout.release.app_id, engine, seconds=5.0, until=over)
+        reconcile.reconcile_app(rollout.release.app_id, engine, seconds=5.0, until=over)
 
 
 def _over(rollout: Rollout, *, every: float = 1.0) -> Callable[[], bool]:

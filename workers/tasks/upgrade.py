@@ -23,7 +23,7 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Told:
+class UpgradeResult:
     """The result of one app's upgrade."""
 
     app: str
@@ -42,14 +42,14 @@ def upgrade_stack(app_id: int, person_id: int) -> None:
 
 def upgrade_app(
     app: App, engine: NodeEngine, actor: Person | None, *, rebuild: bool = False, progress: Callable[[str], None] = lambda _: None
-) -> Told:
+) -> UpgradeResult:
     """Replace the stack under the app's release, if that is safe.
 
     Otherwise leave the release and report the reasons. With `rebuild`, build its source again.
     """
     release = intended_release(app)
     if release is None:
-        return Told(app=app.name, outcome="current", sentence="Nothing was deployed yet.")
+        return UpgradeResult(app=app.name, outcome="current", sentence="Nothing was deployed yet.")
     with engine.images.lease():  # keeps the image until a row names it
         try:
             done = engine.upgrade(release.image, progress)
@@ -57,23 +57,23 @@ def upgrade_app(
                 return _release(app, release, engine, actor, done)
         except (RuntimeFailure, Refused) as failure:
             releases.tell_of_upgrade(app, f"could not be upgraded to a newer stack: {failure.explain()}")
-            return Told(app=app.name, outcome="failed", sentence=failure.explain())
+            return UpgradeResult(app=app.name, outcome="failed", sentence=failure.explain())
     if not done.reasons:
-        return Told(app=app.name, outcome="current", sentence=done.explain())
+        return UpgradeResult(app=app.name, outcome="current", sentence=done.explain())
     if rebuild and (result := _rebuild(app, release, done)):
         return result
     releases.tell_of_upgrade(app, f"stays on its stack. {done.explain()}")
-    return Told(app=app.name, outcome="unsound", sentence=done.explain())
+    return UpgradeResult(app=app.name, outcome="unsound", sentence=done.explain())
 
 
-def _release(app: App, release: Release, engine: NodeEngine, actor: Person | None, done: Upgrade) -> Told:
+def _release(app: App, release: Release, engine: NodeEngine, actor: Person | None, done: Upgrade) -> UpgradeResult:
     description = f"Upgrade {done.stack} to {done.after}"
     rollout = releases.exchange_image(actor, app=app, of=release, image=str(done.image), description=description)
     engine.images.tag(f"{app.name}:v{rollout.release.number}", str(done.image))
-    return Told(app=app.name, outcome="upgraded", sentence=f"v{rollout.release.number}: {done.explain()}")
+    return UpgradeResult(app=app.name, outcome="upgraded", sentence=f"v{rollout.release.number}: {done.explain()}")
 
 
-def _rebuild(app: App, release: Release, done: Upgrade) -> Told | None:
+def _rebuild(app: App, release: Release, done: Upgrade) -> UpgradeResult | None:
     """Deploy the same source again.
 
     Return None if the build or the person who deployed it is gone.
@@ -82,4 +82,6 @@ def _rebuild(app: App, release: Release, done: Upgrade) -> Told | None:
     if build is None or build.created_by is None:
         return None
     again = builds.submit(build.created_by, app=app, source=build.source, origin=build.origin, description=build.description)
-    return Told(app=app.name, outcome="rebuilding", sentence=f"Build {again.pk} builds the app again, because: {' '.join(done.reasons)}")
+    return UpgradeResult(
+        app=app.name, outcome="rebuilding", sentence=f"Build {again.pk} builds the app again, because: {' '.join(done.reasons)}"
+    )

@@ -32,7 +32,7 @@ from portal.api.schemas import (
 from portal.api.traffic_schemas import SavedOut, TrafficIn, TrafficOut
 from portal.apps.access import Usage, url_of
 from portal.apps.declared import Declared, Health
-from portal.apps.health import Source, counting_for, counting_now, health_of
+from portal.apps.health import HealthSource, counting_for, counting_now, health_of
 from portal.apps.health_validation import FIELDS
 from portal.apps.models import App, Instance, ProcessFormation
 from portal.apps.sizes import Size
@@ -48,7 +48,7 @@ from portal.jobs.models import CronJob, Run
 from portal.plaintext import printable_lines
 from portal.releases.models import Release, Rollout
 from portal.traffic.models import TrafficSettings
-from portal.traffic.sleep_history import Saved
+from portal.traffic.sleep_history import SleepSavings
 
 
 def app_out(app: App) -> AppOut:
@@ -159,7 +159,7 @@ def app_file_out(app: App, declared: Declared, config: Mapping[str, str]) -> App
         },
         release_timeout=declared.release.timeout,
         postdeploy=declared.postdeploy.command or None,
-        health=_check_out(counting.check) if counting.source in (Source.FILE, Source.DOCKERFILE) else None,
+        health=_check_out(counting.check) if counting.source in (HealthSource.FILE, HealthSource.DOCKERFILE) else None,
         cron=[cron.name for cron in declared.crons],
     )
 
@@ -245,7 +245,7 @@ def image_job_out(job: ImageJob) -> ImageJobOut:
     )
 
 
-def saved_out(saved: Saved | None) -> SavedOut:
+def saved_out(saved: SleepSavings | None) -> SavedOut:
     """Convert the savings; an app that never slept has saved nothing."""
     if saved is None:
         return SavedOut(of_seconds=0, asleep_seconds=0, stopped_seconds=0, naps=0, instance_seconds=0, memory_bytes=0, asleep_since=None)

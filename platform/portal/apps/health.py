@@ -13,7 +13,7 @@ from portal.apps.declared import Declared, Health
 from portal.apps.models import App, CheckKind, HealthSettings
 
 
-class Source(StrEnum):
+class HealthSource(StrEnum):
     """The sources of a health check, highest precedence first."""
 
     FILE = "file"  # slipway.toml or app.json
@@ -26,19 +26,19 @@ class Source(StrEnum):
 class Counting:
     """The effective check. All its values are from one source."""
 
-    source: Source
+    source: HealthSource
     check: Health
 
 
 def counting_for(app: App, declared: Declared) -> Counting:
     """Return the check for instances of a release with this manifest."""
     if declared.health is not None:
-        return Counting(source=Source.FILE, check=declared.health)
+        return Counting(source=HealthSource.FILE, check=declared.health)
     if (row := health_of(app)) is not None:
-        return Counting(source=Source.SETTINGS, check=check_of(row))
+        return Counting(source=HealthSource.SETTINGS, check=check_of(row))
     if declared.image_health is not None:
-        return Counting(source=Source.DOCKERFILE, check=declared.image_health)
-    return Counting(source=Source.DEFAULT, check=check_of(HealthSettings()))
+        return Counting(source=HealthSource.DOCKERFILE, check=declared.image_health)
+    return Counting(source=HealthSource.DEFAULT, check=check_of(HealthSettings()))
 
 
 def counting_now(app: App) -> Counting:

@@ -62,7 +62,7 @@ def submit(actor: Person, *, app: App, source: Source, origin: str, description:
         _move(overtaken, BuildState.CANCELLED, reason=f"Build {build.pk} replaced it.", finished_at=timezone.now())
     audit.record(actor, f"deployed {words}", app=app)
     enqueue(Task.BUILD, build.pk)
-    events.announce(app.name, events.Kind.BUILD)
+    events.announce(app.name, events.EventKind.BUILD)
     return build
 
 
@@ -132,5 +132,5 @@ def _move(build: Build, state: BuildState, **values: object) -> bool:
         values["encrypted_credentials"] = None
     moved = Build.objects.filter(pk=build.pk, state__in=_BEFORE[state]).update(state=state, **values) == 1
     if moved:
-        events.announce(build.app.name, events.Kind.BUILD)
+        events.announce(build.app.name, events.EventKind.BUILD)
     return moved

@@ -9,11 +9,11 @@ from portal.builds import queue_order
 from portal.builds.models import Build, BuildState
 from portal.deploys.access import rollout_of
 from portal.releases.models import Rollout, RolloutState
-from portal.releases.timeline import Step, moments_of, steps_of
+from portal.releases.timeline import TimelineStep, moments_of, steps_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Progress:
+class DeployProgress:
     """The progress of a deploy. `state` is the build's state until there is a rollout, then the
     rollout's state."""
 
@@ -22,15 +22,15 @@ class Progress:
     state: str
     sentence: str
     reason: str
-    steps: list[Step]
+    steps: list[TimelineStep]
     is_over: bool
     url: str
 
 
-def progress_of(build: Build) -> Progress:
+def progress_of(build: Build) -> DeployProgress:
     """Return the current progress."""
     rollout = rollout_of(build)
-    return Progress(
+    return DeployProgress(
         build=build,
         rollout=rollout,
         state=rollout.state if rollout else build.state,
@@ -72,7 +72,7 @@ def _still_serving(build: Build) -> str:
     return f" v{build.app.current_release.number} still serves the traffic." if build.app.current_release else ""
 
 
-def _steps(build: Build, rollout: Rollout | None) -> list[Step]:
+def _steps(build: Build, rollout: Rollout | None) -> list[TimelineStep]:
     moments = [("Received", build.created_at)]
     if build.started_at is not None:
         moments.append(("Build started", build.started_at))

@@ -43,7 +43,7 @@ def add(actor: Person, *, app: App, host: str) -> Domain:
     domain = Domain.objects.create(app=app, host=host, token=secrets.token_hex(16), asked_at=now, next_check_at=now)
     audit.record(actor, f"added the domain {host}", app=app)
     enqueue(Task.CHECK_DOMAIN, domain.pk)
-    events.announce(app.name, events.Kind.APP)
+    events.announce(app.name, events.EventKind.APP)
     return domain
 
 
@@ -81,7 +81,7 @@ def mark_verified(domain: Domain, how: str, now: datetime) -> bool:
     except IntegrityError:
         _waiting(domain).update(state=DomainState.FAILED, reason=f"{TAKEN} {TAKEN_HINT}", checked_at=now, next_check_at=None)
         return False
-    events.announce(domain.app.name, events.Kind.APP)
+    events.announce(domain.app.name, events.EventKind.APP)
     return True
 
 
@@ -98,7 +98,7 @@ def mark_unproven(domain: Domain, reason: str, now: datetime) -> None:
         tries=tries,
         next_check_at=None if over else now + pause,
     )
-    events.announce(domain.app.name, events.Kind.APP)
+    events.announce(domain.app.name, events.EventKind.APP)
 
 
 def _waiting(domain: Domain) -> QuerySet[Domain]:

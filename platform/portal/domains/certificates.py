@@ -97,7 +97,7 @@ def mark_served(
     }
     DomainCertificate.objects.update_or_create(domain=domain, defaults=values)
     audit.record(None, f"installed a certificate for {domain.host}, valid until {not_after:%Y-%m-%d}", app=domain.app)
-    events.announce(domain.app.name, events.Kind.APP)
+    events.announce(domain.app.name, events.EventKind.APP)
 
 
 def mark_refused(domain: Domain, reason: str, *, now: datetime, after: float = 0, renew_at: datetime | None = None) -> None:
@@ -110,7 +110,7 @@ def mark_refused(domain: Domain, reason: str, *, now: datetime, after: float = 0
     row, _ = DomainCertificate.objects.get_or_create(domain=domain)
     next_try_at = renew_at if renew_at is not None and renew_at > now else now + pause(row.tries, after)
     DomainCertificate.objects.filter(pk=row.pk).update(reason=reason, tries=row.tries + 1, next_try_at=next_try_at)
-    events.announce(domain.app.name, events.Kind.APP)
+    events.announce(domain.app.name, events.EventKind.APP)
 
 
 def pause(tries: int, after: float) -> timedelta:

@@ -16,8 +16,8 @@ from portal.gitserver import git_limits, leftovers, packing, repository, slots
 from portal.gitserver.pktlines import Answer, remote_error
 from portal.gitserver.slots import Slots
 from portal.programs import running
-from portal.programs.limits import Limits, Reached
-from portal.programs.running import Program
+from portal.programs.limits import ProgramLimits, Reached
+from portal.programs.running import RunningProgram
 
 _BLOCK = 2**16
 _HINTS = {
@@ -108,7 +108,9 @@ async def fetch(app: App, person: Person, path: Path, body: AsyncIterator[bytes]
 class _Exchange:
     """A git program that reads a request body and writes a response."""
 
-    def __init__(self, program: Program, limits: Limits, what: str, body: AsyncIterator[bytes], afterwards: Callable[[], object]) -> None:
+    def __init__(
+        self, program: RunningProgram, limits: ProgramLimits, what: str, body: AsyncIterator[bytes], afterwards: Callable[[], object]
+    ) -> None:
         self._program, self._limits, self._what, self._afterwards = program, limits, what, afterwards
         self._feeder = asyncio.create_task(running.feed(program.process, body))
         self._complaints = asyncio.create_task(running.log_complaints(program.process, what))

@@ -9,8 +9,8 @@ from django.conf import settings
 
 from portal.accounts.models import Person
 from portal.apps.models import App
-from portal.gitserver.slots import Kind, Limit
-from portal.programs.limits import MIB, Limits
+from portal.gitserver.slots import Limit, SlotKind
+from portal.programs.limits import MIB, ProgramLimits
 
 QUEUE_SECONDS = 30.0  # the longest time that a push or fetch waits for a slot
 RETRY_SECONDS = 30  # the time after which a refused client should try again
@@ -20,32 +20,32 @@ _MOST_AT_ONCE = 16  # of all teams together
 _SHARE = 4  # all pushes together get a quarter of the machine's memory
 
 
-def push_limits(most_bytes: int) -> Limits:
+def push_limits(most_bytes: int) -> ProgramLimits:
     """Return the limits of one push. Time counts until its files are stored; the build has its own
     limits."""
-    return Limits(memory=settings.PUSH_MEMORY, cpu_seconds=300, seconds=600, file_size=max(most_bytes, settings.MAX_UPLOAD) + MIB)
+    return ProgramLimits(memory=settings.PUSH_MEMORY, cpu_seconds=300, seconds=600, file_size=max(most_bytes, settings.MAX_UPLOAD) + MIB)
 
 
-def fetch_limits() -> Limits:
+def fetch_limits() -> ProgramLimits:
     """Return the limits of one clone or fetch."""
-    return Limits(memory=settings.PUSH_MEMORY, cpu_seconds=300, seconds=3600, file_size=settings.MAX_UPLOAD)
+    return ProgramLimits(memory=settings.PUSH_MEMORY, cpu_seconds=300, seconds=3600, file_size=settings.MAX_UPLOAD)
 
 
-def short_limits() -> Limits:
+def short_limits() -> ProgramLimits:
     """Return the limits of a command that reads only refs or a few objects."""
-    return Limits(memory=settings.PUSH_MEMORY, cpu_seconds=30, seconds=60, file_size=settings.MAX_UPLOAD)
+    return ProgramLimits(memory=settings.PUSH_MEMORY, cpu_seconds=30, seconds=60, file_size=settings.MAX_UPLOAD)
 
 
-def pack_limits() -> Limits:
+def pack_limits() -> ProgramLimits:
     """Return the limits of a repack, which writes a whole repository again."""
-    return Limits(memory=settings.PUSH_MEMORY, cpu_seconds=600, seconds=1800, file_size=16 * 2**30)
+    return ProgramLimits(memory=settings.PUSH_MEMORY, cpu_seconds=600, seconds=1800, file_size=16 * 2**30)
 
 
 def open_pushes(app: App, person: Person) -> list[Limit]:
     """Return the slots that a push holds from its beginning to the end of its deploy."""
     return [
-        Limit(kind=Kind.TEAM_OPEN, holder=app.team_id, most=MOST_OPEN),
-        Limit(kind=Kind.PERSON_OPEN, holder=person.pk, most=MOST_OPEN),
+        Limit(kind=SlotKind.TEAM_OPEN, holder=app.team_id, most=MOST_OPEN),
+        Limit(kind=SlotKind.PERSON_OPEN, holder=person.pk, most=MOST_OPEN),
         writing(app),
     ]
 
@@ -53,23 +53,23 @@ def open_pushes(app: App, person: Person) -> list[Limit]:
 def writing(app: App) -> Limit:
     """Return the shared lock of all writers of a repository. It prevents the removal of their
     partial files."""
-    return Limit(kind=Kind.REPOSITORY, holder=app.pk, most=1, is_shared=True)
+    return Limit(kind=SlotKind.REPOSITORY, holder=app.pk, most=1, is_shared=True)
 
 
 def unpacking(app: App, person: Person) -> list[Limit]:
     """Return the slots that a push holds while git reads the sent data."""
     return [
-        Limit(kind=Kind.TEAM_UNPACKING, holder=app.team_id, most=_UNPACKING),
-        Limit(kind=Kind.PERSON_UNPACKING, holder=person.pk, most=_UNPACKING),
-        Limit(kind=Kind.ALL_UNPACKING, holder=0, most=_at_once()),
+        Limit(kind=SlotKind.TEAM_UNPACKING, holder=app.team_id, most=_UNPACKING),
+        Limit(kind=SlotKind.PERSON_UNPACKING, holder=person.pk, most=_UNPACKING),
+        Limit(kind=SlotKind.ALL_UNPACKING, holder=0, most=_at_once()),
     ]
 
 
 def fetching(app: App) -> list[Limit]:
     """Return the slots of a fetch, or of a request for the refs."""
     return [
-        Limit(kind=Kind.TEAM_FETCHING, holder=app.team_id, most=_FETCHING),
-        Limit(kind=Kind.ALL_FETCHING, holder=0, most=_at_once()),
+        Limit(kind=SlotKind.TEAM_FETCHING, holder=app.team_id, most=_FETCHING),
+        Limit(kind=SlotKind.ALL_FETCHING, holder=0, most=_at_once()),
     ]
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from portal.apps.models import App
 from portal.gitserver import git_limits, repository, slots
-from portal.gitserver.slots import Kind, Limit
+from portal.gitserver.slots import Limit, SlotKind
 from portal.programs import running
 
 log = logging.getLogger(__name__)
@@ -21,7 +21,7 @@ async def pack_if_needed(app: App, path: Path) -> None:
     again."""
     if len(list((path / "objects" / "pack").glob("*.pack"))) <= _MOST_PACKS:
         return
-    turn = slots.take([Limit(kind=Kind.TEAM_PACKING, holder=app.team_id, most=1), *git_limits.fetching(app), git_limits.writing(app)])
+    turn = slots.take([Limit(kind=SlotKind.TEAM_PACKING, holder=app.team_id, most=1), *git_limits.fetching(app), git_limits.writing(app)])
     if turn is None:
         return
     try:

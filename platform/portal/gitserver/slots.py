@@ -24,7 +24,7 @@ _BITS = 8  # slots per holder: 256
 _FLOCK = "hhqqi4x"  # struct flock: type, whence, start, length, process
 
 
-class Kind(IntEnum):
+class SlotKind(IntEnum):
     """The kinds of slots, and their scope."""
 
     TEAM_OPEN = 1  # pushes that run or wait for their build
@@ -42,7 +42,7 @@ class Kind(IntEnum):
 class Limit:
     """At most this many slots at the same time for the holder with this number."""
 
-    kind: Kind
+    kind: SlotKind
     holder: int
     most: int
     # one slot that any number of processes may share, but that can also be held exclusively
@@ -96,7 +96,7 @@ async def wait(limits: Sequence[Limit], *, patience: float) -> Slots | None:
 def take_alone(repository: int) -> Slots | None:
     """Lock a repository exclusively. Return None if somebody writes to it."""
     try:
-        return Slots([_lock(fcntl.F_WRLCK, Kind.REPOSITORY, repository, 0)])
+        return Slots([_lock(fcntl.F_WRLCK, SlotKind.REPOSITORY, repository, 0)])
     except BlockingIOError:
         return None
 
@@ -110,7 +110,7 @@ def _take_one(limit: Limit) -> int | None:
     return None
 
 
-def _lock(how: int, kind: Kind, holder: int, number: int) -> int:
+def _lock(how: int, kind: SlotKind, holder: int, number: int) -> int:
     """Open the file again and lock one byte. Raise BlockingIOError if another open file description
     has it."""
     descriptor = os.open(Path(settings.RUN) / "pushes.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)

@@ -193,7 +193,7 @@ def _ask(actor: Person, app: App, kind: JobKind, about: str, arguments: Mapping[
         raise Conflict(f"Team {app.team.name} already has {MOST_OPEN} open image jobs.", hint="Wait until one has ended.")
     job = ImageJob.objects.create(app=app, kind=kind, about=about, arguments=dict(arguments), created_by=actor)
     enqueue(Task.IMAGE_JOB, job.pk)
-    events.announce(app.name, events.Kind.IMAGE)
+    events.announce(app.name, events.EventKind.IMAGE)
     return job
 
 
@@ -201,7 +201,7 @@ def _move(job: ImageJob, state: JobState, **values: object) -> bool:
     """Change the state by compare and swap. Losing the race is normal."""
     moved = ImageJob.objects.filter(pk=job.pk, state__in=_OPEN).update(state=state, **values) == 1
     if moved:
-        events.announce(job.app.name, events.Kind.IMAGE)
+        events.announce(job.app.name, events.EventKind.IMAGE)
     return moved
 
 

@@ -9,7 +9,7 @@ from portal.images.facts import ImageView, SharedLayer
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Sums:
+class ImageTotals:
     """Sizes over some images, in compressed bytes."""
 
     images: int
@@ -26,11 +26,11 @@ class Sums:
         return round(100 * self.saved / self.alone) if self.alone else 0
 
 
-def summed(views: Sequence[ImageView]) -> Sums:
+def summed(views: Sequence[ImageView]) -> ImageTotals:
     """Sum up images. An image that occurs twice is counted once."""
     images = {view.digest: view for view in views}
     sizes = {layer.facts.diff_id: layer.facts.size for view in images.values() for layer in view.layers}
-    return Sums(images=len(images), layers=len(sizes), stored=sum(sizes.values()), alone=sum(view.size for view in images.values()))
+    return ImageTotals(images=len(images), layers=len(sizes), stored=sum(sizes.values()), alone=sum(view.size for view in images.values()))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -106,7 +106,7 @@ def run_again(actor: Person, *, app: App, run: Run) -> Run:
         created_by=actor,
     )
     enqueue(Task.TEND_RUNS, app.pk)
-    events.announce(app.name, events.Kind.RUN)
+    events.announce(app.name, events.EventKind.RUN)
     return again
 
 
@@ -124,7 +124,7 @@ def take_up(run: Run, *, most: int) -> bool:
 def mark_started(run: Run) -> None:
     """Record that the run's container was started."""
     Run.objects.filter(pk=run.pk, started_at=None).update(started_at=timezone.now())
-    events.announce(run.app.name, events.Kind.RUN)
+    events.announce(run.app.name, events.EventKind.RUN)
 
 
 @transaction.atomic
@@ -179,7 +179,7 @@ def _make_run(job: CronJob, app: App, release: Release, *, scheduled_for: dateti
         finished_at=timezone.now() if skipped else None,
     )
     enqueue(Task.TEND_RUNS, app.pk)
-    events.announce(app.name, events.Kind.RUN)
+    events.announce(app.name, events.EventKind.RUN)
     return run
 
 
@@ -187,7 +187,7 @@ def _move(run: Run, state: RunState, **values: object) -> bool:
     """Change the state by compare and swap. Losing the race is normal."""
     moved = Run.objects.filter(pk=run.pk, state__in=_BEFORE[state]).update(state=state, **values) == 1
     if moved:
-        events.announce(run.app.name, events.Kind.RUN)
+        events.announce(run.app.name, events.EventKind.RUN)
     return moved
 
 

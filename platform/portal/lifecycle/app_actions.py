@@ -51,7 +51,7 @@ def create_app(actor: Person, *, team: Team, name: str) -> App:
         raise _taken(name) from None
     audit.record(actor, f"created the app {name}", app=app)
     enqueue(Task.CONVERGE, app.pk)
-    events.announce(app.name, events.Kind.APP)
+    events.announce(app.name, events.EventKind.APP)
     return app
 
 
@@ -74,7 +74,7 @@ def set_config_vars(actor: Person, *, app: App, changes: Mapping[str, str | None
     write_config(app, config)
     text = _describe(before, config)
     audit.record(actor, text, app=app)
-    events.announce(app.name, events.Kind.CONFIG)
+    events.announce(app.name, events.EventKind.CONFIG)
     latest = release_waiting_for(app, config) or intended_release(app)
     if latest is None:
         return None
@@ -112,7 +112,7 @@ def scale(actor: Person, *, app: App, sizes: Mapping[str, Size]) -> None:
     if changed:
         audit.record(actor, "scaled " + "; ".join(f"{process} to {size.describe()}" for process, size in changed.items()), app=app)
         enqueue(Task.CONVERGE, app.pk)
-        events.announce(app.name, events.Kind.FORMATION)
+        events.announce(app.name, events.EventKind.FORMATION)
 
 
 @transaction.atomic
@@ -125,7 +125,7 @@ def restart(actor: Person, *, app: App) -> None:
     App.objects.filter(pk=app.pk).update(generation=F("generation") + 1)
     audit.record(actor, "restarted the app", app=app)
     enqueue(Task.CONVERGE, app.pk)
-    events.announce(app.name, events.Kind.APP)
+    events.announce(app.name, events.EventKind.APP)
 
 
 @transaction.atomic
@@ -146,7 +146,7 @@ def set_health(actor: Person, *, app: App, changes: Mapping[str, object]) -> Non
     check_command(row)
     row.save()
     audit.record(actor, f"set the health check to {describe(row)}", app=app)
-    events.announce(app.name, events.Kind.APP)
+    events.announce(app.name, events.EventKind.APP)
 
 
 @transaction.atomic
@@ -156,7 +156,7 @@ def unset_health(actor: Person, *, app: App) -> None:
     app = lock_app(app)
     if HealthSettings.objects.filter(app=app).delete()[0]:
         audit.record(actor, "removed the health check of the settings", app=app)
-        events.announce(app.name, events.Kind.APP)
+        events.announce(app.name, events.EventKind.APP)
 
 
 @transaction.atomic
@@ -176,7 +176,7 @@ def delete_app(actor: Person, *, app: App, typed_name: str) -> None:
     supersede_open_rollouts(app, reason="The app was deleted.")
     audit.record(actor, f"deleted the app {app.name}", app=app)
     enqueue(Task.REMOVE_APP, app.pk)
-    events.announce(app.name, events.Kind.APP)
+    events.announce(app.name, events.EventKind.APP)
 
 
 def forget(app: App) -> None:

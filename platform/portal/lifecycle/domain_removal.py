@@ -22,4 +22,4 @@ def remove(actor: Person, *, domain: Domain) -> None:
     audit.record(actor, f"removed the domain {domain.host}", app=domain.app)
     enqueue(Task.CONVERGE, domain.app_id)
     enqueue(Task.TEND_DOMAINS)
-    events.announce(domain.app.name, events.Kind.APP)
+    events.announce(domain.app.name, events.EventKind.APP)

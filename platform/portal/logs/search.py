@@ -14,7 +14,7 @@ _AROUND = 2**18  # bytes that are read before and after the line
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Found:
+class SearchResult:
     """A line and its neighbours, oldest first."""
 
     line: LogLine
@@ -22,7 +22,7 @@ class Found:
     after: Sequence[LogLine]
 
 
-def find(path: Path, text: str) -> Found | None:
+def find(path: Path, text: str) -> SearchResult | None:
     """Return the last line that contains `text`, in the log or the rotated log. None if there is no
     such line or file."""
     for candidate in (path, path.with_name(path.name + ".1")):
@@ -35,13 +35,13 @@ def find(path: Path, text: str) -> Found | None:
     return None
 
 
-def _around(content: mmap.mmap, place: int) -> Found:
+def _around(content: mmap.mmap, place: int) -> SearchResult:
     begin = content.rfind(b"\n", 0, place) + 1
     end = _end_of_line(content, place)
     first = content.rfind(b"\n", 0, max(begin - _AROUND, 0)) + 1
     last = _end_of_line(content, min(end + _AROUND, len(content) - 1))
     (line,) = parse_lines(content[begin:end])
-    return Found(line=line, before=parse_lines(content[first:begin]), after=parse_lines(content[end:last]))
+    return SearchResult(line=line, before=parse_lines(content[first:begin]), after=parse_lines(content[end:last]))
 
 
 def _end_of_line(content: mmap.mmap, place: int) -> int:

@@ -17,7 +17,7 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Egress:
+class EgressTotals:
     """Bytes in a month (UTC). Responses to requests are not included, because the router sends
     them."""
 
@@ -25,7 +25,7 @@ class Egress:
     received: int = 0
 
 
-def egress_of(team: Team, *, now: datetime | None = None) -> Egress | None:
+def egress_of(team: Team, *, now: datetime | None = None) -> EgressTotals | None:
     """Return this month's traffic, or None while Redis is not available."""
     month = (now or datetime.now(UTC)).strftime("%Y-%m")
     try:
@@ -34,6 +34,6 @@ def egress_of(team: Team, *, now: datetime | None = None) -> Egress | None:
         log.warning("Egress traffic of teams is not known, because Redis did not answer: %s", error)
         return None
     if text is None:
-        return Egress()
+        return EgressTotals()
     sent, received = json.loads(str(text))
-    return Egress(sent=sent, received=received)
+    return EgressTotals(sent=sent, received=received)

@@ -78,7 +78,7 @@ class Point:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Pulse:
+class RequestActivity:
     """The last minutes of an app: current values, and earlier request rates with the oldest
     first."""
 
@@ -95,7 +95,7 @@ def points_of(app_name: str, span: Span, *, now: float | None = None) -> list[Po
     return grouped(points, span.step) if span is Span.WEEK else points
 
 
-def pulses_of(app_names: Iterable[str], *, now: float | None = None) -> dict[str, Pulse]:
+def request_activity_of(app_names: Iterable[str], *, now: float | None = None) -> dict[str, RequestActivity]:
     """Return the pulses of those apps that had data in the last ten minutes."""
     names = list(app_names)
     moment = time.time() if now is None else now
@@ -105,7 +105,9 @@ def pulses_of(app_names: Iterable[str], *, now: float | None = None) -> dict[str
         if recent:
             last = recent[-1]
             fresh = last.at > moment - FRESH_SECONDS
-            pulses[name] = Pulse(rate=last.rate if fresh else 0.0, p95=last.p95 if fresh else None, rates=[point.rate for point in recent])
+            pulses[name] = RequestActivity(
+                rate=last.rate if fresh else 0.0, p95=last.p95 if fresh else None, rates=[point.rate for point in recent]
+            )
     return pulses
 
 

@@ -10,8 +10,8 @@ from functools import cache
 from django.conf import settings
 
 from portal.programs import groups
-from portal.programs.groups import Group, Subtree
-from portal.programs.limits import MIB, Limits, TeamLimits
+from portal.programs.groups import ProgramGroup, Subtree
+from portal.programs.limits import MIB, ProgramLimits, TeamLimits
 
 log = logging.getLogger(__name__)
 _BESIDES = 768 * MIB  # address space that is not data: program text, libraries and mapped files
@@ -40,13 +40,13 @@ def subtree() -> Subtree | None:
     return found
 
 
-def group_for(team: int, limits: Limits) -> Group | None:
+def group_for(team: int, limits: ProgramLimits) -> ProgramGroup | None:
     """Create a control group for one program of a team."""
     place = subtree()
     return place.create(team, limits, TeamLimits(memory=settings.TEAM_PROGRAMS_MEMORY)) if place else None
 
 
-def confined(command: Sequence[str], limits: Limits, group: Group | None, *, inside: bool = False) -> tuple[str, ...]:
+def confined(command: Sequence[str], limits: ProgramLimits, group: ProgramGroup | None, *, inside: bool = False) -> tuple[str, ...]:
     """Return the command that runs `command` under its limits. `inside`: our own process is already
     in the group."""
     seconds = limits.cpu_seconds + (_LATER if group else 0)

@@ -20,7 +20,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from portal.programs.limits import Limits, Reached, TeamLimits
+from portal.programs.limits import ProgramLimits, Reached, TeamLimits
 
 # for the portal's own processes: on version 2, a group with children cannot have processes
 SERVING = "serving"
@@ -33,7 +33,7 @@ _numbers = itertools.count(1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Group:
+class ProgramGroup:
     """The group of one program: a folder per controller in each hierarchy. On version 2 all are the
     same folder."""
 
@@ -105,11 +105,11 @@ class Subtree:
         self.folders = folders
         self.is_unified = is_unified
 
-    def create(self, team: int, limits: Limits, team_limits: TeamLimits) -> Group:
+    def create(self, team: int, limits: ProgramLimits, team_limits: TeamLimits) -> ProgramGroup:
         """Create a group below the team's group. Raise OSError if the kernel refuses (ENOSPC: too
         many groups)."""
         name = f"{os.getpid()}-{_start_time(os.getpid())}-{next(_numbers)}"
-        group = Group(
+        group = ProgramGroup(
             folders={controller: folder / f"team{team}" / name for controller, folder in self.folders.items()},
             is_unified=self.is_unified,
         )
@@ -153,7 +153,7 @@ class Subtree:
             return
         raise OSError(errno.EBUSY, "The portal's control group still has processes.")
 
-    def _make(self, group: Group, team_limits: TeamLimits) -> None:
+    def _make(self, group: ProgramGroup, team_limits: TeamLimits) -> None:
         # another program of the team may end at the same time, and remove the team's group
         for _ in range(10):
             try:
@@ -193,7 +193,7 @@ class Subtree:
             if file.exists():
                 file.write_text(str(memory))
 
-    def _groups(self) -> Iterator[Group]:
+    def _groups(self) -> Iterator[ProgramGroup]:
         """Yield the groups that exist in any hierarchy."""
         names = {
             (team.name, group.name)
@@ -204,7 +204,7 @@ class Subtree:
         }
         for team_name, name in sorted(names):
             folders = {controller: folder / team_name / name for controller, folder in self.folders.items()}
-            yield Group(folders=folders, is_unified=self.is_unified)
+            yield ProgramGroup(folders=folders, is_unified=self.is_unified)
 
 
 def find(

@@ -18,7 +18,7 @@ class Reached(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Limits:
+class ProgramLimits:
     """The limits of a program and of all processes that it starts, together."""
 
     memory: int  # bytes

@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from typing import Any, Self, TypeVar
 
 from portal.programs.confinement import confined, group_for
-from portal.programs.groups import Group
-from portal.programs.limits import MIB, Limits, Reached
+from portal.programs.groups import ProgramGroup
+from portal.programs.limits import MIB, ProgramLimits, Reached
 
 log = logging.getLogger(__name__)
 _BLOCK = 2**16
@@ -41,11 +41,11 @@ class Completed:
     reached: Reached | None = None
 
 
-class Program:
+class RunningProgram:
     """A running program with its control group. `start` creates it; `finish` must be awaited at the
     end."""
 
-    def __init__(self, process: Process, group: Group | None, limits: Limits, name: str) -> None:
+    def __init__(self, process: Process, group: ProgramGroup | None, limits: ProgramLimits, name: str) -> None:
         self.process = process
         self.reached: Reached | None = None
         self.is_timed = True  # if real time is limited; processor time always is
@@ -101,11 +101,11 @@ async def start(
     command: Sequence[str],
     *,
     environment: Mapping[str, str],
-    limits: Limits,
+    limits: ProgramLimits,
     team: int | None,
     stdin: int = DEVNULL,
     inherited: Sequence[int] = (),
-) -> Program:
+) -> RunningProgram:
     """Start a program for a team.
 
     If `team` is None, it runs inside our own group. `inherited` are descriptors that it gets too.
@@ -125,14 +125,14 @@ async def start(
         if group is not None:
             group.remove()
         raise
-    return Program(process, group, limits, shlex.join(command))
+    return RunningProgram(process, group, limits, shlex.join(command))
 
 
 async def run(
     command: Sequence[str],
     *,
     environment: Mapping[str, str],
-    limits: Limits,
+    limits: ProgramLimits,
     team: int | None,
     stdin_bytes: bytes = b"",
     most: int = _MOST_SAID,
@@ -152,7 +152,7 @@ async def run(
 
 
 async def save(
-    command: Sequence[str], target: int, *, environment: Mapping[str, str], limits: Limits, team: int | None, most: int
+    command: Sequence[str], target: int, *, environment: Mapping[str, str], limits: ProgramLimits, team: int | None, most: int
 ) -> Completed:
     """Run a command and write its output to the open file `target`. Kill it when `saved` exceeds
     `most` bytes."""
@@ -167,7 +167,7 @@ async def save(
 
 
 async def records(
-    command: Sequence[str], *, environment: Mapping[str, str], limits: Limits, team: int | None
+    command: Sequence[str], *, environment: Mapping[str, str], limits: ProgramLimits, team: int | None
 ) -> AsyncGenerator[bytes, None]:
     """Yield the command's output up to each NUL. Kill it when the consumer stops. A last part
     without NUL is left out."""
@@ -195,7 +195,7 @@ class _Captured:
     """A short command: its output in blocks, its error output stored, and its end awaited."""
 
     def __init__(
-        self, command: Sequence[str], *, environment: Mapping[str, str], limits: Limits, team: int | None, stdin_bytes: bytes = b""
+        self, command: Sequence[str], *, environment: Mapping[str, str], limits: ProgramLimits, team: int | None, stdin_bytes: bytes = b""
     ) -> None:
         self._command, self._environment, self._limits, self._team, self._stdin_bytes = command, environment, limits, team, stdin_bytes
         self.code = 0
@@ -273,7 +273,7 @@ async def log_complaints(process: Process, name: str) -> None:
         log.warning("%s: %s", name, line.decode(errors="replace").rstrip())
 
 
-async def _remove(group: Group) -> None:
+async def _remove(group: ProgramGroup) -> None:
     """Kill the remaining processes of a group, and remove it."""
     deadline = asyncio.get_running_loop().time() + _PATIENCE
     while group.kill() or not group.remove():

@@ -19,7 +19,7 @@ from portal.deploys.actions import submit
 from portal.errors import RegistryRefused
 from portal.quotas import decision
 from portal.registry import blob_store, manifests
-from portal.registry.manifests import Document, Part
+from portal.registry.manifests import Descriptor, Document
 from portal.registry.models import Attachment, Tag
 from portal.registry.names import check_tag, hex_of, is_digest, release_number
 
@@ -90,7 +90,7 @@ def delete_attachment(actor: Person, *, app: App, digest: str) -> None:
 
 
 @transaction.atomic
-def _deploy(actor: Person, *, app: App, tag: str, image: Part) -> Build:
+def _deploy(actor: Person, *, app: App, tag: str, image: Descriptor) -> Build:
     """Create one deploy per push. A client that repeats the request after a lost response gets the
     same deploy."""
     filename = f"{app.team.name}/{app.name}:{tag}"
@@ -160,7 +160,7 @@ def _check_parts(app: App, document: Document) -> None:
             )
 
 
-def _image_of(app: App, document: Document, digest: str) -> Part | None:
+def _image_of(app: App, document: Document, digest: str) -> Descriptor | None:
     """Return the image that a tag deploys: the manifest itself, or the entry of an index for this
     machine.
 
@@ -177,10 +177,10 @@ def _image_of(app: App, document: Document, digest: str) -> Part | None:
         return None
     manifests.check_machine(_read(app, document.config), architecture)
     size = sum(layer.size for layer in document.layers)
-    return Part(media_type=document.media_type, digest=digest, size=size)
+    return Descriptor(media_type=document.media_type, digest=digest, size=size)
 
 
-def _read(app: App, part: Part) -> bytes:
+def _read(app: App, part: Descriptor) -> bytes:
     path = blob_store.find(app, part.digest)
     if path is None or part.size > manifests.LARGEST:
         raise RegistryRefused("MANIFEST_INVALID", f"sha256:{part.digest} is too large to be a manifest or a configuration.", status=400)

@@ -25,7 +25,7 @@ _LAYER = re.compile(r"application/vnd\.(?:oci\.image\.layer\.v1|docker\.image\.r
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Part:
+class Descriptor:
     """A reference to a blob or a manifest. `digest` is the hex."""
 
     media_type: str
@@ -41,9 +41,9 @@ class Document:
 
     media_type: str
     artifact_type: str = ""
-    config: Part | None = None
-    layers: tuple[Part, ...] = ()
-    manifests: tuple[Part, ...] = ()
+    config: Descriptor | None = None
+    layers: tuple[Descriptor, ...] = ()
+    manifests: tuple[Descriptor, ...] = ()
     subject: str = ""  # hex
     annotations: Mapping[str, str] = field(default_factory=dict)
 
@@ -52,7 +52,7 @@ class Document:
         return self.media_type in _INDEXES
 
     @property
-    def parts(self) -> tuple[Part, ...]:
+    def parts(self) -> tuple[Descriptor, ...]:
         """Return all parts of the manifest."""
         return (*((self.config,) if self.config else ()), *self.layers, *self.manifests)
 
@@ -92,7 +92,7 @@ def parse(data: bytes, content_type: str = "") -> Document:
     return parsed
 
 
-def for_machine(index: Document, architecture: str) -> Part:
+def for_machine(index: Document, architecture: str) -> Descriptor:
     """Return the image of an index for this machine. Raise MANIFEST_INVALID if there is none."""
     for part in index.manifests:
         if part.system == "linux" and part.architecture == architecture:
@@ -133,12 +133,12 @@ def _index(document: Mapping[str, Any], kind: str) -> Document:
     )
 
 
-def _part(descriptor: Mapping[str, Any]) -> Part:
+def _part(descriptor: Mapping[str, Any]) -> Descriptor:
     platform = descriptor.get("platform") or {}
     size = descriptor["size"]
     if not isinstance(size, int) or isinstance(size, bool) or not 0 <= size < 2**63:
         raise ValueError(size)
-    return Part(
+    return Descriptor(
         media_type=str(descriptor["mediaType"])[:255],
         digest=hex_of(str(descriptor["digest"])),
         size=size,

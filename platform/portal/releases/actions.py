@@ -115,7 +115,7 @@ def try_again(actor: Person, *, app: App, number: int) -> Rollout:
     audit.record(actor, f"retried the rollout of v{number}", app=app)
     rollout = Rollout.objects.create(release=release)
     enqueue(Task.ROLL_OUT, rollout.pk)
-    events.announce(app.name, events.Kind.ROLLOUT)
+    events.announce(app.name, events.EventKind.ROLLOUT)
     return rollout
 
 
@@ -200,7 +200,7 @@ def make_release(
     supersede_open_rollouts(app, reason=f"v{number} replaced it.")
     rollout = Rollout.objects.create(release=release, steps=[_step(text) for text in (*notes, *form(app, processes, release.declared))])
     enqueue(Task.ROLL_OUT, rollout.pk)
-    events.announce(app.name, events.Kind.RELEASE)
+    events.announce(app.name, events.EventKind.RELEASE)
     return rollout
 
 
@@ -209,7 +209,7 @@ def supersede_open_rollouts(app: App, *, reason: str) -> None:
     Rollout.objects.filter(release__app=app, state__in=OPEN).update(
         state=RolloutState.SUPERSEDED, reason=reason, finished_at=timezone.now()
     )
-    events.announce(app.name, events.Kind.ROLLOUT)
+    events.announce(app.name, events.EventKind.ROLLOUT)
 
 
 @transaction.atomic
@@ -218,7 +218,7 @@ def advance(rollout: Rollout, state: RolloutState) -> bool:
     replaced it."""
     moved = Rollout.objects.filter(pk=rollout.pk, state__in=_BEFORE[state]).update(state=state) == 1
     if moved:
-        events.announce(rollout.release.app.name, events.Kind.ROLLOUT)
+        events.announce(rollout.release.app.name, events.EventKind.ROLLOUT)
     return moved
 
 
@@ -228,7 +228,7 @@ def add_step(rollout: Rollout, text: str) -> None:
     row = Rollout.objects.select_for_update().get(pk=rollout.pk)
     if not row.steps or row.steps[-1]["text"] != text:
         Rollout.objects.filter(pk=row.pk).update(steps=[*row.steps, _step(text)])
-        events.announce(rollout.release.app.name, events.Kind.ROLLOUT)
+        events.announce(rollout.release.app.name, events.EventKind.ROLLOUT)
 
 
 @transaction.atomic
@@ -247,7 +247,7 @@ def end_rollout(rollout: Rollout, state: RolloutState, *, reason: str) -> bool:
     row = Rollout.objects.filter(pk=rollout.pk, state__in=_BEFORE[state])
     if row.update(state=state, reason=reason, finished_at=timezone.now()) == 0:
         return False
-    events.announce(rollout.release.app.name, events.Kind.ROLLOUT)
+    events.announce(rollout.release.app.name, events.EventKind.ROLLOUT)
     return True
 
 

@@ -12,7 +12,7 @@ from portal.apps.models import App
 from portal.builds.models import Build, BuildState
 from portal.releases.access import newest_of_each_app, rollouts_of
 from portal.releases.models import Release, Rollout, RolloutState
-from portal.releases.timeline import Step, moments_of, steps_of
+from portal.releases.timeline import TimelineStep, moments_of, steps_of
 
 LONGEST = 100
 
@@ -34,7 +34,7 @@ class Deploy:
     at: datetime
     took: timedelta | None
     build: Build | None
-    steps: list[Step]
+    steps: list[TimelineStep]
     is_current: bool
     can_roll_back: bool
     can_try_again: bool  # for the newest release, if its rollout failed
@@ -82,7 +82,7 @@ class Newest:
     description: str
     state: RolloutState
     reason: str
-    steps: list[Step]
+    steps: list[TimelineStep]
 
     @property
     def is_over(self) -> bool:

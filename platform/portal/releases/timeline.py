@@ -14,7 +14,7 @@ _RELEASE = re.compile(r"v\d+")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Step:
+class TimelineStep:
     """A step of the timeline. `took` is the time until the next step, None for the last one."""
 
     text: str
@@ -31,11 +31,11 @@ def moments_of(rollout: Rollout) -> list[Moment]:
     return sorted(moments, key=lambda moment: moment[1])
 
 
-def steps_of(moments: Sequence[Moment]) -> list[Step]:
+def steps_of(moments: Sequence[Moment]) -> list[TimelineStep]:
     """Convert moments to steps."""
     ends = [at for _, at in moments[1:]]
     return (
-        [Step(text=text, at=at, took=end - at if end else None) for (text, at), end in zip(moments, [*ends, None], strict=True)]
+        [TimelineStep(text=text, at=at, took=end - at if end else None) for (text, at), end in zip(moments, [*ends, None], strict=True)]
         if moments
         else []
     )

@@ -14,7 +14,7 @@ from portal.apps.logs import path_of
 from portal.apps.models import App, Instance
 from portal.errors import NotFound
 from portal.logs.logfile import LogLine
-from portal.logs.search import Found, find
+from portal.logs.search import SearchResult, find
 from portal.releases.models import Rollout, RolloutState
 from runtime.contract.code_meanings import Meaning, meaning_of
 
@@ -80,7 +80,7 @@ def _apps(person: Person) -> Iterable[App]:
     return apps_of(person)
 
 
-def _trace(app: App, request_id: str, found: Found) -> Trace | None:
+def _trace(app: App, request_id: str, found: SearchResult) -> Trace | None:
     """Return the trace, or None if the line is not from the router: an app may print anything."""
     at, match = found.line.at, _LINE.fullmatch(found.line.text)
     if found.line.source != "router" or at is None or match is None:
@@ -112,13 +112,13 @@ def _live_at(app: App, at: datetime) -> Rollout | None:
     return rollouts.select_related("release", "release__build").order_by("-finished_at").first()
 
 
-def _lines(found: Found, at: datetime, request_id: str) -> list[tuple[LogLine, bool]]:
+def _lines(found: SearchResult, at: datetime, request_id: str) -> list[tuple[LogLine, bool]]:
     before = [line for line in found.before if line.at is None or line.at >= at - _BEFORE][-_MOST_BEFORE:]
     after = [line for line in found.after if line.at is None or line.at <= at + _AFTER][:_MOST_AFTER]
     return [(line, request_id in line.text) for line in (*before, found.line, *after)]
 
 
-def _noted(found: Found, at: datetime) -> list[LogLine]:
+def _noted(found: SearchResult, at: datetime) -> list[LogLine]:
     lines = [line for line in (*found.before, *found.after) if line.source == "slipway" and line.at is not None]
     return [line for line in lines if line.at is not None and abs(line.at - at) <= _NOTED][-_MOST_NOTED:]
 

@@ -82,7 +82,7 @@ def _save(actor: Person, app: App, row: TrafficSettings, words: str) -> None:
     row.save()
     audit.record(actor, f"{words}", app=app)
     enqueue(Task.CONVERGE, app.pk)
-    events.announce(app.name, events.Kind.APP)
+    events.announce(app.name, events.EventKind.APP)
 
 
 def _digest(salt: str, name: str, password: str) -> str:

@@ -53,7 +53,7 @@ class Sample:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Wish:
+class ScalingBounds:
     """The autoscaling settings of an app."""
 
     target: Target
@@ -71,7 +71,7 @@ class Decision:
     reason: str = ""
 
 
-def decide(samples: Sequence[Sample], wish: Wish, now: float, count: int) -> Decision:
+def decide(samples: Sequence[Sample], wish: ScalingBounds, now: float, count: int) -> Decision:
     """Decide the number of instances from the current `count`. `samples` are sorted by time and
     cover five minutes."""
     held = min(max(count, wish.least), wish.most)
@@ -91,7 +91,7 @@ def decide(samples: Sequence[Sample], wish: Wish, now: float, count: int) -> Dec
     return _moved(stable, wish, count, max(down, wish.least)) if down < count else Decision(count=count)
 
 
-def _rushes(samples: Sequence[Sample], wish: Wish, now: float) -> bool:
+def _rushes(samples: Sequence[Sample], wish: ScalingBounds, now: float) -> bool:
     """Return True if at some time in the stable window, the load in a short window was twice the
     target."""
     recent = _last(samples, now, STABLE)
@@ -99,7 +99,7 @@ def _rushes(samples: Sequence[Sample], wish: Wish, now: float) -> bool:
     return any(_load(window, wish) >= RUSHING for window in windows if _covers(window, window[-1].at, RUSH / 2))
 
 
-def _needed(window: Sequence[Sample], wish: Wish, count: int) -> int:
+def _needed(window: Sequence[Sample], wish: ScalingBounds, count: int) -> int:
     """Return the number of instances for which the load is on target, or `count` without samples.
     Bounds are not applied."""
     if not window:
@@ -121,7 +121,7 @@ def _bearing(exact: float, count: int) -> int:
     return count if count < exact <= count * (1 + SLACK) else math.ceil(exact)
 
 
-def _load(window: Sequence[Sample], wish: Wish) -> float:
+def _load(window: Sequence[Sample], wish: ScalingBounds) -> float:
     """Return the load relative to the target (1.0), for the number of instances at that time."""
     ready = max(_mean([float(sample.ready) for sample in window]), 1.0)
     match wish.target:
@@ -135,7 +135,7 @@ def _load(window: Sequence[Sample], wish: Wish) -> float:
             return _mean([sample.waiting for sample in window]) / (wish.value * ready)
 
 
-def _moved(window: Sequence[Sample], wish: Wish, count: int, wanted: int) -> Decision:
+def _moved(window: Sequence[Sample], wish: ScalingBounds, count: int, wanted: int) -> Decision:
     if wanted == count:
         return Decision(count=count)
     load = _load(window, wish) * wish.value

@@ -42,7 +42,7 @@ def autoscale(app: App, *, count: int, reason: str) -> None:
     more = f". It needs {count}: {refused}" if refused else ""
     audit.record(None, f"autoscaled {WEB} from {row.count} to {after}: {reason}{more}", app=app)
     enqueue(Task.CONVERGE, app.pk)
-    events.announce(app.name, events.Kind.FORMATION)
+    events.announce(app.name, events.EventKind.FORMATION)
 
 
 def _allowed(app: App, size: Size, count: int) -> tuple[int, str]:
@@ -65,7 +65,7 @@ def _tell_refused(app: App, *, before: int, wanted: int, reason: str, refused: s
         return
     _note(app, before=before, wanted=wanted, after=before, reason=reason, refused=refused)
     audit.record(None, f"could not autoscale {WEB} from {before} to {wanted} ({reason}): {refused}", app=app)
-    events.announce(app.name, events.Kind.FORMATION)
+    events.announce(app.name, events.EventKind.FORMATION)
 
 
 def _note(app: App, *, before: int, wanted: int, after: int, reason: str, refused: str) -> None:

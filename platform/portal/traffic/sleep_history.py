@@ -16,7 +16,7 @@ KEPT = timedelta(days=30)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Saved:
+class SleepSavings:
     """The resources that sleep has saved in the last SPAN, or since the app was created."""
 
     of: timedelta  # the observed period
@@ -38,7 +38,7 @@ class Saved:
         return round(self.memory_time / self.of.total_seconds())
 
 
-def saved_by(app: App, now: datetime) -> Saved | None:
+def saved_by(app: App, now: datetime) -> SleepSavings | None:
     """Return the savings of an app, or None if it never slept in the period."""
     begin = max(now - SPAN, app.created_at)
     naps = list(Nap.objects.filter(Q(ended_at=None) | Q(ended_at__gt=begin), app=app))
@@ -46,7 +46,7 @@ def saved_by(app: App, now: datetime) -> Saved | None:
         return None
     asleep = {nap.pk: (nap.ended_at or now) - max(nap.began_at, begin) for nap in naps}
     stopped = {nap.pk: (nap.ended_at or now) - max(nap.stopped_at, begin) for nap in naps if nap.stopped_at is not None}
-    return Saved(
+    return SleepSavings(
         of=now - begin,
         asleep=sum(asleep.values(), timedelta()),
         stopped=sum(stopped.values(), timedelta()),

@@ -13,7 +13,7 @@ from runtime.converge.planning import backoff
 from runtime.converge.planning.groups import group_of
 from runtime.converge.planning.instance_health import is_given_up, is_overdue, why_it_fails
 from runtime.converge.planning.plan_state import Outcome, OutcomeState, PlanState
-from runtime.converge.strategy import Kind
+from runtime.converge.strategy import StrategyKind
 
 
 def judge_candidate(state: PlanState) -> PlanState:
@@ -31,7 +31,7 @@ def judge_candidate(state: PlanState) -> PlanState:
     reason = next(_failures(state, candidate, members), None)
     if reason is None:
         return replace(state, outcome=Outcome(state=OutcomeState.PENDING))
-    rolled_back = state.moving is Kind.CANARY and state.stage is not None
+    rolled_back = state.moving is StrategyKind.CANARY and state.stage is not None
     ids = tuple(sorted(instance.id for instance in members))
     failed = FailCandidate(group=group, attempt=candidate.attempt, reason=reason, instances=ids, rolled_back=rolled_back)
     return replace(
@@ -54,7 +54,7 @@ def _failures(state: PlanState, candidate: DesiredRelease, members: list[Observe
     for place, crashes in sorted(state.observed.crashes.items()):
         if place.group == group and (not crashes.lost or crashes.count > backoff.AT_ONCE):
             yield _finding(place, crashes.reason)
-    if state.moving is Kind.CANARY and state.stage is not None and state.serving is not None:
+    if state.moving is StrategyKind.CANARY and state.stage is not None and state.serving is not None:
         watched, rest = state.observed.traffic.get(group, GroupTraffic()), state.observed.traffic.get(state.serving, GroupTraffic())
         if evidence := judge(watched, rest, name=str(group), other=str(state.serving)):
             yield evidence

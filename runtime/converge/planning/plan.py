@@ -36,7 +36,7 @@ from runtime.converge.planning.liveness import choose_restarts, note_failing
 from runtime.converge.planning.plan_state import Outcome, OutcomeState, Plan, PlanState
 from runtime.converge.planning.replicas import ReplicaSet, is_complete, replica_sets, slots_of
 from runtime.converge.planning.traffic import routes_of
-from runtime.converge.strategy import Kind
+from runtime.converge.strategy import StrategyKind
 
 __all__ = ["Outcome", "OutcomeState", "Plan", "is_healthy", "plan"]
 
@@ -93,7 +93,7 @@ def _check_for_life(state: PlanState, instance: ObservedInstance) -> HealthCheck
 def _shift(state: PlanState) -> PlanState:
     """Give a canary its next share when the last step is over and its instances are healthy."""
     candidate, steps = state.candidate, state.desired.strategy.steps
-    if state.moving is not Kind.CANARY or candidate is None:
+    if state.moving is not StrategyKind.CANARY or candidate is None:
         return state
     step = state.step
     is_next = step < len(steps) and (state.stage is None or step > state.stage.step)
@@ -115,7 +115,7 @@ def _promote(state: PlanState) -> PlanState:
         state = _switch_to(state, group_of(current))
     if target is None or state.serving == group_of(target):
         return state
-    watched = state.moving is Kind.CANARY and not state.may_have_all
+    watched = state.moving is StrategyKind.CANARY and not state.may_have_all
     if (is_complete(state, target) and not watched) or (state.bereft and target is current):
         state = _switch_to(state, group_of(target))
     return state
@@ -168,7 +168,7 @@ def _stands_in(state: PlanState, instance: ObservedInstance) -> bool:
     """
     group = instance.place.group
     known = any(group == staffed for _, staffed in state.staffed)
-    waits = state.target is not None and state.desired.strategy.kind is not Kind.RECREATE
+    waits = state.target is not None and state.desired.strategy.kind is not StrategyKind.RECREATE
     return group == state.serving and not known and instance.phase is Phase.RUNNING and waits
 
 
@@ -214,7 +214,7 @@ def _record_crash(state: PlanState, instance: ObservedInstance, reason: str) -> 
 
 
 def _fill_slots(state: PlanState, replicas: ReplicaSet) -> PlanState:
-    apart = state.desired.strategy.kind is Kind.RECREATE
+    apart = state.desired.strategy.kind is StrategyKind.RECREATE
     if apart and any(instance.place.group != replicas.group for instance in state.instances):
         return state.waits()  # until no old instance is left that could write the same data
     release = replace(replicas.release, generation=replicas.group.generation)

@@ -16,7 +16,7 @@ from runtime.converge.observed import Asleep, CanaryStage, Group, ObservedApp, O
 from runtime.converge.planning import backoff
 from runtime.converge.planning.groups import count_of, group_of, web_count
 from runtime.converge.planning.instance_health import is_healthy, is_live
-from runtime.converge.strategy import Kind
+from runtime.converge.strategy import StrategyKind
 from runtime.router.routes import AppRoutes, AppSituation
 
 
@@ -131,19 +131,19 @@ class PlanState:
         return known
 
     @property
-    def moving(self) -> Kind | None:
+    def moving(self) -> StrategyKind | None:
         """Return how traffic moves from the serving group to the target; None if it does not."""
         target = self.target
         if target is None or self.serving is None or self.serving == group_of(target):
             return None
         kind = self.desired.strategy.kind
-        if kind is not Kind.CANARY:
+        if kind is not StrategyKind.CANARY:
             return kind
         if self.candidate is None or not web_count(target):
             # A restart has no new code to compare. Without requests there is nothing to compare.
-            return Kind.ROLLING
+            return StrategyKind.ROLLING
         # No old instance could serve the other share.
-        return Kind.BLUE_GREEN if self.bereft else kind
+        return StrategyKind.BLUE_GREEN if self.bereft else kind
 
     @property
     def bereft(self) -> bool:
@@ -207,11 +207,11 @@ class PlanState:
         An instance that takes no requests may always leave.
         """
         takes = self.routed(instance.id) and instance.public and self.asleep is None
-        if not takes or self.desired.strategy.kind is Kind.RECREATE:
+        if not takes or self.desired.strategy.kind is StrategyKind.RECREATE:
             return True
         process = instance.place.process
         wanted = min((count_of(release, process) for release, _ in self.staffed), default=0)
-        watched = group_of(self.candidate) if self.candidate is not None and self.moving is Kind.CANARY else None
+        watched = group_of(self.candidate) if self.candidate is not None and self.moving is StrategyKind.CANARY else None
         others = [
             other
             for other in self.in_service()

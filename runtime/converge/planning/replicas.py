@@ -10,7 +10,7 @@ from runtime.converge.observed import WEB, Group, Slot
 from runtime.converge.planning.groups import group_of
 from runtime.converge.planning.instance_health import is_healthy, is_live
 from runtime.converge.planning.plan_state import PlanState
-from runtime.converge.strategy import Kind
+from runtime.converge.strategy import StrategyKind
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,11 +30,11 @@ class ReplicaSet:
 def replica_sets(state: PlanState) -> tuple[ReplicaSet, ...]:
     """Return the target and the serving group, each with the counts that the strategy wants now."""
     full = tuple(ReplicaSet(release=release, group=group, counts=_counts(release)) for release, group in state.staffed)
-    if state.moving is Kind.RECREATE:
+    if state.moving is StrategyKind.RECREATE:
         return full[:1]
-    if state.moving is Kind.ROLLING and len(full) == 2:
+    if state.moving is StrategyKind.ROLLING and len(full) == 2:
         return _rolling(state, *full)
-    if state.moving is Kind.CANARY and not state.may_have_all:
+    if state.moving is StrategyKind.CANARY and not state.may_have_all:
         return (replace(full[0], counts={WEB: state.canary_places}), *full[1:])
     return full
 

@@ -11,7 +11,7 @@ from runtime.converge.planning.instance_health import is_healthy
 from runtime.converge.planning.liveness import pool_of
 from runtime.converge.planning.plan_state import Outcome, OutcomeState, PlanState
 from runtime.converge.planning.replicas import replica_sets
-from runtime.converge.strategy import Kind
+from runtime.converge.strategy import StrategyKind
 from runtime.router.routes import AppRoutes, AppSituation, Canary, Endpoint
 
 
@@ -54,9 +54,9 @@ def _endpoints(state: PlanState, instance: ObservedInstance) -> tuple[list[Endpo
     if instance.place.group == state.serving:
         return _serving_endpoints(state, instance)
     if instance.id not in state.condemned and state.target is not None and instance.place.group == group_of(state.target):
-        if state.moving is Kind.CANARY:
+        if state.moving is StrategyKind.CANARY:
             return [_endpoint(instance, canary=True)] if state.stage is not None and instance.place.process == WEB else [], state
-        if state.moving is Kind.ROLLING:
+        if state.moving is StrategyKind.ROLLING:
             return [_endpoint(instance)], state
     # Until it may leave.
     return [_endpoint(instance, canary=state.was_canary(instance.id))] if state.routed(instance.id) else [], state
@@ -81,7 +81,7 @@ def _endpoint(instance: ObservedInstance, *, draining: bool = False, canary: boo
 
 
 def _canary(state: PlanState, endpoints: list[Endpoint]) -> Canary | None:
-    if state.stage is None or state.moving is not Kind.CANARY or not any(end.canary and not end.draining for end in endpoints):
+    if state.stage is None or state.moving is not StrategyKind.CANARY or not any(end.canary and not end.draining for end in endpoints):
         return None
     strategy = state.desired.strategy
     step = min(state.stage.step, len(strategy.steps) - 1)

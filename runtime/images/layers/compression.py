@@ -29,14 +29,14 @@ class Compression(StrEnum):
     GZIP = "gzip"
 
 
-class Sink(Protocol):
+class CompressionSink(Protocol):
     def write(self, data: bytes, /) -> object: ...
 
 
 class Hashing:
     """A sink that forwards writes and computes their digest and length."""
 
-    def __init__(self, sink: Sink | None = None) -> None:
+    def __init__(self, sink: CompressionSink | None = None) -> None:
         self._sink, self._hashed, self.size = sink, hashlib.sha256(), 0
 
     def write(self, data: bytes, /) -> int:
@@ -74,7 +74,7 @@ class HashingReader:
 
 
 @contextmanager
-def compressing(sink: Sink, compression: Compression) -> Iterator[Sink]:
+def compressing(sink: CompressionSink, compression: Compression) -> Iterator[CompressionSink]:
     """Yield a sink that compresses into `sink`. The same input gives the same output."""
     if compression is Compression.ZSTD:
         compressor = zstandard.ZstdCompressor(level=_LEVEL, write_checksum=True)

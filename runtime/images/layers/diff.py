@@ -19,7 +19,7 @@ from runtime.trees.walk import walk
 _PIECE = 1 << 18
 
 
-class Kind(StrEnum):
+class ChangeKind(StrEnum):
     ADDED = "A"
     CHANGED = "C"
     DELETED = "D"
@@ -27,7 +27,7 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Change:
-    kind: Kind
+    kind: ChangeKind
     path: str  # absolute, as in the container; any bytes except zero, decoded by os.fsdecode
     size: int = 0  # bytes of the file after the change
 
@@ -48,10 +48,10 @@ def compare(before: tuple[Folder, ...], after: tuple[Folder, ...]) -> list[Chang
     Both are topmost first. The content of a new folder is included.
     """
     old, new = _merged(before), _merged(after)
-    changes = [Change(kind=Kind.DELETED, path=f"/{name}") for name in old.keys() - new.keys()]
-    changes += [Change(kind=Kind.ADDED, path=f"/{name}", size=new[name].size) for name in new.keys() - old.keys()]
+    changes = [Change(kind=ChangeKind.DELETED, path=f"/{name}") for name in old.keys() - new.keys()]
+    changes += [Change(kind=ChangeKind.ADDED, path=f"/{name}", size=new[name].size) for name in new.keys() - old.keys()]
     changed = [name for name in old.keys() & new.keys() if not _same(name, old[name], new[name])]
-    changes += [Change(kind=Kind.CHANGED, path=f"/{name}", size=new[name].size) for name in changed]
+    changes += [Change(kind=ChangeKind.CHANGED, path=f"/{name}", size=new[name].size) for name in changed]
     return sorted(changes, key=lambda change: change.path)
 
 

@@ -34,7 +34,7 @@ class Packed:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Unpacked:
+class UnpackedLayer:
     """The facts about a layer that was unpacked."""
 
     diff_id: str
@@ -73,7 +73,7 @@ def pack(top: Folder, blob: BinaryIO, compression: str) -> Packed:
 
 
 @confined
-def unpack(blob: BinaryIO, top: Folder) -> Unpacked:
+def unpack(blob: BinaryIO, top: Folder) -> UnpackedLayer:
     """Unpack a layer's blob into an empty folder. Raises ImageDamaged if it cannot be read."""
     tar = HashingReader(plain_of(blob))
     try:
@@ -81,7 +81,7 @@ def unpack(blob: BinaryIO, top: Folder) -> Unpacked:
         tar.drain()
     except Unreadable as error:
         raise ImageDamaged(f"it cannot be read: {error.what.rstrip('.')}") from None
-    return Unpacked(diff_id=tar.digest(), length=tar.size, fingerprint=fingerprint(top), synced=_sync_few(top))
+    return UnpackedLayer(diff_id=tar.digest(), length=tar.size, fingerprint=fingerprint(top), synced=_sync_few(top))
 
 
 @confined

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from runtime.confined.registry import confined
-from runtime.images.layers.diff import Change, Kind
+from runtime.images.layers.diff import Change, ChangeKind
 from runtime.images.layers.layer import is_opaque, is_whiteout
 from runtime.trees.folder import Folder
 
@@ -88,15 +88,15 @@ class _Walk:
         before, joined = _beneath(folder.below, name)
         if is_whiteout(status):
             if before is not None:
-                self._note(Kind.DELETED, path, 0)
+                self._note(ChangeKind.DELETED, path, 0)
             return None
         if not stat.S_ISDIR(status.st_mode):
-            self._note(Kind.ADDED if before is None else Kind.CHANGED, path, status.st_size)
+            self._note(ChangeKind.ADDED if before is None else ChangeKind.CHANGED, path, status.st_size)
             return None
         if before is None:
-            self._note(Kind.ADDED, path, 0)
+            self._note(ChangeKind.ADDED, path, 0)
         elif not stat.S_ISDIR(before.st_mode) or self._differs(status, before):
-            self._note(Kind.CHANGED, path, 0)
+            self._note(ChangeKind.CHANGED, path, 0)
         return self._entered(folder, name, path, joined)
 
     def _entered(self, folder: _Open, name: str, path: str, joined: list[_Place]) -> _Open | None:
@@ -110,12 +110,12 @@ class _Walk:
         if opaque:
             kept = set(child.names)
             for gone in sorted(_names(hidden) - kept):
-                self._note(Kind.DELETED, f"{path}/{gone}", 0)
+                self._note(ChangeKind.DELETED, f"{path}/{gone}", 0)
             for folder_below in hidden:
                 folder_below.close()
         return child
 
-    def _note(self, kind: Kind, path: str, size: int) -> None:
+    def _note(self, kind: ChangeKind, path: str, size: int) -> None:
         self.changes.append(Change(kind=kind, path=path, size=size))
 
     def _differs(self, status: os.stat_result, before: os.stat_result) -> bool:

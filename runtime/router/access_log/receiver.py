@@ -34,7 +34,7 @@ _AGAIN = 2.0  # seconds between two attempts to listen on an address that is in 
 _GOODBYE = 5.0  # seconds for HAProxy to close after our shutdown
 
 
-class Collector:
+class AccessLogReceiver:
     """Server on `config.access_address` between `start` and `stop`, on the running event loop.
 
     `deliver` gets the lines of one app in the order of their end, in a separate thread. Without it,

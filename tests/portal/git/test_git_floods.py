@@ -17,7 +17,7 @@ from portal.accounts.models import Person
 from portal.apps.models import App
 from portal.builds.models import Build
 from portal.gitserver import git_limits, leftovers, slots
-from portal.gitserver.slots import Kind, Limit, Slots
+from portal.gitserver.slots import Limit, SlotKind, Slots
 from portal.lifecycle.account_actions import create_team
 from portal.lifecycle.app_actions import create_app
 from portal.quotas.models import Quota
@@ -104,7 +104,7 @@ def test_a_person_with_two_teams_has_one_limit(committed_people: People) -> None
 
 
 def test_a_slot_is_held_as_long_as_a_program_has_it() -> None:
-    limit = [Limit(kind=Kind.TEAM_PACKING, holder=77, most=1)]
+    limit = [Limit(kind=SlotKind.TEAM_PACKING, holder=77, most=1)]
     taken = slots.take(limit)
     assert taken is not None
     program = subprocess.Popen(("sleep", "60"), pass_fds=taken.descriptors)

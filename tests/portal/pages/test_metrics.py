@@ -12,7 +12,7 @@ from django.test import Client
 
 from portal.accounts.models import Person
 from portal.lifecycle.account_actions import create_token
-from portal.metrics.series import Span, grouped, points_of, pulses_of
+from portal.metrics.series import Span, grouped, points_of, request_activity_of
 from runtime.router.access_log.line import AccessLine
 from runtime.router.access_log.metrics import Metrics, Tally, exposition
 from tests.portal.pages import fleet
@@ -73,7 +73,7 @@ def test_an_app_without_data_shows_that(member: Client) -> None:
 
 
 def test_lists_and_overview_show_rate_latency_and_a_sparkline(member: Client) -> None:
-    pulse = pulses_of(["shop", "docs-site"])
+    pulse = request_activity_of(["shop", "docs-site"])
     assert set(pulse) == {"shop"}
     for path in ("/", "/apps/shop"):
         page = member.get(path).content.decode()

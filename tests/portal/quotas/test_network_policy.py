@@ -11,7 +11,7 @@ from django.test import Client
 
 from portal.activity.access import audit_of_team
 from portal.errors import NotAllowed, ValueRefused
-from portal.metrics.egress import Egress, egress_of
+from portal.metrics.egress import EgressTotals, egress_of
 from portal.quotas.access import network_policy_of
 from portal.quotas.actions import set_network_policy
 from portal.quotas.destinations import MOST, parse
@@ -105,7 +105,7 @@ def test_the_team_page_shows_the_egress_of_this_month(people: People, broker: re
     page = client.get("/team/blue").content.decode()
     assert "3 GiB sent, 1 MiB received" in page
     assert "Open: any address outside" in page
-    assert egress_of(people.red) == Egress()
+    assert egress_of(people.red) == EgressTotals()
 
 
 def test_the_longest_allow_list_is_accepted(people: People) -> None:

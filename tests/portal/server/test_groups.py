@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from portal.programs import groups
-from portal.programs.limits import MIB, Limits, TeamLimits
+from portal.programs.limits import MIB, ProgramLimits, TeamLimits
 
-LIMITS = Limits(memory=64 * MIB, cpu_seconds=9, seconds=9, file_size=MIB, processes=7)
+LIMITS = ProgramLimits(memory=64 * MIB, cpu_seconds=9, seconds=9, file_size=MIB, processes=7)
 TEAM = TeamLimits(memory=128 * MIB, processes=70, cpu=1500)
 
 
@@ -48,7 +48,7 @@ def test_version_2_is_found_below_its_mount_and_limited_in_its_own_files(tmp_pat
 
 
 def test_the_counters_of_version_2_are_read(tmp_path: Path) -> None:
-    group = groups.Group(folders=dict.fromkeys(("cpu", "cpuacct", "memory", "pids"), tmp_path), is_unified=True)
+    group = groups.ProgramGroup(folders=dict.fromkeys(("cpu", "cpuacct", "memory", "pids"), tmp_path), is_unified=True)
     assert (group.cpu_seconds(), group.peak(), group.reached(), group.pids()) == (0, 0, None, set())
     (tmp_path / "cpu.stat").write_text("usage_usec 2500000\nuser_usec 1\n")
     (tmp_path / "memory.peak").write_text("4096\n")

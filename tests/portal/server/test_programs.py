@@ -13,14 +13,14 @@ import pytest
 from django.conf import settings
 
 from portal.programs import confinement, groups, running
-from portal.programs.limits import MIB, Limits, Reached
+from portal.programs.limits import MIB, ProgramLimits, Reached
 from portal.programs.running import Completed
 from runtime.containers.cgroups.cgroup import PORTAL, Cgroups
 from runtime.containers.cgroups.delegation import delegate, entrances
 from tests.portal.git.packs import groups_in
 
 ENVIRONMENT = {"PATH": os.environ["PATH"]}
-WIDE = Limits(memory=128 * MIB, cpu_seconds=60, seconds=60, file_size=100 * MIB, processes=16)
+WIDE = ProgramLimits(memory=128 * MIB, cpu_seconds=60, seconds=60, file_size=100 * MIB, processes=16)
 
 
 @pytest.fixture(autouse=True)
@@ -31,17 +31,17 @@ def subtrees(portal_groups: Cgroups) -> Iterator[list[Path]]:
     assert not [folder for root in found for folder in root.glob("team*")]
 
 
-def run(*command: str, limits: Limits = WIDE) -> Completed:
+def run(*command: str, limits: ProgramLimits = WIDE) -> Completed:
     return asyncio.run(running.run(command, environment=ENVIRONMENT, limits=limits, team=7))
 
 
-def python(code: str, limits: Limits = WIDE) -> Completed:
+def python(code: str, limits: ProgramLimits = WIDE) -> Completed:
     return run(sys.executable, "-S", "-c", code, limits=limits)
 
 
-def limited(**changed: int) -> Limits:
+def limited(**changed: int) -> ProgramLimits:
     values = {"memory": 128 * MIB, "cpu_seconds": 60, "seconds": 60, "file_size": 100 * MIB, "processes": 16}
-    return Limits(**{**values, **changed})
+    return ProgramLimits(**{**values, **changed})
 
 
 def test_output_and_exit_code_of_a_program_are_returned() -> None:
@@ -64,7 +64,7 @@ def test_output_and_exit_code_of_a_program_are_returned() -> None:
     ],
     ids=["memory", "cpu", "time", "processes"],
 )
-def test_each_limit_ends_a_program_with_its_message(code: str, limits: Limits, reached: Reached, sentence: str) -> None:
+def test_each_limit_ends_a_program_with_its_message(code: str, limits: ProgramLimits, reached: Reached, sentence: str) -> None:
     begun = time.monotonic()
     done = python(code, limits)
     assert done.reached is reached

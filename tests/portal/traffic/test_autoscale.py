@@ -10,13 +10,13 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from portal.traffic.autoscale import Decision, Sample, Target, Wish, decide
+from portal.traffic.autoscale import Decision, Sample, ScalingBounds, Target, decide
 
 NOW = 10_000.0
 
 
 def wish(target=Target.REQUESTS, value=20, least=1, most=10, cpu=1000):
-    return Wish(target=target, value=value, least=least, most=most, cpu=cpu)
+    return ScalingBounds(target=target, value=value, least=least, most=most, cpu=cpu)
 
 
 def samples(seconds, *, until=NOW, ready=2, in_flight=0.0, waiting=0.0, cpu=0.0, p95=None):

@@ -16,7 +16,7 @@ from portal.traffic.access import traffic_of
 from portal.traffic.models import TrafficSettings
 from portal.traffic.validation import checked
 from runtime.converge.desired import Sleep
-from runtime.converge.strategy import CanaryStep, Kind
+from runtime.converge.strategy import CanaryStep, StrategyKind
 from runtime.router.policy import credential_digest
 from runtime.router.routes import PathRoute
 from tests.portal.apps.test_apps import live_app
@@ -28,7 +28,7 @@ from workers.bridge import traffic_settings
 def test_the_defaults_are_rolling_and_no_limits(people: People) -> None:
     row = traffic_of(people.app())
     assert row.pk is None
-    assert traffic_settings.strategy_of(row).kind is Kind.ROLLING
+    assert traffic_settings.strategy_of(row).kind is StrategyKind.ROLLING
     policy = traffic_settings.policy_of(row)
     assert (policy.hold_seconds, policy.allowed, policy.auth, policy.limits.rate) == (30, (), None, 0)
     assert traffic_settings.paths_of(row) == ()
@@ -52,7 +52,7 @@ def test_a_setting_reaches_the_runtime_and_the_audit_log(people: People) -> None
     )
     row = traffic_of(app)
     strategy, policy = traffic_settings.strategy_of(row), traffic_settings.policy_of(row)
-    assert strategy.kind is Kind.CANARY
+    assert strategy.kind is StrategyKind.CANARY
     assert strategy.steps == (CanaryStep(percent=5, seconds=30.0), CanaryStep(percent=50, seconds=120.0))
     assert policy.allowed == (ip_network("203.0.113.7/32"), ip_network("2001:db8::/32"))
     assert (policy.limits.client_rate, policy.limits.body, policy.sticky) == (20, 10 * 2**20, True)

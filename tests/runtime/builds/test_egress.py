@@ -13,13 +13,13 @@ from runtime.contract.quantities import Bytes
 from runtime.errors import NotAllowed
 from runtime.images.exchange.transfer import Access
 from runtime.images.store import Store
-from runtime.network.policy import Destination, Egress, NetworkPolicy
+from runtime.network.policy import Destination, EgressPolicy, NetworkPolicy
 
-NONE = NetworkPolicy(egress=Egress.NONE)
+NONE = NetworkPolicy(egress=EgressPolicy.NONE)
 
 
 def allowing(*lines: str) -> NetworkPolicy:
-    return NetworkPolicy(egress=Egress.ALLOW_LIST, destinations=tuple(map(Destination.parse, lines)))
+    return NetworkPolicy(egress=EgressPolicy.ALLOW_LIST, destinations=tuple(map(Destination.parse, lines)))
 
 
 @pytest.mark.parametrize(
@@ -27,7 +27,7 @@ def allowing(*lines: str) -> NetworkPolicy:
     [
         (NetworkPolicy(), "anything.example/x", True),
         (NONE, "debian:12", False),
-        (NetworkPolicy(egress=Egress.NONE, builds_open=True), "debian:12", True),
+        (NetworkPolicy(egress=EgressPolicy.NONE, builds_open=True), "debian:12", True),
         (allowing("docker.io"), "debian:12", True),
         (allowing("docker.io:443"), "user/app", True),
         (allowing("docker.io:80"), "debian:12", False),

@@ -27,7 +27,7 @@ from runtime.images.verify import verify
 from runtime.kernel import Kernel
 from tests.runtime.builds.conftest import Forge
 from tests.runtime.containers.conftest import settle
-from workers.supervisor.memory_pressure import GivingWay
+from workers.supervisor.memory_pressure import MemoryPressure
 
 # On a busy machine with a shared disk, these tests take several minutes.
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
@@ -172,7 +172,7 @@ def test_cancelled_builds_end_soon_and_leave_nothing(forge: Forge) -> None:
 def test_a_build_freezes_under_memory_pressure_and_can_be_cancelled(forge: Forge) -> None:
     engine = NodeEngine(forge.config, containers=forge.containers, images=forge.store, builder=forge.builder)
     now = [EASY]
-    giving_way = GivingWay(engine, read=lambda: now[0])
+    giving_way = MemoryPressure(engine, read=lambda: now[0])
     giving_way.round()
     stop = threading.Event()
     ended: list[BuiltImage | BuildFailed] = []

@@ -17,7 +17,7 @@ from runtime.builds.builder import Builder, BuildRequest
 from runtime.config import NodeConfig
 from runtime.containers.lifecycle import Containers
 from runtime.images.collect import Roots
-from runtime.images.removal import Collector
+from runtime.images.removal import GarbageCollector
 from runtime.images.store import Store
 from runtime.images.verify import verify
 from runtime.kernel import Kernel
@@ -70,7 +70,7 @@ def used(config: NodeConfig) -> tuple[int, int]:
 def test_deploy_500_uses_as_much_disk_as_deploy_20(config: NodeConfig, tmp_path: Path) -> None:
     store = Store(config)
     a_small_stack(config, store, tmp_path)
-    builder, collector = Builder(config, store, Containers(config)), Collector(config, store, grace=0)
+    builder, collector = Builder(config, store, Containers(config)), GarbageCollector(config, store, grace=0)
     images: list[str] = []
     then = (0, 0)
     for number in range(1, DEPLOYS + 1):

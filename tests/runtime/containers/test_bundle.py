@@ -24,7 +24,7 @@ SPEC = ContainerSpec(
     environment={"PORT": "5000", "MOTTO": "a=b"},
     limits=Limits(cpu=Millicores(500), memory=Bytes(2**20), processes=10, disk=Bytes(2**20)),
 )
-HOST = bundle.Host(
+HOST = bundle.HostFacts(
     rootfs=Path("/r"),
     etc=Path("/e"),
     temporary=Path("/t"),

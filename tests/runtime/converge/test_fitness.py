@@ -19,7 +19,7 @@ from runtime.converge.app_state import AppState
 from runtime.converge.observed import WEB, InstanceState, ProbeResult, Slot
 from runtime.converge.planning.plan import plan
 from runtime.converge.report import State, report
-from runtime.converge.strategy import CanaryStep, Kind, Strategy
+from runtime.converge.strategy import CanaryStep, Strategy, StrategyKind
 from tests.runtime.converge.test_plan import live
 from tests.runtime.converge.world import Killed, World
 
@@ -105,7 +105,7 @@ def test_if_all_fail_all_keep_serving_and_are_restarted_in_turn():
 def test_a_canary_that_stops_answering_loses_its_share_and_is_rolled_back():
     world = live({WEB: 2})
     old = world.serving()
-    world.strategy = Strategy(kind=Kind.CANARY, steps=(CanaryStep(percent=10, seconds=600.0),))
+    world.strategy = Strategy(kind=StrategyKind.CANARY, steps=(CanaryStep(percent=10, seconds=600.0),))
     world.candidate = world.release(2)
     world.run(5)
     (canary,) = filter(world.is_canary, world.serving())

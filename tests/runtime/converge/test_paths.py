@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from runtime.converge.actions import RecordCrash, SetRoutes
 from runtime.converge.observed import WEB, Phase
-from runtime.converge.strategy import CanaryStep, Kind, Strategy
+from runtime.converge.strategy import CanaryStep, Strategy, StrategyKind
 from runtime.router.routes import AppRoutes, AppSituation, PathRoute
 from tests.runtime.converge.test_plan import DIES
 from tests.runtime.converge.test_strategies import watch
@@ -85,7 +85,7 @@ def test_a_path_waits_for_its_first_instance_unless_none_is_desired():
 
 def test_recreate_holds_the_paths_with_web():
     world = live({WEB: 1, API: 1})
-    world.strategy = Strategy(kind=Kind.RECREATE)
+    world.strategy = Strategy(kind=StrategyKind.RECREATE)
     world.candidate = world.release(2, counts={WEB: 1, API: 1})
     seen = {situations(action.routes) for made in watch(world) for action in made.actions if isinstance(action, SetRoutes)}
     assert (AppSituation.HOLDING, AppSituation.HOLDING) in seen
@@ -94,7 +94,7 @@ def test_recreate_holds_the_paths_with_web():
 
 def test_a_path_of_the_candidate_is_not_held_while_its_canary_runs():
     world = live({WEB: 1})
-    world.strategy = Strategy(kind=Kind.CANARY, steps=(CanaryStep(percent=10, seconds=60.0),))
+    world.strategy = Strategy(kind=StrategyKind.CANARY, steps=(CanaryStep(percent=10, seconds=60.0),))
     world.candidate = world.release(2, counts={WEB: 1, API: 1})
     world.run(30)
     assert situations(world.routes) == (AppSituation.SERVING, AppSituation.NO_INSTANCE)

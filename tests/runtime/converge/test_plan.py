@@ -14,7 +14,7 @@ from runtime.converge.actions import FailCandidate, PromoteGroup, RecordCrash, S
 from runtime.converge.app_state import AppState
 from runtime.converge.observed import WEB, Phase
 from runtime.converge.planning.plan import OutcomeState, plan
-from runtime.converge.strategy import CanaryStep, Kind, Strategy
+from runtime.converge.strategy import CanaryStep, Strategy, StrategyKind
 from runtime.router.routes import AppSituation
 from tests.runtime.converge.world import SMALL, Killed, Temper, World, scaled
 
@@ -44,7 +44,7 @@ def test_a_first_deploy_serves_only_when_all_are_healthy():
 
 def test_blue_green_switches_in_one_message_and_drains_the_old():
     world = live({WEB: 2})
-    world.strategy = Strategy(kind=Kind.BLUE_GREEN)
+    world.strategy = Strategy(kind=StrategyKind.BLUE_GREEN)
     old = set(world.serving())
     world.candidate = world.release(2)
     switches = []
@@ -321,13 +321,13 @@ WAYS = st.sampled_from(
     [
         Strategy(),
         Strategy(surge=2),
-        Strategy(kind=Kind.BLUE_GREEN),
-        Strategy(kind=Kind.CANARY, steps=(CanaryStep(percent=1, seconds=2.0), CanaryStep(percent=50, seconds=2.0))),
-        Strategy(kind=Kind.CANARY, steps=()),
-        Strategy(kind=Kind.RECREATE),
+        Strategy(kind=StrategyKind.BLUE_GREEN),
+        Strategy(kind=StrategyKind.CANARY, steps=(CanaryStep(percent=1, seconds=2.0), CanaryStep(percent=50, seconds=2.0))),
+        Strategy(kind=StrategyKind.CANARY, steps=()),
+        Strategy(kind=StrategyKind.RECREATE),
     ]
 )
-NEVER_LESS = WAYS.filter(lambda way: way.kind is not Kind.RECREATE)
+NEVER_LESS = WAYS.filter(lambda way: way.kind is not StrategyKind.RECREATE)
 
 
 @settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])

@@ -10,13 +10,15 @@ from runtime.converge.actions import SetCanaryWeight, SetRoutes
 from runtime.converge.canary_analysis import GroupTraffic
 from runtime.converge.observed import WEB, Group, Phase
 from runtime.converge.planning.plan import OutcomeState
-from runtime.converge.strategy import CanaryStep, Kind, Strategy
+from runtime.converge.strategy import CanaryStep, Strategy, StrategyKind
 from runtime.router.routes import AppSituation
 from tests.runtime.converge.test_plan import DIES, NEVER, live
 from tests.runtime.converge.world import Killed, Temper
 
-CANARY = Strategy(kind=Kind.CANARY, steps=(CanaryStep(percent=1, seconds=30.0), CanaryStep(percent=50, seconds=60.0)), token="sesame")
-RECREATE = Strategy(kind=Kind.RECREATE)
+CANARY = Strategy(
+    kind=StrategyKind.CANARY, steps=(CanaryStep(percent=1, seconds=30.0), CanaryStep(percent=50, seconds=60.0)), token="sesame"
+)
+RECREATE = Strategy(kind=StrategyKind.RECREATE)
 
 
 def releases(world, instances):

@@ -24,7 +24,7 @@ from runtime.containers.spec import Limits, TeamLimits
 from runtime.contract.quantities import Bytes, Millicores
 from runtime.converge.desired import DesiredApp, DesiredProcess, DesiredRelease
 from runtime.converge.planning.plan import OutcomeState
-from runtime.engines.node import Look, NodeEngine
+from runtime.engines.node import NodeEngine, Observation
 from runtime.images.manifest import ImageConfig
 from runtime.images.store import Image
 from tests.ranges import free_range
@@ -120,14 +120,14 @@ class Station:
     def fresh_engine(self) -> NodeEngine:
         return NodeEngine(self.config, images=self.images)
 
-    def step(self, desired: DesiredApp) -> Look:
+    def step(self, desired: DesiredApp) -> Observation:
         with self.engine.holding(desired.app, timeout=20) as held:
             assert held
             look = self.engine.look(desired)
             self.engine.act(desired, look)
         return look
 
-    def settle(self, desired: DesiredApp, *, seconds: float = 60) -> Look:
+    def settle(self, desired: DesiredApp, *, seconds: float = 60) -> Observation:
         """Step until nothing is left to do, or the candidate is live or failed."""
         deadline = time.monotonic() + seconds
         while True:
@@ -138,7 +138,7 @@ class Station:
             if not look.plan.actions:
                 time.sleep(0.02)
 
-    def roll_out(self, app: DesiredApp, release: DesiredRelease) -> tuple[DesiredApp, Look]:
+    def roll_out(self, app: DesiredApp, release: DesiredRelease) -> tuple[DesiredApp, Observation]:
         """Roll out the release as the workers do, and return the app as its rows would be then."""
         wanted = replace(app, candidate=release)
         look = self.settle(wanted)

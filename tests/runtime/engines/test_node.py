@@ -122,7 +122,7 @@ def test_a_crashed_instance_is_replaced_while_the_others_serve(station, app):
     ):
         assert time.monotonic() < deadline
     (victim,) = ended
-    assert station.engine.take_out(app.app, victim.id)
+    assert station.engine.remove_endpoint(app.app, victim.id)
     assert all(station.get(app.app).status_code == 200 for _ in range(5))
     station.settle(app)
     now = set(station.ids(app.app))
@@ -139,11 +139,11 @@ def test_taking_out_the_last_canary_or_stable_instance_keeps_valid_routes(statio
     old, new = (Endpoint(instance=name, address="127.0.0.1", port=1) for name in ("old", "new"))
     api = replace(old, instance="api", process="api")
     route(old, replace(new, canary=True), canary=Canary(percent=10))
-    assert station.engine.take_out("solo", "new")
+    assert station.engine.remove_endpoint("solo", "new")
     now = station.engine.router.route("solo")
     assert (now.canary, now.situation, [end.instance for end in now.endpoints]) == (None, AppSituation.SERVING, ["old"])
     route(old, api, replace(new, canary=True), canary=Canary(percent=10))
-    assert station.engine.take_out("solo", "old")
+    assert station.engine.remove_endpoint("solo", "old")
     assert station.engine.router.route("solo").situation is AppSituation.HOLDING, "neither the canary nor the api may receive all requests"
     station.engine.router.remove("solo")
 
@@ -157,9 +157,9 @@ def test_taking_out_the_last_instance_of_a_path_holds_only_that_path(station):
         now = station.engine.router.route("solo")
         return now.situation, now.paths[0].situation
 
-    assert station.engine.take_out("solo", "api-1")
+    assert station.engine.remove_endpoint("solo", "api-1")
     assert situations() == (AppSituation.SERVING, AppSituation.SERVING)
-    assert station.engine.take_out("solo", "api-2")
+    assert station.engine.remove_endpoint("solo", "api-2")
     assert situations() == (AppSituation.SERVING, AppSituation.HOLDING)
     station.engine.router.remove("solo")
 

@@ -25,7 +25,7 @@ from runtime.images.digest import Digest
 from runtime.images.disk import check_room
 from runtime.images.inventory import BlobFacts, CacheEntry, ImageFacts, Inventory, LayerFacts, PullNote
 from runtime.images.manifest import ImageConfig
-from runtime.images.removal import Collector
+from runtime.images.removal import GarbageCollector
 from runtime.images.store import Store
 from tests.runtime.images.conftest import Yard
 
@@ -142,8 +142,8 @@ def test_no_kept_image_loses_a_part_and_everything_kept_has_a_reason(images, not
     assert seen.layers.keys() - set(garbage.layers) == needed
 
 
-def collector(yard: Yard) -> Collector:
-    return Collector(yard.config, yard.store, grace=0.0)
+def collector(yard: Yard) -> GarbageCollector:
+    return GarbageCollector(yard.config, yard.store, grace=0.0)
 
 
 def settle() -> None:
@@ -261,7 +261,7 @@ def test_above_the_high_limit_the_cache_is_removed_and_releases_stay(yard: Yard,
     assert yard.store.layer(spare.diff_id) == spare
     settle()
     full = replace(yard.config, disk_high=1, disk_low=1)
-    Collector(full, Store(full), grace=0.0).collect(lambda: roots)
+    GarbageCollector(full, Store(full), grace=0.0).collect(lambda: roots)
     assert yard.store.layer(spare.diff_id) is None
     assert not any(steps.iterdir())
     assert loaded(release)

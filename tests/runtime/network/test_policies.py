@@ -9,7 +9,7 @@ import pytest
 from runtime.errors import NetworkRefused
 from runtime.network.leases import Owner
 from runtime.network.links import Network
-from runtime.network.policy import Destination, Egress, NetworkPolicy
+from runtime.network.policy import Destination, EgressPolicy, NetworkPolicy
 from tests.runtime.network.conftest import HOST, OUTSIDE, World, run
 
 TEAM, OTHER = 7, 8
@@ -17,10 +17,10 @@ ELSEWHERE = "198.18.77.9"  # a second outside address
 
 
 def allowing(*lines: str, builds_open: bool = False) -> NetworkPolicy:
-    return NetworkPolicy(egress=Egress.ALLOW_LIST, destinations=tuple(map(Destination.parse, lines)), builds_open=builds_open)
+    return NetworkPolicy(egress=EgressPolicy.ALLOW_LIST, destinations=tuple(map(Destination.parse, lines)), builds_open=builds_open)
 
 
-NONE = NetworkPolicy(egress=Egress.NONE)
+NONE = NetworkPolicy(egress=EgressPolicy.NONE)
 
 
 def reaches(world: World, inside: object, port: int = 7000, host: str = OUTSIDE) -> bool:
@@ -156,7 +156,7 @@ def test_builds_follow_the_policy_unless_they_are_exempt(world: World, builds_op
     build = world.attach("build", team=TEAM, build=True)
     instance = world.attach("instance", team=TEAM)
     world.peer(world.outside, "listen", 7000)
-    world.network.set_policy(TEAM, NetworkPolicy(egress=Egress.NONE, builds_open=builds_open))
+    world.network.set_policy(TEAM, NetworkPolicy(egress=EgressPolicy.NONE, builds_open=builds_open))
     assert reaches(world, build) == builds_open
     assert not reaches(world, instance)
 

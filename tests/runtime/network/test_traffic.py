@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from runtime.network.leases import Owner
-from runtime.network.traffic import MONTHS, Amount, Sums, Traffic, month_of
+from runtime.network.traffic import MONTHS, Amount, Traffic, TrafficTotals, month_of
 from tests.runtime.network.conftest import OUTSIDE, World
 
 TEAM = 7
@@ -87,7 +87,7 @@ def test_each_month_starts_at_zero(world: World):
 @given(st.lists(st.lists(st.integers(0, 1000), max_size=6), max_size=6))
 def test_sums_do_not_depend_on_how_often_they_are_updated(lives: list[list[int]]):
     """Update the sums after each step. The counters of a container start at 0 in each life."""
-    sums = Sums()
+    sums = TrafficTotals()
     for life in lives:
         total = 0
         for more in life:
@@ -100,7 +100,7 @@ def test_sums_do_not_depend_on_how_often_they_are_updated(lives: list[list[int]]
 
 
 def test_old_months_are_removed():
-    sums = Sums()
+    sums = TrafficTotals()
     for number in range(MONTHS + 3):
         sums.add(f"c{number}", Owner(team=1, app="app"), Amount(sent=1), f"{2024 + number // 12}-{number % 12 + 1:02}")
     assert len(sums.months) == MONTHS
@@ -113,5 +113,5 @@ def test_a_damaged_count_starts_again_and_is_logged(world: World, caplog):
     with Traffic(folder).changed() as sums:
         sums.add("one", Owner(team=1, app="app"), Amount(sent=1), "2026-11")
     (folder / "traffic.json").write_bytes(b"{")
-    assert Traffic(folder).sums() == Sums()
+    assert Traffic(folder).sums() == TrafficTotals()
     assert "traffic.json is damaged" in caplog.text

@@ -21,7 +21,7 @@ import pytest
 from runtime.contract.error_codes import Code
 from runtime.router.access_log.line import AccessLine, parse
 from runtime.router.access_log.metrics import Metrics, Tally, exposition
-from runtime.router.access_log.receiver import Collector
+from runtime.router.access_log.receiver import AccessLogReceiver
 from runtime.router.config.render import ACCESS_FIELDS
 from tests.runtime.router.conftest import RouterUnderTest, end, router_of_its_own, routes_to, wait_for
 
@@ -34,7 +34,7 @@ def shared() -> Iterator[RouterUnderTest]:
 
 
 @contextmanager
-def collecting(running: RouterUnderTest, lines: list[AccessLine], metrics: list[Metrics] | None = None) -> Iterator[Collector]:
+def collecting(running: RouterUnderTest, lines: list[AccessLine], metrics: list[Metrics] | None = None) -> Iterator[AccessLogReceiver]:
     """Run a collector on its own event loop."""
     loop = asyncio.new_event_loop()
 
@@ -42,7 +42,7 @@ def collecting(running: RouterUnderTest, lines: list[AccessLine], metrics: list[
         assert all(line.app == app for line in some)
         lines.extend(some)
 
-    collector = Collector(running.config, deliver)
+    collector = AccessLogReceiver(running.config, deliver)
     thread = threading.Thread(target=loop.run_forever)
     thread.start()
     try:
@@ -180,7 +180,7 @@ def test_a_full_disk_does_not_stop_the_counting(shared: RouterUnderTest, caplog:
         raise OSError(28, "No space left on device")
 
     async def run() -> Metrics:
-        collector = Collector(shared.config, full)
+        collector = AccessLogReceiver(shared.config, full)
         await collector.start()
         deadline = time.monotonic() + 20
         while "hello" not in collector.metrics.apps and time.monotonic() < deadline:

@@ -14,7 +14,7 @@ from ipaddress import ip_network
 import pytest
 
 from runtime.contract.error_codes import EXPLAINED, Code
-from runtime.router.policy import BasicAuth, Limits, Policy
+from runtime.router.policy import BasicAuth, Policy, RequestLimits
 from runtime.router.routes import AppSituation, Endpoint
 from tests.runtime.router.conftest import Crowd, RouterUnderTest, check_page, router_of_its_own, wait_for
 from tests.runtime.router.support.owner import Owner, owner
@@ -79,11 +79,11 @@ PAGES = {
     Code.SIGN_IN: Provocation(policy={"auth": BasicAuth(salt="0123456789abcdef", credentials=())}),
     Code.NOT_ALLOWED: Provocation(policy={"allowed": (ip_network("10.0.0.0/8"),)}),
     Code.UNKNOWN_HOST: Provocation(headers={"Host": "nobody.test"}),
-    Code.BODY_TOO_LARGE: Provocation(policy={"limits": Limits(body=10)}, method="POST", content=lambda: b"x" * 11),
-    Code.LENGTH_REQUIRED: Provocation(policy={"limits": Limits(body=10)}, method="POST", content=lambda: iter([b"x"])),
-    Code.HEADERS_TOO_LARGE: Provocation(policy={"limits": Limits(headers=1000)}, headers={"Cookie": "a" * 1000}),
-    Code.RATE_LIMITED: Provocation(policy={"limits": Limits(rate=1)}, prepare=lambda owner: [owner.ask() for _ in range(10)]),
-    Code.TOO_MANY_OPEN: Provocation(policy={"limits": Limits(open=2)}, crowd=2),
+    Code.BODY_TOO_LARGE: Provocation(policy={"limits": RequestLimits(body=10)}, method="POST", content=lambda: b"x" * 11),
+    Code.LENGTH_REQUIRED: Provocation(policy={"limits": RequestLimits(body=10)}, method="POST", content=lambda: iter([b"x"])),
+    Code.HEADERS_TOO_LARGE: Provocation(policy={"limits": RequestLimits(headers=1000)}, headers={"Cookie": "a" * 1000}),
+    Code.RATE_LIMITED: Provocation(policy={"limits": RequestLimits(rate=1)}, prepare=lambda owner: [owner.ask() for _ in range(10)]),
+    Code.TOO_MANY_OPEN: Provocation(policy={"limits": RequestLimits(open=2)}, crowd=2),
     Code.MAINTENANCE: Provocation(policy={"maintenance": True}),
     Code.PORTAL_STARTING: Provocation(headers={"Host": "portal.test"}),
     Code.ROUTER_FAULT: Provocation(

@@ -21,7 +21,7 @@ import pytest
 from runtime.config import NodeConfig, passed_descriptors
 from runtime.errors import HostLacks
 from runtime.router import haproxy, listeners
-from runtime.router.addresses import Place
+from runtime.router.addresses import ListenAddress
 from runtime.router.listeners import Listeners
 from tests.runtime.router.conftest import RouterUnderTest, end, free_port, router_of_its_own, routes_to, wait_for
 from tests.runtime.router.support.load import CLIENTS, Load
@@ -139,7 +139,7 @@ def test_sockets_of_systemd_have_precedence(tmp_path: Path):
     """
     with router_of_its_own() as running:
         running.kill()
-        place = Place(name="http", host="127.0.0.1", port=running.config.http_port)
+        place = ListenAddress(name="http", host="127.0.0.1", port=running.config.http_port)
         script = f'exec 3<&"$0"; export LISTEN_PID=$$ LISTEN_FDS=1; exec "$@" 2>>{tmp_path}/log'
         with listeners.open_listener(place) as listener:
             number = listener.fileno()

@@ -26,7 +26,7 @@ from runtime.router import haproxy
 from runtime.router.document import from_document, to_document
 from runtime.router.map_entries import hex_beginnings, slot_name
 from runtime.router.pages import custom_parts
-from runtime.router.policy import BasicAuth, Credential, Limits, Policy, credential_digest
+from runtime.router.policy import BasicAuth, Credential, Policy, RequestLimits, credential_digest
 from runtime.router.routes import WEB, AppRoutes, AppSituation, Canary, Endpoint, PathRoute
 from runtime.router.server_diff import live_servers
 from tests.runtime.router.conftest import check_page, end, router_of_its_own, wait_for
@@ -79,7 +79,7 @@ def test_other_hosts_redirect_to_the_canonical_one(owner: Owner):
 
 
 def test_bodies_over_the_limit_are_refused_before_the_app_gets_them(owner: Owner):
-    owner.set(limits=Limits(body=1000))
+    owner.set(limits=RequestLimits(body=1000))
     assert owner.ask("/", "POST", content=b"x" * 1000).status_code == 200
     check_page(owner.ask("/", "POST", content=b"x" * 1001), Code.BODY_TOO_LARGE, "text/html")
     check_page(owner.ask("/", "POST", content=iter([b"x"])), Code.LENGTH_REQUIRED, "text/html")
@@ -89,13 +89,13 @@ def test_bodies_over_the_limit_are_refused_before_the_app_gets_them(owner: Owner
 
 
 def test_headers_over_the_limit_are_refused(owner: Owner):
-    owner.set(limits=Limits(headers=2000))
+    owner.set(limits=RequestLimits(headers=2000))
     assert owner.ask(headers={"Cookie": "a" * 1000}).status_code == 200
     check_page(owner.ask(headers={"Cookie": "a" * 2000}), Code.HEADERS_TOO_LARGE, "text/html")
 
 
 def test_a_rate_limit_admits_its_number_of_requests(owner: Owner):
-    owner.set(limits=Limits(rate=2))
+    owner.set(limits=RequestLimits(rate=2))
     answers = Counter(owner.ask().status_code for _ in range(40))
     assert 20 <= answers[200] <= 30
     assert set(answers) == {200, 429}
@@ -105,15 +105,15 @@ def test_a_rate_limit_admits_its_number_of_requests(owner: Owner):
 
 
 def test_one_client_does_not_use_up_the_rate_of_another(owner: Owner):
-    owner.set(limits=Limits(client_rate=1))
+    owner.set(limits=RequestLimits(client_rate=1))
     assert Counter(owner.ask().status_code for _ in range(15)) == {200: 10, 429: 5}
     with socket.create_connection(("127.0.0.1", owner.running.config.http_port), 5, source_address=("127.0.0.9", 0)) as other:
         other.sendall(f"GET / HTTP/1.1\r\nHost: {owner.host}\r\n\r\n".encode())
         assert other.recv(100).startswith(b"HTTP/1.1 200 ")
 
 
-@pytest.mark.parametrize("limits", [Limits(open=3), Limits(client_open=3)])
-def test_open_requests_never_exceed_the_limit(owner: Owner, limits: Limits):
+@pytest.mark.parametrize("limits", [RequestLimits(open=3), RequestLimits(client_open=3)])
+def test_open_requests_never_exceed_the_limit(owner: Owner, limits: RequestLimits):
     owner.set(limits=limits)
     with ThreadPoolExecutor(8) as pool:
         answers = Counter(pool.map(lambda _: owner.ask("/wait/2").status_code, range(8)))
@@ -270,7 +270,7 @@ def test_policies_are_restored_from_files_after_a_restart():
             auth=BasicAuth(
                 salt="0123456789abcdef", credentials=(Credential(name="a", digest=credential_digest("0123456789abcdef", "a", "b")),)
             ),
-            limits=Limits(body=10),
+            limits=RequestLimits(body=10),
             http2=False,
             sticky=True,
         )
@@ -309,7 +309,7 @@ def test_a_document_of_an_older_version_is_read():
     [
         {"policy": Policy(canonical_host="a b")},
         {"policy": Policy(canonical_host="*.test")},
-        {"policy": Policy(limits=Limits(body=-1))},
+        {"policy": Policy(limits=RequestLimits(body=-1))},
         {"policy": Policy(auth=BasicAuth(salt="a|b", credentials=()))},
         {"policy": Policy(auth=BasicAuth(salt="ab", credentials=(Credential(name="a\nb", digest="0" * 64),)))},
         {"policy": Policy(auth=BasicAuth(salt="ab", credentials=(Credential(name="a", digest="password"),)))},

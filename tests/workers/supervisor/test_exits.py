@@ -16,7 +16,9 @@ def test_an_ended_instance_is_reported_every_3_s_until_it_is_removed() -> None:
     spec = SimpleNamespace(app="a", labels={"kind": INSTANCE})
     ended = SimpleNamespace(id="a-web-1", spec=spec, status=Status.EXITED, pid=None)
     present, reported, taken_out, now = [ended], [], [], [100.0]
-    engine = SimpleNamespace(containers=SimpleNamespace(state=lambda _: ended), take_out=lambda app, name: taken_out.append((app, name)))
+    engine = SimpleNamespace(
+        containers=SimpleNamespace(state=lambda _: ended), remove_endpoint=lambda app, name: taken_out.append((app, name))
+    )
     watch = ExitWatch(
         engine,
         SimpleNamespace(instances=lambda: list(present)),

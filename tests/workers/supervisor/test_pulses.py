@@ -14,7 +14,7 @@ from runtime.contract.health import HealthCheck
 from runtime.converge.container_spec import INSTANCE
 from runtime.converge.explain import ProbeAnswer
 from runtime.converge.observed import ProbeResult
-from workers.supervisor.health_checks import OF_ONE_APP, Pulses
+from workers.supervisor.health_checks import OF_ONE_APP, HealthChecks
 
 CHECK = HealthCheck(interval=10.0, attempts=2)
 FINE, BAD = ProbeAnswer(status=200), ProbeAnswer(status=500)
@@ -71,7 +71,7 @@ def changed():
 
 @pytest.fixture
 def pulses(node, changed):
-    made = Pulses(node, node, changed=changed.append, clock=lambda: node.now)
+    made = HealthChecks(node, node, changed=changed.append, clock=lambda: node.now)
     yield made
     made.stop()
 

@@ -7,7 +7,7 @@ import redis
 
 from portal.releases.models import RolloutState
 from runtime.contract.notices import MEMORY_EXCEEDED
-from workers.supervisor.instance_cache import Roster
+from workers.supervisor.instance_cache import InstanceCache
 from workers.supervisor.usage_samples import UsageSampling
 from workers.tasks.converge import converge
 from workers.tasks.rollout import roll_out
@@ -23,7 +23,7 @@ def test_a_process_killed_for_its_memory_in_a_running_instance_is_logged_once(pl
     rollout.refresh_from_db()
     assert rollout.state == RolloutState.LIVE
     log = plant.config.app_logs / f"{app.name}.log"
-    sampling = UsageSampling(plant.engine, Roster(plant.engine), broker)
+    sampling = UsageSampling(plant.engine, InstanceCache(plant.engine), broker)
     sampling.round()
     (instance,) = plant.engine.instances()
     plant.get(app, "/glut")
@@ -38,4 +38,4 @@ def test_a_process_killed_for_its_memory_in_a_running_instance_is_logged_once(pl
     assert len(lines) == 1
     assert f"the kernel killed 1 process of {instance.id}, which used all of its 512 MiB of memory." in lines[0]
     assert plant.get(app).status_code == 200, "the rest of the instance still runs"
-    UsageSampling(plant.engine, Roster(plant.engine), broker).round()
+    UsageSampling(plant.engine, InstanceCache(plant.engine), broker).round()

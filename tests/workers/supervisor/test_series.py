@@ -14,7 +14,7 @@ import pytest
 import redis
 
 from portal.metrics.exposition import joined, texts_of
-from portal.metrics.series import Span, points_of, pulses_of
+from portal.metrics.series import Span, points_of, request_activity_of
 from runtime.contract.error_codes import Code
 from runtime.network.traffic import Amount
 from runtime.router.access_log.line import AccessLine
@@ -94,8 +94,8 @@ def test_a_point_has_the_counts_since_the_previous_point(broker: redis.Redis) ->
     assert second.p95 >= 128
     assert (second.received, second.sent, second.in_flight) == (100, 1000, 2)
     assert (second.cpu, second.memory, second.memory_limit) == (250, 100, 400)
-    assert pulses_of(["hello"], now=node.now)["hello"].rates == [3.0, 1.0]
-    assert pulses_of(["hello"], now=node.now + 60)["hello"].rate == 0.0  # an old point does not show the current rate
+    assert request_activity_of(["hello"], now=node.now)["hello"].rates == [3.0, 1.0]
+    assert request_activity_of(["hello"], now=node.now + 60)["hello"].rate == 0.0  # an old point does not show the current rate
 
 
 def test_an_app_without_new_requests_gets_one_point_of_zero(broker: redis.Redis) -> None:

@@ -11,7 +11,7 @@ from portal.apps.sizes import Size
 from portal.builds.models import Build, BuildState
 from portal.deploys.app_status import AppStatus, status_of
 from portal.jobs.access import Jobs, jobs_of
-from portal.metrics.series import Pulse, pulses_of
+from portal.metrics.series import RequestActivity, request_activity_of
 from portal.quotas.access import quota_of
 from portal.quotas.decision import held_to
 from portal.releases.history import Deploy, story_of
@@ -44,7 +44,7 @@ class Overview:
     building: Build | None
     jobs: Jobs
     scaling: Scaling | None  # the last decision of autoscaling
-    pulse: Pulse | None  # None if there were no requests in the last minutes
+    pulse: RequestActivity | None  # None if there were no requests in the last minutes
 
 
 def overview_of(app: App) -> Overview:
@@ -58,7 +58,7 @@ def overview_of(app: App) -> Overview:
         building=Build.objects.filter(app=app, state__in=(BuildState.QUEUED, BuildState.BUILDING)).order_by("-id").first(),
         jobs=jobs_of(app),
         scaling=next(iter(scalings_of(app, most=1)), None),
-        pulse=pulses_of([app.name]).get(app.name),
+        pulse=request_activity_of([app.name]).get(app.name),
     )
 
 

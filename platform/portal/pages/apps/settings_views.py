@@ -12,7 +12,7 @@ from django.views.decorators.http import require_POST
 from portal.accounts.signed_in import SignedInRequest, signed_in
 from portal.apps.access import app_for, config_of, formation_of
 from portal.apps.declared import Declared
-from portal.apps.health import Source, counting_for, counting_now, health_of
+from portal.apps.health import HealthSource, counting_for, counting_now, health_of
 from portal.apps.models import App, ProcessFormation
 from portal.errors import NotFound, Refused
 from portal.jobs.access import postdeploy_of
@@ -188,7 +188,7 @@ def _counts(app: App) -> str:
     counting = counting_now(app)
     # a command may be long, and messages are stored in a cookie
     words = Truncator(counting.check.words).chars(200)
-    if counting.source is Source.FILE and app.current_release:
+    if counting.source is HealthSource.FILE and app.current_release:
         return f"{app.current_release.declared.file} has precedence: {words}."
     return f"Instances that start from now on use: {words}."
 

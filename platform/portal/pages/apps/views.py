@@ -23,7 +23,7 @@ from portal.http.error_responses import json_of, wants_json
 from portal.http.file_responses import log_response
 from portal.lifecycle import app_actions
 from portal.logs.lines import LogPiece
-from portal.metrics.series import Pulse, pulses_of
+from portal.metrics.series import RequestActivity, request_activity_of
 from portal.pages import breadcrumbs, form_errors
 from portal.pages.apps.commands import commands_for, example_commands, max_upload
 from portal.pages.apps.forms import AppForm
@@ -44,7 +44,7 @@ class AppLine:
     status: AppStatus
     live_instances: int
     last: Deploy | None
-    pulse: Pulse | None
+    pulse: RequestActivity | None
 
     @property
     def worry(self) -> str:
@@ -59,7 +59,7 @@ class AppLine:
 def home(request: SignedInRequest) -> HttpResponse:
     """Show apps that need attention, then all apps. Without apps, show the ways to deploy."""
     apps = list(apps_of(request.user))
-    pulses = pulses_of(app.name for app in apps)
+    pulses = request_activity_of(app.name for app in apps)
     statuses, live = statuses_of(apps), live_counts_of(apps)
     stories = stories_of(apps, most=1)
     lines = [

@@ -22,7 +22,7 @@ SOON = timedelta(days=14)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Line:
+class DnsRecordLine:
     """One domain."""
 
     domain: Domain
@@ -42,7 +42,7 @@ class Card:
     own_host: str
     own_certificate: OwnCertificate | None
     own_standing: str  # of the app's default hostname; empty if it can have no certificate
-    lines: list[Line]
+    lines: list[DnsRecordLine]
     add: forms.Form
     addresses: forms.Form
     https: bool
@@ -74,9 +74,9 @@ def own_certificates() -> list[tuple[str, OwnCertificate | None, str]]:
     return sorted(found, key=lambda line: line[2] == "good")
 
 
-def _line(domain: Domain, form: forms.Form | None) -> Line:
+def _line(domain: Domain, form: forms.Form | None) -> DnsRecordLine:
     certificate = access.certificate_of(domain)
-    return Line(
+    return DnsRecordLine(
         domain=domain,
         record=access.record_name(domain),
         file=access.file_address(domain),

@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 from django.utils import timezone
 
 from portal.apps.models import App
-from portal.metrics.series import Point, Pulse, Span, grouped, points_of, pulses_of
+from portal.metrics.series import Point, RequestActivity, Span, grouped, points_of, request_activity_of
 from portal.releases.models import Rollout, RolloutState
 
 _TABLE_STEP = {Span.HOUR: 300, Span.DAY: 3600, Span.WEEK: 6 * 3600}
@@ -31,7 +31,7 @@ class Charts:
     """All data of the metrics page."""
 
     span: Span
-    pulse: Pulse | None
+    pulse: RequestActivity | None
     points: Sequence[Point]
     rows: Sequence[Row]  # newest first
     flags: Sequence[tuple[float, str]]  # Unix seconds, and a name such as "v12"
@@ -53,7 +53,7 @@ def charts_of(app: App, span: Span) -> Charts:
     """Read the current data."""
     points = points_of(app.name, span)
     rows = [Row(at=datetime.fromtimestamp(point.at, UTC), point=point) for point in reversed(grouped(points, _TABLE_STEP[span]))]
-    return Charts(span=span, pulse=pulses_of([app.name]).get(app.name), points=points, rows=rows, flags=_flags(app, span))
+    return Charts(span=span, pulse=request_activity_of([app.name]).get(app.name), points=points, rows=rows, flags=_flags(app, span))
 
 
 def _flags(app: App, span: Span) -> list[tuple[float, str]]:

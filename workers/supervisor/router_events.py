@@ -26,11 +26,11 @@ from runtime.engines.node import NodeEngine
 from runtime.errors import LaunchFailed
 from runtime.router.access_log.line import AccessLine
 from runtime.router.access_log.metrics import Tally
-from runtime.router.access_log.receiver import Collector
+from runtime.router.access_log.receiver import AccessLogReceiver
 from runtime.router.config.render import PORTAL
 from runtime.router.routes import Endpoint
 from runtime.router.wake import WakeService, serving_endpoint
-from workers.supervisor.instance_cache import Roster
+from workers.supervisor.instance_cache import InstanceCache
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -57,19 +57,21 @@ class _Written:
     kills: dict[str, int] = field(default_factory=dict)
 
 
-class Visitors:
+class RouterEvents:
     """The collector of access logs and the waker of apps.
 
     Call `start` and `stop` once, and `round` regularly, always from one thread. `woken` is called
     in its own thread with each app that was woken. No request waits for what `woken` does.
     """
 
-    def __init__(self, engine: NodeEngine, roster: Roster, *, woken: Callable[[str], None], clock: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self, engine: NodeEngine, roster: InstanceCache, *, woken: Callable[[str], None], clock: Callable[[], float] = time.time
+    ) -> None:
         self._engine, self._roster, self._woken, self._clock = engine, roster, woken, clock
         self._since = clock()
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="visitors", daemon=True)
-        self._collector = Collector(engine.config, self._deliver)
+        self._collector = AccessLogReceiver(engine.config, self._deliver)
         self._waker = WakeService(engine.config, self._bring_up)
         self._written: dict[str, _Written] = {}
         self._following: set[asyncio.Task[None]] = set()
@@ -81,7 +83,7 @@ class Visitors:
         self._askers = ThreadPoolExecutor(_WAKERS, thread_name_prefix="ask")
 
     @property
-    def collector(self) -> Collector:
+    def collector(self) -> AccessLogReceiver:
         """Return the collector. Only the event loop's thread writes to its `metrics`."""
         return self._collector
 
@@ -218,7 +220,7 @@ class Visitors:
         began = self._loop.time()
         while (waited := self._loop.time() - began) < booting.check.boot_seconds:
             async with share:
-                if await self._loop.run_in_executor(self._askers, self._engine.lets_in, booting):
+                if await self._loop.run_in_executor(self._askers, self._engine.admit, booting):
                     self._follow(asyncio.to_thread(self._engine.keep_woken, booting.container.spec.app))
                     return booting.endpoint
             await asyncio.sleep(_ASK_OFTEN if waited < _OFTEN_SECONDS else _ASK_SELDOM)
