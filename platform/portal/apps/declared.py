@@ -11,62 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Self
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Sizes:
-    """CPU in millicores, memory and disk in bytes. None if the manifest does not set it."""
-
-    cpu: int | None = None
-    memory: int | None = None
-    disk: int | None = None
-    pids: int | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Process:
-    """The number and size of instances of a process type."""
-
-    count: int | None = None
-    sizes: Sizes = field(default_factory=Sizes)
-
-    @classmethod
-    def of(cls, document: Mapping[str, Any]) -> Self:
-        return cls(count=document["count"], sizes=Sizes(**document["sizes"]))
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Variable:
-    """A declared config var. `digits` is the length of a secret to generate, 0 for none."""
-
-    value: str | None = None
-    digits: int = 0
-    required: bool = False
-    description: str = ""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Script:
-    """A command that runs once, for at most `timeout` seconds. Without a command, nothing runs."""
-
-    command: str = ""
-    timeout: float = 1200.0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Cron:
-    """A cron job."""
-
-    name: str
-    schedule: str
-    command: str
-    timezone: str
-    overlap: str
-    timeout: float
-    sizes: Sizes
-
-    @classmethod
-    def of(cls, document: Mapping[str, Any]) -> Self:
-        return cls(**{**document, "sizes": Sizes(**document["sizes"])})
+from runtime.contract.manifest import CronJob, Overlap, Process, Script, Sizes, Variable
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,7 +48,7 @@ class Declared:
     variables: Mapping[str, Variable] = field(default_factory=dict)
     release: Script = field(default_factory=Script)
     postdeploy: Script = field(default_factory=Script)
-    crons: tuple[Cron, ...] = ()
+    crons: tuple[CronJob, ...] = ()
     health: Health | None = None
     image_health: Health | None = None
 
@@ -114,11 +59,11 @@ class Declared:
             return cls()
         return cls(
             file=document["file"],
-            processes={name: Process.of(values) for name, values in document["processes"].items()},
+            processes={name: _process(values) for name, values in document["processes"].items()},
             variables={name: Variable(**values) for name, values in document["variables"].items()},
             release=Script(**document["release"]),
             postdeploy=Script(**document["postdeploy"]),
-            crons=tuple(Cron.of(values) for values in document["crons"]),
+            crons=tuple(_cron(values) for values in document["crons"]),
             health=Health.of(document["health"]),
             image_health=Health.of(document["image_health"]),
         )
@@ -126,3 +71,11 @@ class Declared:
     def lacks(self, config: Mapping[str, str]) -> list[str]:
         """Return the required config vars that have no value in `config`."""
         return [name for name, variable in self.variables.items() if variable.required and not config.get(name)]
+
+
+def _process(document: Mapping[str, Any]) -> Process:
+    return Process(count=document["count"], sizes=Sizes(**document["sizes"]))
+
+
+def _cron(document: Mapping[str, Any]) -> CronJob:
+    return CronJob(**{**document, "overlap": Overlap(document["overlap"]), "sizes": Sizes(**document["sizes"])})

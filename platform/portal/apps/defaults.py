@@ -8,8 +8,8 @@ from collections.abc import Mapping
 
 from portal.apps import secrets
 from portal.apps.config import config_of, write_config
-from portal.apps.declared import Variable
 from portal.apps.models import App, GeneratedSecret
+from runtime.contract.manifest import Variable
 
 # execve(2) allows 128 KiB per string for arguments and environment together, and apps add their own
 # variables

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
-from portal.apps.declared import Declared, Process
+from portal.apps.declared import Declared
 from portal.apps.models import App, ProcessFormation
 from portal.apps.sizes import Size
 from portal.errors import QuotaExceeded
 from portal.quotas import decision
 from portal.quotas.models import Quota
+from runtime.contract.manifest import Process
 
 RELEASE_PHASE = "release"  # a process type that runs once before a rollout and never has instances
 
