@@ -1,4 +1,4 @@
-"""Time limit of a build.
+"""The time limit of a build and its cancellation.
 
 Time in which the build is frozen does not count, up to FROZEN_MOST: a build must end at some time.
 """
@@ -8,18 +8,28 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
+from runtime.errors import BuildFailed, Cancelled
+
 FROZEN_MOST = 1800.0  # seconds in total that do not count
 
 
 class Budget:
-    """The time that a build has left, from the creation of this object.
+    """The time that a build has left, from the creation of this object, and whether it was cancelled.
 
     Events are written with `log`.
     """
 
-    def __init__(self, seconds: float, log: Callable[[str], None], *, clock: Callable[[], float] = time.monotonic) -> None:
-        self._clock, self._log = clock, log
-        self._deadline = clock() + seconds
+    def __init__(
+        self,
+        seconds: float,
+        log: Callable[[str], None],
+        *,
+        cancelled: Callable[[], bool] = lambda: False,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._clock, self._log, self._cancelled = clock, log, cancelled
+        self._started = clock()
+        self._deadline = self._started + seconds
         self._frozen_at: float | None = None
         self._credit = FROZEN_MOST
 
@@ -30,6 +40,20 @@ class Budget:
 
     def is_over(self) -> bool:
         return self.left() <= 0
+
+    def is_cancelled(self) -> bool:
+        return self._cancelled()
+
+    def check(self, over: str = "", *, hint: str = "Deploy again: finished steps are kept.") -> None:
+        """Raise Cancelled if the build was cancelled, or BuildFailed if its time is used up.
+
+        `over` is the text of that BuildFailed, if it names more than the build.
+        """
+        if self.is_cancelled():
+            raise Cancelled("The build was cancelled.")
+        if self.is_over():
+            minutes = (self._clock() - self._started) / 60
+            raise BuildFailed(over or f"The build reached its time limit of {minutes:.0f} minutes and was stopped.", hint=hint)
 
     def freeze(self, frozen: bool) -> None:  # called with the state that the container reports
         """Record that the build was frozen, or continues."""

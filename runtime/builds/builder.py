@@ -100,7 +100,7 @@ class Builder:
         disk.check_room(self._config)
         with self._store.lease(), scratch.scratch(self._config.workspaces) as workspace:
             workspace.chmod(0o711)  # a container's root, unprivileged here, must reach its bind mounts
-            budget = Budget(self._time_limit, log)
+            budget = Budget(self._time_limit, log, cancelled=cancelled)
             with (
                 cancellation.when(cancelled),
                 disk.telling_when_full(),

@@ -9,10 +9,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Protocol
 
-from runtime import cancellation, journal
+from runtime import journal
 from runtime.builds.budget import Budget
 from runtime.config import NodeConfig
-from runtime.errors import BuildFailed
 from runtime.images.digest import Digest
 from runtime.images.manifest import Layer
 from runtime.images.store import Store
@@ -56,7 +55,7 @@ class StepCache:
     def turn(self, key: str, budget: Budget) -> Iterator[None]:
         """Hold the lock of a key, so that the next build finds the layer that the first has made.
 
-        BuildFailed: the build was cancelled, or its time is over, while it waited.
+        Cancelled, BuildFailed: the build was cancelled, or its time was used up, while it waited.
         """
         path = self._config.locks / f"step-{key[:16]}"
         while True:
@@ -64,8 +63,4 @@ class StepCache:
                 if held:
                     yield
                     return
-            cancellation.check()
-            if budget.is_over():
-                raise BuildFailed(
-                    "The build reached its time limit while another build installed the same dependencies.", hint="Deploy again."
-                )
+            budget.check("The build reached its time limit while another build installed the same dependencies.", hint="Deploy again.")

@@ -11,6 +11,7 @@ import pytest
 from runtime.builds.budget import FROZEN_MOST, Budget
 from runtime.builds.pressure import BuildContainer, Freeze, Pressure, Thaw, decide, read
 from runtime.config import NodeConfig
+from runtime.errors import BuildFailed, Cancelled
 
 MARKS = NodeConfig()
 OLD, YOUNG = BuildContainer(id="old", created_at=1, frozen=False), BuildContainer(id="young", created_at=2, frozen=False)
@@ -64,3 +65,17 @@ def test_frozen_time_is_not_counted_up_to_a_limit() -> None:
     assert budget.left() == 1
     now[0] += 1
     assert budget.is_over()
+
+
+def test_a_build_is_stopped_when_it_is_cancelled_or_its_time_is_used_up() -> None:
+    now, cancelled = [0.0], [False]
+    budget = Budget(120, print, cancelled=lambda: cancelled[0], clock=lambda: now[0])
+    budget.check()
+    now[0] = 120
+    with pytest.raises(BuildFailed, match=r"^The build reached its time limit of 2 minutes and was stopped\.$"):
+        budget.check()
+    with pytest.raises(BuildFailed, match=r"^The step is late\.$"):
+        budget.check("The step is late.")
+    cancelled[0] = True
+    with pytest.raises(Cancelled):
+        budget.check("The step is late.")
