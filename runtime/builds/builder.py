@@ -18,9 +18,10 @@ from runtime import cancellation
 from runtime.builds import authorities
 from runtime.builds.base_layers import Ground, beside, lay
 from runtime.builds.budget import Budget
+from runtime.builds.context import BuildContext
 from runtime.builds.dockerfile import build as dockerfile
 from runtime.builds.dockerfile.health import health_of
-from runtime.builds.dockerfile.running import Job
+from runtime.builds.dockerfile.running import Options
 from runtime.builds.dockerfile.syntax import MAX_TEXT
 from runtime.builds.egress import check_registry
 from runtime.builds.history import complete
@@ -32,18 +33,18 @@ from runtime.builds.log_figures import count, seconds, sizes
 from runtime.builds.manifest import procfile
 from runtime.builds.package_cache import PackageCaches
 from runtime.builds.plan import BuildPlan, plan
-from runtime.builds.sandbox import WORKSPACE, Order
+from runtime.builds.sandbox import WORKSPACE
 from runtime.builds.source.checkout import Checkout
 from runtime.builds.steps import Install
 from runtime.config import NodeConfig, package_environment
-from runtime.confined.session import Confinement, Session
+from runtime.confined.session import Confinement
 from runtime.containers.command_line import NO_SHELL, words
 from runtime.containers.lifecycle import Containers
 from runtime.containers.spec import Limits, TeamLimits
 from runtime.contract.health import HealthCheck
 from runtime.contract.manifest import AppFile
 from runtime.contract.quantities import Bytes
-from runtime.errors import BadSource, BuildFailed, ImageDamaged, NotAllowed, TransferFailed, Unreachable
+from runtime.errors import BadSource, ImageDamaged, NotAllowed, TransferFailed, Unreachable
 from runtime.images import disk, scratch
 from runtime.images.digest import Digest
 from runtime.images.exchange.published import ORIGINAL
@@ -108,20 +109,24 @@ class Builder:
                 scratch.emptied_at_end(workspace, helper),
                 self._unmounted_at_end(workspace),
             ):
-                return _Build(
-                    self._config,
-                    self._store,
-                    self._containers,
-                    self._cache,
-                    self.packages,
-                    self._pulls,
-                    request,
-                    workspace,
-                    log,
-                    cancelled,
-                    budget,
-                    helper,
-                ).run()
+                context = BuildContext(
+                    build_id=request.build_id,
+                    app=request.app,
+                    team=request.team,
+                    limits=request.limits,
+                    team_limits=request.team_limits,
+                    workspace=workspace,
+                    budget=budget,
+                    log=log,
+                    helper=helper,
+                    config=self._config,
+                    store=self._store,
+                    containers=self._containers,
+                    cache=self._cache,
+                    packages=self.packages,
+                    kernel=self._kernel,
+                )
+                return _Build(context, self._pulls, request).run()
 
     def take_in(self, image: PushedImage | ReferredImage, log: Log, cancelled: Callable[[], bool] = lambda: False) -> BuiltImage:
         """Import an image that was made elsewhere. Raise the errors of `build`, and ImageDamaged."""
@@ -164,52 +169,25 @@ class Builder:
 class _Build:
     """One build that runs."""
 
-    config: NodeConfig
-    store: Store
-    containers: Containers
-    cache: StepCache
-    packages: PackageCaches
+    context: BuildContext
     pulls: Pulls
     request: BuildRequest
-    workspace: Path
-    log: Log
-    cancelled: Callable[[], bool]
-    budget: Budget
-    helper: Session  # the only process that reads the source
     started: float = 0.0
     app_file: AppFile = field(default_factory=AppFile)
     workshop: Workshop = field(init=False)
 
     def __post_init__(self) -> None:
-        request = self.request
-        self.workshop = Workshop(
-            store=self.store,
-            containers=self.containers,
-            cache=self.cache,
-            packages=self.packages,
-            order=Order(
-                container_id=f"build-{request.build_id}",
-                app=request.app,
-                team=request.team,
-                limits=request.limits,
-                workspace=self.workspace,
-                budget=self.budget,
-            ),
-            team_limits=request.team_limits,
-            log=self.log,
-            cancelled=self.cancelled,
-            helper=self.helper,
-        )
+        self.workshop = Workshop(context=self.context)
 
     def run(self) -> BuiltImage:
         self.started = time.monotonic()
         tree = self._unpack()
         self.app_file = tree.app_file()
         for note in self.app_file.notes:
-            self.log(note)
+            self.context.log(note)
         text = self._dockerfile_text(tree)
         if text is not None:
-            foreign = dockerfile.foreign_bases(text, self._arguments, offer(self.config))
+            foreign = dockerfile.foreign_bases(text, self._arguments, offer(self.context.config))
             decided = self._instead_of_dockerfile(tree, foreign)
             if decided is None:
                 return self._dockerfile(tree, text)
@@ -221,20 +199,21 @@ class _Build:
 
     def _layers(self, decided: BuildPlan, tree: Checkout) -> tuple[Ground, list[Layer]]:
         """Make all layers of the plan, bottom first. An earlier stage is built first; its output is then the source."""
+        context = self.context
         if decided.earlier is not None:
             _, made = self._layers(decided.earlier, tree)
-            self._go_on()
-            layer, tree = self.store.unpacked(made[-1]), Checkout(self.workspace / "taken", self.helper)
+            context.budget.check()
+            layer, tree = context.store.unpacked(made[-1]), Checkout(context.workspace / "taken", context.helper)
             tree.take(layer, decided.takes)
-            self.log(f"The image gets only /{decided.takes} of that")
+            context.log(f"The image gets only /{decided.takes} of that")
         tree.leave_out(decided.left_out)
-        ground = lay(self.config, self.store, decided, self.log, self._progress)
+        ground = lay(context.config, context.store, decided, context.log, context.progress)
         layers = list(ground.image)
         below = list(ground.steps)
 
         def step(install: Install, reads: Path | None) -> None:
-            self._go_on()
-            tools = beside(self.config, self.store, install.beside, decided.stack, self._progress)
+            context.budget.check()
+            tools = beside(context.config, context.store, install.beside, decided.stack, context.progress)
             below.append(self.workshop.layer(install, reads, [*below, *tools]))
             if install.ships:
                 layers.append(below[-1])
@@ -242,7 +221,7 @@ class _Build:
         for install in decided.installs:
             if not install.on_code:
                 step(install, tree.path)
-        self._go_on()
+        context.budget.check()
         if not decided.bare:
             layers.append(self._code(tree))
             below.append(layers[-1])
@@ -252,7 +231,8 @@ class _Build:
         return ground, layers
 
     def _plan(self, source: Source) -> BuildPlan:
-        return plan(source, lambda: node_versions(self.config), offer(self.config).pythons)
+        context = self.context
+        return plan(source, lambda: node_versions(context.config), offer(context.config).pythons)
 
     @property
     def _file(self) -> str:
@@ -288,7 +268,7 @@ class _Build:
             for name in foreign:
                 self._pull(name)
         except (Unreachable, NotAllowed) as failure:
-            self._go_on()
+            self.context.budget.check()
             found = tree.source(self.app_file)
             try:
                 decided = self._plan(replace(found, files=found.files - {dockerfile.FILE}))
@@ -296,68 +276,49 @@ class _Build:
                 return None
             if decided.detected.language is LanguageName.PLAIN:  # a Procfile names commands, but no way to build
                 return None
-            self.log(f"The Dockerfile starts with {', '.join(foreign)}. {failure.what} The build uses the other files.")
+            self.context.log(f"The Dockerfile starts with {', '.join(foreign)}. {failure.what} The build uses the other files.")
             return decided
         except (TransferFailed, ImageDamaged):
             return None  # the build itself reports the line with the error
         return None
 
     def _pull(self, name: str) -> Digest:
+        context = self.context
         if self.request.team_limits is not None:
             check_registry(self.request.team_limits.network, name)
-        return self.pulls.find(name, self.log, deadline=time.monotonic() + self.budget.left(), team=self.request.team)
+        return self.pulls.find(name, context.log, deadline=time.monotonic() + context.budget.left(), team=self.request.team)
 
     def _dockerfile(self, tree: Checkout, text: bytes) -> BuiltImage:
         """Build with the source's own Dockerfile; see runtime.builds.dockerfile."""
-        self.log("Detected: Dockerfile")
-        if self.request.team_limits is not None:
-            self.containers.set_team_limits(self.request.team, self.request.team_limits)
-        job = Job(
-            build_id=self.request.build_id,
-            app=self.request.app,
-            team=self.request.team,
-            limits=self.request.limits,
-            workspace=self.workspace,
-            budget=self.budget,
+        self.context.log("Detected: Dockerfile")
+        self.context.apply_team_limits()
+        options = Options(
             arguments=self._arguments,
             secrets=self.request.secrets,
             proxies=dockerfile.proxies(),
             authorities=authorities.extended_bundle(package_environment()),
         )
-        made = dockerfile.build(
-            self.config,
-            self.store,
-            self.containers,
-            self.cache,
-            job,
-            tree.path,
-            self.log,
-            self.cancelled,
-            helper=self.helper,
-            text=text,
-            resolve=self._pull,
-            declared=self._declared(tree),
-        )
+        made = dockerfile.build(self.context, tree.path, text, options, resolve=self._pull, declared=self._declared(tree))
         return self._finish(made.layers, dockerfile.labelled(made), made.processes)
 
     def _unpack(self) -> Checkout:
-        tree = Checkout(self.workspace / "source", self.helper)
+        tree = Checkout(self.context.workspace / "source", self.context.helper)
         done = tree.unpack(self.request.archive, self.request.filename)
         unwrapped = f", without its top folder {done.unwrapped}" if done.unwrapped else ""
-        self.log(f"Source: {count(done.files, 'file')}, {Bytes(done.size)}, from {self.request.filename}{unwrapped}")
+        self.context.log(f"Source: {count(done.files, 'file')}, {Bytes(done.size)}, from {self.request.filename}{unwrapped}")
         return tree
 
     def _say(self, decided: BuildPlan) -> None:
-        self.log(f"Detected: {decided.detected.language}, by {decided.detected.because}")
+        self.context.log(f"Detected: {decided.detected.language}, by {decided.detected.because}")
         for note in decided.notes:
-            self.log(note)
+            self.context.log(note)
 
     def _code(self, tree: Checkout) -> Layer:
         started = time.monotonic()
-        place = tree.become_layer(self.workspace / f"code{self.workshop.steps}")
-        layer = self.store.add_layer(place, move=True, team=self.request.team)
+        place = tree.become_layer(self.context.workspace / f"code{self.workshop.steps}")
+        layer = self.context.store.add_layer(place, move=True, team=self.request.team)
         self.workshop.descriptions[layer.diff_id] = "App code"
-        self.log(f"App code: {Bytes(layer.size)} in {seconds(started)}, layer {layer.digest.short}")
+        self.context.log(f"App code: {Bytes(layer.size)} in {seconds(started)}, layer {layer.digest.short}")
         return layer
 
     def _image(self, layers: list[Layer], decided: BuildPlan, ground: Ground) -> BuiltImage:
@@ -375,24 +336,14 @@ class _Build:
                 **ground.labels,
             },
         )
-        return self._finish(layers, complete(config, layers, {**layer_names(self.config), **self.workshop.descriptions}), processes)
+        return self._finish(layers, complete(config, layers, {**layer_names(self.context.config), **self.workshop.descriptions}), processes)
 
     def _finish(self, layers: list[Layer], config: ImageConfig, processes: dict[str, str]) -> BuiltImage:
-        digest = self.store.write_image(layers, config)
-        self.store.tag(f"{self.request.app}:build-{self.request.build_id}", digest)
-        self.log(f"Processes: {', '.join(processes)}")
+        context = self.context
+        digest = context.store.write_image(layers, config)
+        context.store.tag(f"{self.request.app}:build-{self.request.build_id}", digest)
+        context.log(f"Processes: {', '.join(processes)}")
         for name in sorted(self.app_file.processes.keys() - processes.keys()):
-            self.log(f"Warning: {self.app_file.file} configures process type {name}, but no command is defined for it.")
-        self.log(f"Image: {digest.short}, {sizes(layers)} in {count(len(layers), 'layer')}, built in {seconds(self.started)}")
+            context.log(f"Warning: {self.app_file.file} configures process type {name}, but no command is defined for it.")
+        context.log(f"Image: {digest.short}, {sizes(layers)} in {count(len(layers), 'layer')}, built in {seconds(self.started)}")
         return BuiltImage(digest=digest, processes=processes, app_file=self.app_file.covering(processes), health=health_of(config))
-
-    def _progress(self, line: str) -> None:
-        """Log a line while a stack is made, and stop if the build has to end."""
-        self.log(line)
-        self._go_on()
-
-    def _go_on(self) -> None:
-        cancellation.check()
-        if self.budget.is_over():
-            minutes = (time.monotonic() - self.started) / 60
-            raise BuildFailed(f"The build reached its time limit of {minutes:.0f} minutes and was stopped.", hint="Deploy again.")

@@ -10,19 +10,16 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from runtime.builds.context import BuildContext
 from runtime.builds.dockerfile.accounts import account
 from runtime.builds.dockerfile.bases import Bases, Resolve, is_made_here
 from runtime.builds.dockerfile.executor import Executor
-from runtime.builds.dockerfile.running import Job, reader
+from runtime.builds.dockerfile.running import Options, reader
 from runtime.builds.dockerfile.stages import SCRATCH, divide
 from runtime.builds.dockerfile.syntax import parse
-from runtime.builds.layer_cache import StepCache
-from runtime.builds.sandbox import BuildContainers
-from runtime.config import NodeConfig, package_environment
-from runtime.confined.session import Session
+from runtime.config import package_environment
 from runtime.errors import BadSource
 from runtime.images.manifest import ImageConfig, Layer
-from runtime.images.store import Store
 from runtime.stacks.available import Offer
 
 FILE = "Dockerfile"
@@ -40,49 +37,25 @@ class Made:
     user: str  # uid:gid of its USER
 
 
-def build(
-    config: NodeConfig,
-    store: Store,
-    containers: BuildContainers,
-    cache: StepCache,
-    job: Job,
-    source: Path,
-    log: Callable[[str], None],
-    cancelled: Callable[[], bool],
-    *,
-    helper: Session,
-    text: bytes,
-    resolve: Resolve,
-    declared: Mapping[str, str],
-) -> Made:
-    """Build the Dockerfile `text` with all of `source` as its context.
+def build(context: BuildContext, source: Path, text: bytes, options: Options, *, resolve: Resolve, declared: Mapping[str, str]) -> Made:
+    """Build the Dockerfile `text` with all files of `source` available to COPY.
 
-    Only `helper` reads the source.
+    Only `context.helper` reads the source.
     `declared` has process types in addition to the image's own. BadSource names its line,
     BuildFailed the failed step.
     """
+    log, store = context.log, context.store
     script = parse(text)
     for warning in script.warnings:
         log(f"Dockerfile, {warning}")
-    recipe = divide(script, job.arguments, platform.machine())
-    executor = Executor(
-        config=config,
-        store=store,
-        containers=containers,
-        cache=cache,
-        bases=Bases(config, store, log, resolve),
-        job=job,
-        recipe=recipe,
-        source=source,
-        log=log,
-        cancelled=cancelled,
-        helper=helper,
-    )
+    recipe = divide(script, options.arguments, platform.machine())
+    bases = Bases(context.config, store, log, resolve)
+    executor = Executor(context=context, options=options, bases=bases, recipe=recipe, source=source)
     state = executor.run()
     if not state.layers:
         raise BadSource("The Dockerfile builds an empty image.", hint="COPY a program into it.")
     paths = tuple(store.unpacked(layer) for layer in reversed(state.layers))
-    user = account(state.config.user or "0", reader(paths, helper), recipe.stages[-1].start)
+    user = account(state.config.user or "0", reader(paths, context.helper), recipe.stages[-1].start)
     return Made(
         layers=state.layers,
         config=state.config,

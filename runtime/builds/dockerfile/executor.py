@@ -12,28 +12,21 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
-from runtime import cancellation
+from runtime.builds.context import BuildContext
 from runtime.builds.dockerfile import settings as configuration
 from runtime.builds.dockerfile import sources, work
 from runtime.builds.dockerfile.accounts import Read, account, owner
 from runtime.builds.dockerfile.bases import Bases
 from runtime.builds.dockerfile.keys import EMPTY, Step, chain, step_key
 from runtime.builds.dockerfile.mounts import Kind, Mount, mounts_of
-from runtime.builds.dockerfile.running import PATH, Job, Lent, Run, RunStep, reader
+from runtime.builds.dockerfile.running import PATH, Lent, Options, Run, RunStep, reader
 from runtime.builds.dockerfile.settings import Settings
 from runtime.builds.dockerfile.stages import SCRATCH, Recipe, Stage, arguments_of
 from runtime.builds.dockerfile.syntax import Instruction, Unquoted, Words, trigger
 from runtime.builds.dockerfile.union import union
 from runtime.builds.history import complete, with_step
-from runtime.builds.layer_cache import StepCache
-from runtime.builds.sandbox import BuildContainers
-from runtime.config import NodeConfig
-from runtime.confined.session import Session
 from runtime.contract.quantities import Bytes
-from runtime.errors import BuildFailed
 from runtime.images.manifest import ImageConfig, Layer
-from runtime.images.store import Store
-from runtime.kernel import Kernel
 from runtime.masking import Mask
 from runtime.stacks.builder import layer_names
 from runtime.trees.folder import Folder
@@ -65,18 +58,11 @@ class State:
 class Executor:
     """One build of one Dockerfile."""
 
-    config: NodeConfig
-    store: Store
-    containers: BuildContainers
-    cache: StepCache
+    context: BuildContext
+    options: Options
     bases: Bases
-    job: Job
     recipe: Recipe
     source: Path
-    log: Callable[[str], None]
-    cancelled: Callable[[], bool]
-    helper: Session  # the only process that reads trees
-    kernel: Kernel = field(default_factory=Kernel)
     _done: dict[int, State] = field(default_factory=dict)
     _counted: int = 0
     _lent: set[str] = field(default_factory=set)  # secrets that a step had; they are masked in later lines
@@ -87,7 +73,7 @@ class Executor:
         for stage in needed:
             self._done[stage.number] = self._stage(stage)
         if skipped := len(self.recipe.stages) - len(needed):
-            self.log(f"{skipped} of {len(self.recipe.stages)} stages are not needed and were not built")
+            self.context.log(f"{skipped} of {len(self.recipe.stages)} stages are not needed and were not built")
         return self._done[needed[-1].number]
 
     def _stage(self, stage: Stage) -> State:
@@ -97,7 +83,7 @@ class Executor:
         state.settings = replace(state.settings, config=replace(state.config, on_build=()))
         steps = (*triggers, *stage.steps)
         for number, instruction in enumerate(steps, start=1):
-            self._go_on()
+            self.context.budget.check()
             self._step(state, instruction, stage, f"[{stage.called()} {number}/{len(steps)}]")
         return state
 
@@ -108,7 +94,7 @@ class Executor:
         if stage.base.lower() == SCRATCH:
             return State(layers=[], settings=Settings(config=ImageConfig(environment={"PATH": PATH}, user="", working_directory="/")))
         layers, config = self.bases.find(stage.base, stage.start)
-        return State(layers=layers, settings=Settings(config=complete(config, layers, layer_names(self.config))))
+        return State(layers=layers, settings=Settings(config=complete(config, layers, layer_names(self.context.config))))
 
     def _step(self, state: State, instruction: Instruction, stage: Stage, label: str) -> None:
         words = Words(self.recipe.escape, self._values(state))
@@ -134,7 +120,7 @@ class Executor:
     def _declare(self, state: State, instruction: Instruction, words: Words) -> None:
         for name, default in arguments_of(instruction, words):
             outer = default if default is not None else self.recipe.arguments.get(name, self.recipe.platform.get(name))
-            value = self.job.arguments.get(name, outer)
+            value = self.options.arguments.get(name, outer)
             if value is not None:
                 state.arguments[name] = value
 
@@ -161,13 +147,13 @@ class Executor:
             "mounts": [asdict(mount) for mount in mounts],
             "lent": digests,
         }
-        key = step_key("RUN", chain(state.layers), self.job.team if state.private else None, inputs)
+        key = step_key("RUN", chain(state.layers), self.context.team if state.private else None, inputs)
 
         def make(space: Path) -> Layer:
             self._counted += 1
             run = Run(
                 of=instruction,
-                id=f"build-{self.job.build_id}-{self._counted}",
+                id=self.context.container_id(self._counted),
                 place=space,
                 config=state.config,
                 environment=self._values(state),
@@ -177,15 +163,14 @@ class Executor:
                 mounts=mounts,
                 lent=lent,
             )
-            step = RunStep(self.config, self.store, self.containers, self.job, run, self.helper, self.kernel)
-            return step.run(self._masked, self.cancelled)
+            return RunStep(self.context, self.options, run).run(self._masked)
 
         self._layer(state, instruction, label, [key], make)
 
     def _mark(self, state: State, mounts: tuple[Mount, ...]) -> None:
         for mount in mounts:
-            if mount.kind is Kind.SECRET and mount.id in self.job.secrets:
-                self._lent.add(self.job.secrets[mount.id])
+            if mount.kind is Kind.SECRET and mount.id in self.options.secrets:
+                self._lent.add(self.options.secrets[mount.id])
             whole = mount.kind is Kind.BIND and not mount.origin and mount.source.strip("./") == ""
             if mount.kind in (Kind.CACHE, Kind.SECRET) or whole:
                 state.private = True
@@ -199,16 +184,16 @@ class Executor:
 
     def _digest(self, lent: Lent, instruction: Instruction) -> str:
         with self._opened(lent.layers, is_context=lent.is_context) as tree:
-            return self.helper.call(work.look_up, source=tree, name=lent.name, of=instruction, is_context=lent.is_context)
+            return self.context.helper.call(work.look_up, source=tree, name=lent.name, of=instruction, is_context=lent.is_context)
 
     @contextmanager
     def _opened(self, layers: tuple[Path, ...], *, is_context: bool) -> Iterator[Folder]:
         """Yield a tree that the helper can read."""
         if is_context:
-            with self.helper.tree(self.source) as context:
-                yield context
+            with self.context.helper.tree(self.source) as tree:
+                yield tree
             return
-        with union(layers, self._space(), self.helper, self.kernel) as united:
+        with union(layers, self._space(), self.context.helper, self.context.kernel) as united:
             yield united.root
 
     def _state_of(self, name: str, instruction: Instruction, stage: Stage) -> State:
@@ -259,12 +244,12 @@ class Executor:
         with ExitStack() as stack:
             if not (keys and self._cached(keys[0])):
                 tree = stack.enter_context(self._opened(layers, is_context=not origin))
-                inputs["content"] = self.helper.call(work.content, source=tree, request=request).digest
+                inputs["content"] = self.context.helper.call(work.content, source=tree, request=request).digest
                 keys.append(step_key("COPY", chain(state.layers), self._team(state), inputs))
 
             def make(space: Path) -> Layer:
-                with union(self._paths(state), space, self.helper, self.kernel) as into:
-                    self.helper.call(work.copy, source=tree, root=into.root, request=request)
+                with union(self._paths(state), space, self.context.helper, self.context.kernel) as into:
+                    self.context.helper.call(work.copy, source=tree, root=into.root, request=request)
                 return self._stored(into.upper)
 
             self._layer(state, instruction, label, keys, make)
@@ -275,41 +260,41 @@ class Executor:
         key = step_key("WORKDIR", chain(state.layers), self._team(state), {"directory": directory, "owner": [user.uid, user.gid]})
 
         def make(space: Path) -> Layer:
-            with union(self._paths(state), space, self.helper, self.kernel) as into:
-                self.helper.call(work.make_directory, root=into.root, name=directory, owner=user, of=instruction)
+            with union(self._paths(state), space, self.context.helper, self.context.kernel) as into:
+                self.context.helper.call(work.make_directory, root=into.root, name=directory, owner=user, of=instruction)
             return self._stored(into.upper)
 
         self._layer(state, instruction, label, [key], make)
 
     def _reader(self, state: State) -> Read:
         """Return a reader for the files of a stage."""
-        return reader(self._paths(state), self.helper)
+        return reader(self._paths(state), self.context.helper)
 
     def _stored(self, upper: Path) -> Layer:
         """Store the writable layer of a copy.
 
         A folder's time is the time of the copy, so it is replaced.
         """
-        with self.helper.tree(upper, writable=True) as top:
-            self.helper.call(work.forget_times, top=top, after=self._since, instead=_FOLDER_TIME)
-        return self.store.add_layer(upper, move=True, team=self.job.team)
+        with self.context.helper.tree(upper, writable=True) as top:
+            self.context.helper.call(work.forget_times, top=top, after=self._since, instead=_FOLDER_TIME)
+        return self.context.store.add_layer(upper, move=True, team=self.context.team)
 
     def _layer(self, state: State, instruction: Instruction, label: str, keys: list[str], make: Callable[[Path], Layer]) -> None:
         """Add the step's layer, from the cache under one of its keys, or made now and cached under all keys."""
         title = f"{label} {_title(instruction)}"
         started = time.monotonic()
-        with self.cache.turn(keys[-1], self.job.budget):
-            layer = next((found for key in keys if (found := self.cache.find(key))), None)
+        with self.context.cache.turn(keys[-1], self.context.budget):
+            layer = next((found for key in keys if (found := self.context.cache.find(key))), None)
             if layer is not None:
-                self.log(f"{title}: cached, {Bytes(layer.size)}")
+                self.context.log(f"{title}: cached, {Bytes(layer.size)}")
             else:
                 if instruction.name == "RUN":
-                    self.log(title)
+                    self.context.log(title)
                 layer = make(self._space())
                 end = f"{label} done" if instruction.name == "RUN" else title
-                self.log(f"{end}: {time.monotonic() - started:.1f} s, {Bytes(layer.size)}, layer {layer.digest.short}")
+                self.context.log(f"{end}: {time.monotonic() - started:.1f} s, {Bytes(layer.size)}, layer {layer.digest.short}")
             for key in keys:
-                self.cache.keep(key, layer, Step(text=instruction.text))
+                self.context.cache.keep(key, layer, Step(text=instruction.text))
         state.tell(instruction, empty=layer.diff_id == EMPTY)
         if layer.diff_id == EMPTY:
             return
@@ -318,18 +303,18 @@ class Executor:
             raise instruction.wrong(f"The image would have more than {MAX_LAYERS} layers.", hint="Join RUN lines with &&.")
 
     def _cached(self, key: str) -> bool:
-        return self.cache.find(key) is not None
+        return self.context.cache.find(key) is not None
 
     def _team(self, state: State) -> int | None:
-        return self.job.team if state.private else None
+        return self.context.team if state.private else None
 
     def _paths(self, state: State) -> tuple[Path, ...]:
-        return tuple(self.store.unpacked(layer) for layer in reversed(state.layers))
+        return tuple(self.context.store.unpacked(layer) for layer in reversed(state.layers))
 
     def _space(self) -> Path:
         """Make a new folder in the workspace. It is removed with the workspace."""
         self._counted += 1
-        space = self.job.workspace / f"space{self._counted}"
+        space = self.context.workspace / f"space{self._counted}"
         space.mkdir(mode=0o711)
         return space
 
@@ -342,12 +327,7 @@ class Executor:
         return int(text, 8)
 
     def _masked(self, line: str) -> None:
-        self.log(Mask(self._lent, least=_LEAST_SECRET)(line) if self._lent else line)
-
-    def _go_on(self) -> None:
-        cancellation.check()
-        if self.job.budget.is_over():
-            raise BuildFailed("The build reached its time limit and was stopped.", hint="Deploy again: finished steps are kept.")
+        self.context.log(Mask(self._lent, least=_LEAST_SECRET)(line) if self._lent else line)
 
     @property
     def _since(self) -> float:

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from runtime import journal
 from runtime.builds import authorities
-from runtime.builds.budget import Budget
+from runtime.builds.context import BuildContext
 from runtime.builds.dockerfile import work
 from runtime.builds.dockerfile.accounts import Account, Read
 from runtime.builds.dockerfile.mounts import Kind, Mount
@@ -24,17 +24,15 @@ from runtime.builds.dockerfile.settings import command_line
 from runtime.builds.dockerfile.syntax import Instruction
 from runtime.builds.dockerfile.union import union
 from runtime.builds.package_cache import PackageCaches
-from runtime.builds.sandbox import WORKSPACE, BuildContainers, run_within
-from runtime.config import NodeConfig
+from runtime.builds.sandbox import WORKSPACE, run_within
 from runtime.confined import removal
 from runtime.confined.session import Session
-from runtime.containers.spec import Bind, ContainerSpec, Limits, Purpose, Temporary, first_id_of
+from runtime.containers.spec import Bind, ContainerSpec, Purpose, Temporary, first_id_of
 from runtime.contract.quantities import Bytes
-from runtime.errors import BuildFailed, Cancelled, LaunchFailed
+from runtime.errors import BuildFailed, LaunchFailed
 from runtime.images.manifest import ImageConfig, Layer
 from runtime.images.scratch import remove_tree
-from runtime.images.store import Store
-from runtime.kernel import Kernel, MountFlag
+from runtime.kernel import MountFlag
 
 CACHE_LIMIT = Bytes(4 << 30)  # of all cache mounts of a team
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -51,15 +49,9 @@ _LOOK = 5.0  # seconds between two measurements of a cache
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Job:
-    """The owner of a build, and the resources that it may use."""
+class Options:
+    """The values that a Dockerfile's build gets from outside: those of the request, and those of this host."""
 
-    build_id: int
-    app: str
-    team: int
-    limits: Limits
-    workspace: Path
-    budget: Budget
     arguments: Mapping[str, str]  # --build-arg
     secrets: Mapping[str, str]  # by id
     proxies: Mapping[str, str]  # this host's proxies: for RUN, never in the image or a key
@@ -111,27 +103,24 @@ def script_of(run: Instruction) -> tuple[str, bytes | None]:
 class RunStep:
     """One RUN that runs."""
 
-    config: NodeConfig
-    store: Store
-    containers: BuildContainers
-    job: Job
+    context: BuildContext
+    options: Options
     asked: Run
-    helper: Session
-    kernel: Kernel
 
-    def run(self, log: Callable[[str], None], cancelled: Callable[[], bool]) -> Layer:
-        """Return the layer of its changes.
+    def run(self, log: Callable[[str], None]) -> Layer:
+        """Return the layer of its changes. `log` gets the output.
 
         BuildFailed names the line; the log then has its output.
         """
+        context, budget = self.context, self.context.budget
         of = self.asked.of
         with ExitStack() as stack:
             spec, caches = self._spec(stack)
-            self.containers.remove(spec.id)  # of a build that was killed
-            stack.callback(self.containers.remove, spec.id)
-            watch = _Watch(self._cached_bytes if caches else None, cancelled)
+            context.containers.remove(spec.id)  # of a build that was killed
+            stack.callback(context.containers.remove, spec.id)
+            watch = _CacheWatch(self._cached_bytes if caches else None)
             try:
-                end = run_within(self.containers, spec, self.job.budget, on_output=lambda _, line: _say(line, log), cancelled=watch)
+                end = run_within(context, spec, log=log, is_to_end=watch)
             except LaunchFailed as failure:
                 if not any(call in failure.what for call in (*_OF_NAMES, *(_OF_MOUNTS if self.asked.mounts else ()))):
                     raise
@@ -139,22 +128,19 @@ class RunStep:
                 raise BuildFailed(
                     what, hint="The working directory, or a mount's target, is not a folder there, or is behind a link."
                 ) from failure
-            if cancelled():
-                raise Cancelled("The build was cancelled.")
-            if watch.full:
+            if watch.full and not budget.is_cancelled():
                 for folder in caches:
-                    remove_tree(folder, team=self.job.team, as_written=True)
+                    remove_tree(folder, team=context.team, as_written=True)
                 what = f"Dockerfile, line {of.line}: the team's cache mounts exceeded {CACHE_LIMIT}."
                 raise BuildFailed(what, hint="The step's cache mounts were emptied; store less in them.")
-            if self.job.budget.is_over():
-                raise BuildFailed(f"Dockerfile, line {of.line}: `{_short(of)}` reached its time limit and was stopped.")
+            budget.check(f"Dockerfile, line {of.line}: `{_short(of)}` reached its time limit and was stopped.", hint="")
             if end.code != 0:
                 raise BuildFailed(f"Dockerfile, line {of.line}: `{_short(of)}` failed. {end.explain()}", hint="See the build log.")
-            return self.store.add_layer(self.containers.upper(spec.id), team=self.job.team)
+            return context.store.add_layer(context.containers.upper(spec.id), team=context.team)
 
     @property
     def _caches(self) -> Path:
-        return self.config.cache / "mounts" / str(self.job.team)
+        return self.context.config.cache / "mounts" / str(self.context.team)
 
     def _cached_bytes(self) -> int:
         """Return the total bytes of the team's caches.
@@ -163,21 +149,21 @@ class RunStep:
         root owns.
         Slipway chose the names of the caches.
         """
-        total = 0
+        total, helper = 0, self.context.helper
         for folder in self._caches.iterdir():
             if not folder.name.startswith("."):  # a new cache is renamed after it is filled
-                with self.helper.tree(folder, as_written=True) as top:
-                    total += self.helper.call(removal.measure, top=top)
+                with helper.tree(folder, as_written=True) as top:
+                    total += helper.call(removal.measure, top=top)
         return total
 
     def _spec(self, stack: ExitStack) -> tuple[ContainerSpec, list[Path]]:
-        run, job, user = self.asked, self.job, self.asked.account
+        run, context, options, user = self.asked, self.context, self.options, self.asked.account
         binds: list[Bind] = []
         temporaries: list[Temporary] = []
         caches: list[Path] = []
-        environment = {"PATH": PATH, "HOME": user.home, **job.proxies}
-        if job.authorities is not None:
-            binds.append(Bind(source=job.authorities, target=_AUTHORITIES))
+        environment = {"PATH": PATH, "HOME": user.home, **options.proxies}
+        if options.authorities is not None:
+            binds.append(Bind(source=options.authorities, target=_AUTHORITIES))
             environment |= dict.fromkeys(authorities.VARIABLES, _AUTHORITIES)
         environment |= run.environment
         text, script = script_of(run.of) if not run.of.exec_form else ("", None)
@@ -199,8 +185,8 @@ class RunStep:
                 binds.append(Bind(source=place, target=mount.target, writable=mount.writable))
         spec = ContainerSpec(
             id=run.id,
-            app=job.app,
-            team=job.team,
+            app=context.app,
+            team=context.team,
             layers=run.layers,
             command=command,
             environment=environment,
@@ -208,13 +194,13 @@ class RunStep:
             uid=user.uid,
             gid=user.gid,
             groups=user.groups,
-            limits=job.limits,
+            limits=context.limits,
             binds=tuple(binds),
             temporaries=tuple(temporaries),
             own_tmp=False,  # the next step must find the files that a step leaves in /tmp
             networked=run.of.flag("network") != "none",
             purpose=Purpose.BUILD,
-            labels={WORKSPACE: job.workspace.name},
+            labels={WORKSPACE: context.workspace.name},
         )
         return spec, caches
 
@@ -225,17 +211,17 @@ class RunStep:
         The name comes from a tenant, so the kernel resolves it only inside the union. Its target
         is mounted by descriptor.
         """
-        layers = lent.layers
+        context, layers = self.context, lent.layers
         if lent.is_context and self._has_rules():
             layers = (self._seen(number),)
         flags = _QUIET if writable else _QUIET | MountFlag.READ_ONLY
-        with union(layers, self._folder(f"union{number}"), self.helper, self.kernel, attached=True) as united:
+        with union(layers, self._folder(f"union{number}"), context.helper, context.kernel, attached=True) as united:
             try:
                 found = united.root.open_in_root(lent.name)
             except OSError as error:  # a link in the path leads to a file that is not in the image
                 raise self.asked.of.wrong(f"source={lent.name} does not exist or cannot be mounted: {error.strerror}.") from None
             try:
-                mount = self.kernel.clone_below(found, flags=flags)
+                mount = context.kernel.clone_below(found, flags=flags)
             finally:
                 os.close(found)
         return self._attach(mount, number, stack)
@@ -248,20 +234,21 @@ class RunStep:
                 place.mkdir()
             else:
                 place.touch()
-            self.kernel.attach(mount, place)
+            self.context.kernel.attach(mount, place)
         finally:
             os.close(mount)
-        stack.callback(self.kernel.unmount, place, lazily=True)
+        stack.callback(self.context.kernel.unmount, place, lazily=True)
         return place
 
     def _has_rules(self) -> bool:
-        with self.helper.tree(self.asked.source) as context:
-            return self.helper.call(work.has_rules, source=context)
+        with self.context.helper.tree(self.asked.source) as source:
+            return self.context.helper.call(work.has_rules, source=source)
 
     def _seen(self, number: int) -> Path:
         place = self._folder(f"context{number}")
-        with self.helper.tree(self.asked.source) as context, self.helper.tree(place, writable=True) as target:
-            self.helper.call(work.copy_seen, source=context, target=target)
+        helper = self.context.helper
+        with helper.tree(self.asked.source) as source, helper.tree(place, writable=True) as target:
+            helper.call(work.copy_seen, source=source, target=target)
         return place
 
     def _folder(self, name: str) -> Path:
@@ -270,7 +257,7 @@ class RunStep:
         return place
 
     def _secret(self, mount: Mount, number: int, binds: list[Bind], stack: ExitStack) -> dict[str, str]:
-        value, of = self.job.secrets.get(mount.id), self.asked.of
+        value, of, context = self.options.secrets.get(mount.id), self.asked.of, self.context
         if value is None:
             if mount.required:
                 raise of.wrong(f"The secret {mount.id!r} is required and not set.", hint=f"Set the config var {mount.id} of the app.")
@@ -278,8 +265,8 @@ class RunStep:
         if mount.target:
             path = _file(self.asked.place / f"secret{number}", value.encode(), mount.mode)
             os.chown(path, mount.uid, mount.gid)
-            shown = self._attach(self.kernel.clone_tree(path, idmap=self.helper.ids, flags=_QUIET | MountFlag.READ_ONLY), number, stack)
-            binds.append(Bind(source=shown, target=mount.target))
+            mount_of_value = context.kernel.clone_tree(path, idmap=context.helper.ids, flags=_QUIET | MountFlag.READ_ONLY)
+            binds.append(Bind(source=self._attach(mount_of_value, number, stack), target=mount.target))
         return {mount.variable: value} if mount.variable else {}
 
     @contextmanager
@@ -289,18 +276,18 @@ class RunStep:
         At first, it is filled with the content that `from` names. Its files have the ids of the
         team's containers.
         """
-        job, of = self.job, self.asked.of
+        context, of = self.context, self.asked.of
         name = hashlib.sha256(mount.id.encode()).hexdigest()[:32]
         self._caches.mkdir(mode=0o711, parents=True, exist_ok=True)
         folder = self._caches / name
-        caches = PackageCaches(self.config)
+        caches = PackageCaches(context.config)
         if not any(earlier.kind is Kind.CACHE for earlier in self.asked.mounts[:number]):
-            caches.cut_mounts(job.team, CACHE_LIMIT)
+            caches.cut_mounts(context.team, CACHE_LIMIT)
         with ExitStack() as stack:
-            stack.enter_context(caches.using(job.team))
+            stack.enter_context(caches.using(context.team))
             if mount.locked:
-                left = max(job.budget.left(), 1)
-                if not stack.enter_context(journal.lock(self.config.locks / f"mount-{job.team}-{name}", timeout=left)):
+                left = max(context.budget.left(), 1)
+                if not stack.enter_context(journal.lock(context.config.locks / f"mount-{context.team}-{name}", timeout=left)):
                     raise BuildFailed(f"Dockerfile, line {of.line}: another build used the cache mount {mount.id} until the time limit.")
             if not folder.exists():
                 self._fill_cache(mount, number, folder)
@@ -308,18 +295,19 @@ class RunStep:
             yield folder
 
     def _fill_cache(self, mount: Mount, number: int, folder: Path) -> None:
-        first = first_id_of(self.job.team)
+        context = self.context
+        first = first_id_of(context.team)
         fresh = folder.with_name(f".{folder.name}")  # appears complete, or not at all
-        remove_tree(fresh, team=self.job.team, as_written=True)
+        remove_tree(fresh, team=context.team, as_written=True)
         fresh.mkdir(mode=0o700)
         os.chown(fresh, first, first)
         if number in self.asked.lent:
             lent = self.asked.lent[number]
             with (
-                union(lent.layers, self._folder(f"union{number}"), self.helper, self.kernel) as united,
-                self.helper.tree(fresh, writable=True, as_written=True) as target,
+                union(lent.layers, self._folder(f"union{number}"), context.helper, context.kernel) as united,
+                context.helper.tree(fresh, writable=True, as_written=True) as target,
             ):
-                self.helper.call(work.fill, source=united.root, name=lent.name, target=target)
+                context.helper.call(work.fill, source=united.root, name=lent.name, target=target)
         fresh.chmod(mount.mode)
         os.chown(fresh, first + mount.uid, first + mount.gid)
         fresh.rename(folder)
@@ -336,18 +324,18 @@ def reader(layers: tuple[Path, ...], helper: Session) -> Read:
     return read
 
 
-class _Watch:
-    """A check that runs repeatedly during a step: the step ends when it is cancelled or its cache mounts are too large."""
+class _CacheWatch:
+    """A check that runs repeatedly during a step: the step ends when its cache mounts are too large."""
 
-    def __init__(self, measure: Callable[[], int] | None, cancelled: Callable[[], bool]) -> None:
-        self._measure, self._cancelled, self._next = measure, cancelled, time.monotonic() + _LOOK
+    def __init__(self, measure: Callable[[], int] | None) -> None:
+        self._measure, self._next = measure, time.monotonic() + _LOOK
         self.full = False
 
     def __call__(self) -> bool:
         if self._measure is not None and not self.full and time.monotonic() > self._next:
             self.full = self._measure() > CACHE_LIMIT
             self._next = time.monotonic() + _LOOK
-        return self.full or self._cancelled()
+        return self.full
 
 
 def _file(path: Path, data: bytes, mode: int) -> Path:
@@ -358,8 +346,3 @@ def _file(path: Path, data: bytes, mode: int) -> Path:
 
 def _short(of: Instruction) -> str:
     return of.text if len(of.text) < 120 else f"{of.text[:117]}…"
-
-
-def _say(line: str, log: Callable[[str], None]) -> None:
-    if line.strip():
-        log(f"    {line}")

@@ -23,11 +23,13 @@ from pathlib import Path
 import pytest
 
 from runtime.builds.budget import Budget
+from runtime.builds.context import BuildContext
 from runtime.builds.dockerfile import build as dockerfile
 from runtime.builds.dockerfile.build import Made
-from runtime.builds.dockerfile.running import Job
+from runtime.builds.dockerfile.running import Options
 from runtime.builds.layer_cache import StepCache
 from runtime.builds.manifest.procfile import parse
+from runtime.builds.package_cache import PackageCaches
 from runtime.confined.session import Confinement
 from runtime.containers.disk.overlay import MountRoot
 from runtime.images.exchange.pulls import Pulls
@@ -86,39 +88,32 @@ def prepared(case: str, folder: Path) -> Path:
 def build(forge: Forge, source: Path, *, team: int = 1, **more) -> Made:
     workspace = forge.config.workspaces / f"test-{time.monotonic_ns()}"
     workspace.mkdir(mode=0o711, parents=True)
-    job = Job(
-        build_id=9,
-        app="app",
-        team=team,
-        limits=LIMITS,
-        workspace=workspace,
-        budget=Budget(120, print),
-        arguments=more.get("arguments", {}),
-        secrets=more.get("secrets", {}),
-        proxies={},
-    )
-    cache = StepCache(forge.config, forge.store)
+    options = Options(arguments=more.get("arguments", {}), secrets=more.get("secrets", {}), proxies={})
     try:
 
         def resolve(name: str) -> str:
             return Pulls(forge.config, forge.store).find(name, forge.log.append, deadline=time.monotonic() + 60)
 
         procfile = source / "Procfile"
+        declared = parse(procfile.read_text()) if procfile.exists() else {}
         with Confinement().session(team) as helper:
-            return dockerfile.build(
-                forge.config,
-                forge.store,
-                forge.containers,
-                cache,
-                job,
-                source,
-                forge.log.append,
-                lambda: False,
+            context = BuildContext(
+                build_id=9,
+                app="app",
+                team=team,
+                limits=LIMITS,
+                workspace=workspace,
+                budget=Budget(120, print),
+                log=forge.log.append,
                 helper=helper,
-                text=(source / "Dockerfile").read_bytes(),
-                resolve=resolve,
-                declared=parse(procfile.read_text()) if procfile.exists() else {},
+                config=forge.config,
+                store=forge.store,
+                containers=forge.containers,
+                cache=StepCache(forge.config, forge.store),
+                packages=PackageCaches(forge.config),
             )
+            text = (source / "Dockerfile").read_bytes()
+            return dockerfile.build(context, source, text, options, resolve=resolve, declared=declared)
     finally:
         remove_tree(workspace)
 
