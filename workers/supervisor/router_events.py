@@ -19,7 +19,7 @@ from typing import TypeVar
 from runtime.containers.container import Container, Status
 from runtime.converge import container_spec
 from runtime.converge.canary_analysis import GroupTraffic
-from runtime.converge.observed import WEB, Group
+from runtime.converge.observed import WEB, Group, Slot
 from runtime.converge.request_counts import Requests
 from runtime.converge.wake import Booting
 from runtime.engines.node import NodeEngine
@@ -162,24 +162,16 @@ class RouterEvents:
         )
 
     def _groups(self, app: str, containers: Iterable[Container], written: _Written) -> dict[Group, GroupTraffic]:
-        """Return the requests and memory kills since this step began, by group.
+        """Return the traffic of each group since this step of the canary began."""
+        return traffic_of_groups(
+            (slot, self._since_step(app, container.id, written), self._kills(container) - written.kills.get(container.id, 0))
+            for container in containers
+            if (slot := container_spec.slot_of(container)) is not None
+        )
 
-        Only requests of web instances count: other process types have different requests, and no
-        canary.
-        """
-        tallies: dict[Group, list[Tally]] = {}
-        kills: dict[Group, int] = {}
-        for container in containers:
-            place = container_spec.slot_of(container)
-            if place is None:
-                continue
-            now = self._collector.metrics.instances.get(app, {}).get(container.id, Tally()).copy()
-            since = now.since(written.base[container.id]) if container.id in written.base else now
-            of_group = tallies.setdefault(place.group, [])
-            if place.process == WEB and since.requests:
-                of_group.append(since)
-            kills[place.group] = kills.get(place.group, 0) + self._kills(container) - written.kills.get(container.id, 0)
-        return {group: _traffic(of_group, kills[group]) for group, of_group in tallies.items()}
+    def _since_step(self, app: str, instance: str, written: _Written) -> Tally:
+        now = self._collector.metrics.instances.get(app, {}).get(instance, Tally()).copy()
+        return now.since(written.base[instance]) if instance in written.base else now
 
     def _kills(self, container: Container) -> int:
         usage = self._engine.usage(container.id) if container.status is Status.RUNNING else None
@@ -257,6 +249,24 @@ class RouterEvents:
 
     def _do(self, work: Coroutine[object, object, T]) -> T:
         return asyncio.run_coroutine_threadsafe(work, self._loop).result(30)
+
+
+def traffic_of_groups(instances: Iterable[tuple[Slot, Tally, int]]) -> dict[Group, GroupTraffic]:
+    """Sum the requests and memory kills of instances by group.
+
+    Only web instances count. Other process types have different requests and no canary, so a worker
+    of the old release that runs out of memory must not excuse a canary that does.
+    """
+    tallies: dict[Group, list[Tally]] = {}
+    kills: dict[Group, int] = {}
+    for slot, tally, killed in instances:
+        if slot.process != WEB:
+            continue
+        of_group = tallies.setdefault(slot.group, [])
+        if tally.requests:
+            of_group.append(tally)
+        kills[slot.group] = kills.get(slot.group, 0) + killed
+    return {group: _traffic(of_group, kills[group]) for group, of_group in tallies.items()}
 
 
 def _traffic(instances: Sequence[Tally], memory_kills: int) -> GroupTraffic:

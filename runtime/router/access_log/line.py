@@ -62,7 +62,7 @@ def parse(line: str) -> AccessLine | None:
         app="" if fields[1] == "-" else fields[1],
         status=status,
         code=code_of(given=fields[4], status=status, termination=fields[3], server=server),
-        instance="" if server.startswith("<") else instance_of(server),
+        instance=instance_of(server),
         received=received,
         sent=sent,
         took=took,

@@ -68,6 +68,9 @@ backend {ANSWERS} from slot
 {returns}"""
 
 
+ANY_INSTANCE = "endpoint"  # the server of `woken`, whose address is that of the request
+
+
 def woken() -> str:
     """Return the backends for requests that the router held in an old worker.
 
@@ -80,7 +83,7 @@ backend {name} from slot
   ignore-persist if TRUE
   http-request set-dst var(txn.endpoint),field(1,:)
   http-request set-dst-port var(txn.endpoint),field(2,:)
-  server endpoint 0.0.0.0:0 pool-max-conn 0{options}"""
+  server {ANY_INSTANCE} 0.0.0.0:0 pool-max-conn 0{options}"""
         for name, options in (("woken", ""), ("woken_http2", " proto h2"))
     )
 

@@ -73,8 +73,12 @@ def server_name(endpoint: Endpoint, link: Link) -> str:
 
 
 def instance_of(server: str) -> str:
-    """Return the instance of a server's name: the inverse of `server_name`."""
-    return server.partition(":")[0]
+    """Return the instance of a server's name: the inverse of `server_name`.
+
+    "" for a server that is not an instance: HAProxy's `<NOSRV>`, and the one for held requests,
+    whose instance is known by its address only.
+    """
+    return "" if server.startswith("<") or server == frontend.ANY_INSTANCE else server.partition(":")[0]
 
 
 def server_options(endpoint: Endpoint, link: Link = Link.FRESH) -> str:

@@ -22,7 +22,8 @@ from runtime.contract.error_codes import Code
 from runtime.router.access_log.line import AccessLine, parse
 from runtime.router.access_log.metrics import Metrics, Tally, exposition
 from runtime.router.access_log.receiver import AccessLogReceiver
-from runtime.router.config.render import ACCESS_FIELDS
+from runtime.router.config.frontend import ANY_INSTANCE, woken
+from runtime.router.config.render import ACCESS_FIELDS, instance_of
 from tests.runtime.router.conftest import RouterUnderTest, end, router_of_its_own, routes_to, wait_for
 
 
@@ -282,3 +283,9 @@ def test_the_metrics_are_in_the_format_of_prometheus():
 @pytest.mark.parametrize("line", ["", "Proxy web started.", "1 2 3", " ".join(["x"] * len(ACCESS_FIELDS)), "1 a x" + " 1" * 11])
 def test_a_foreign_line_is_not_parsed(line: str):
     assert parse(line) is None
+
+
+@pytest.mark.parametrize(("server", "instance"), [("web-1", "web-1"), ("web-1:h2", "web-1"), ("<NOSRV>", ""), ("endpoint", "")])
+def test_only_servers_that_are_instances_are_counted_as_such(server: str, instance: str):
+    assert instance_of(server) == instance
+    assert f"server {ANY_INSTANCE} " in woken()
