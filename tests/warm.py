@@ -26,8 +26,9 @@ from runtime.builds.source.code import read_app_files, read_source
 from runtime.config import NodeConfig
 from runtime.images.store import Store
 from runtime.stacks.available import offer
-from runtime.stacks.builder import ensure_platform_images, ensure_runtime, node_versions
+from runtime.stacks.builder import ensure_platform_images, ensure_runtime
 from runtime.stacks.definition import NODE_DEFAULT, node, stack_of
+from runtime.stacks.packages.node_js import node_versions
 from runtime.stacks.stack import Runtime
 from runtime.trees.folder import Folder
 

@@ -53,7 +53,8 @@ from runtime.images.manifest import ImageConfig, Layer
 from runtime.images.store import Store
 from runtime.kernel import Kernel
 from runtime.stacks.available import offer
-from runtime.stacks.builder import layer_names, node_versions
+from runtime.stacks.builder import layer_names
+from runtime.stacks.packages.node_js import node_versions
 
 Log = Callable[[str], None]
 

