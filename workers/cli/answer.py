@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import io
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from rich.console import Console, JustifyMethod
+from rich.table import Table
+from rich.text import Text
+
 _AMOUNTS = (int, float)
+_WIDEST = 10_000  # columns: a table is never cut, also in a pipe
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,13 +35,15 @@ class Answer:
         """
         if not self.columns:
             return self.sentence
-        texts = [self.columns, *([str(cell) for cell in row] for row in self.rows)]
-        widths = [max(len(row[column]) for row in texts) for column in range(len(self.columns))]
-        right = [bool(self.rows) and isinstance(self.rows[0][column], _AMOUNTS) for column in range(len(self.columns))]
-        lines = [
-            "  ".join(
-                cell.rjust(width) if to_right else cell.ljust(width) for cell, width, to_right in zip(row, widths, right, strict=True)
-            )
-            for row in texts
+        table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), show_header=True, header_style="")
+        sides: list[JustifyMethod] = [
+            "right" if self.rows and isinstance(self.rows[0][column], _AMOUNTS) else "left" for column in range(len(self.columns))
         ]
-        return "\n".join([*(line.rstrip() for line in lines), *([self.sentence] if self.sentence else [])])
+        for name, side in zip(self.columns, sides, strict=True):
+            table.add_column(Text(name, justify=side), no_wrap=True, overflow="ignore")
+        for row in self.rows:  # Text: nothing in a name or message is markup
+            table.add_row(*(Text(str(cell), justify=side) for cell, side in zip(row, sides, strict=True)))
+        text = io.StringIO()
+        Console(file=text, width=_WIDEST, color_system=None, emoji=False, highlight=False).print(table)
+        lines = [line.rstrip() for line in text.getvalue().splitlines()]
+        return "\n".join([*lines, *([self.sentence] if self.sentence else [])])
