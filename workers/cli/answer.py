@@ -40,7 +40,7 @@ class Answer:
             "right" if self.rows and isinstance(self.rows[0][column], _AMOUNTS) else "left" for column in range(len(self.columns))
         ]
         for name, side in zip(self.columns, sides, strict=True):
-            table.add_column(Text(name, justify=side), no_wrap=True, overflow="ignore")
+            table.add_column(Text(name, justify=side), no_wrap=True, overflow="crop")
         for row in self.rows:  # Text: nothing in a name or message is markup
             table.add_row(*(Text(str(cell), justify=side) for cell, side in zip(row, sides, strict=True)))
         text = io.StringIO()
