@@ -6,14 +6,14 @@ import hashlib
 import ipaddress
 import os
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from runtime.contract.quantities import Bytes
 from runtime.errors import HostLacks
+from runtime.setting_parsers import PARSERS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -248,14 +248,14 @@ def proxy_ports(environment: Mapping[str, str] = os.environ) -> tuple[int, ...]:
 def from_environment(environment: Mapping[str, str] = os.environ) -> NodeConfig:
     """Read the SLIPWAY_* settings (see .env.example). Raises HostLacks, which names a bad one."""
     values: dict[str, object] = {}
-    for field, read in _READERS.items():
+    for field, parse in PARSERS.items():
         variable = f"SLIPWAY_{field.upper()}"
         if text := environment.get(variable, "").strip():
             try:
-                values[field] = read(text)
+                values[field] = parse(text)
             except ValueError as error:
                 raise HostLacks(f"The setting {variable}={text!r} is not valid: {error}.", hint="Correct it in .env.") from None
-    return NodeConfig(**values)  # type: ignore[arg-type]  # keys and types are those of _READERS, one for each field
+    return NodeConfig(**values)  # type: ignore[arg-type]  # keys and types are those of PARSERS, one for each field
 
 
 def process_environment(file: Path) -> dict[str, str]:
@@ -272,117 +272,3 @@ def process_environment(file: Path) -> dict[str, str]:
         elif line.strip() and not line.lstrip().startswith("#"):
             raise HostLacks(f"Line {number} of {file} is not a setting: {line.strip()!r}.", hint="Write NAME=value, or # before a comment.")
     return {**settings, **os.environ}
-
-
-def _name(text: str) -> str:
-    if not re.fullmatch(r"[a-z][a-z0-9]{0,7}", text):
-        raise ValueError("use 1 to 8 lower-case letters and digits, a letter first")
-    return text
-
-
-def _port(text: str) -> int:
-    if not text.isdecimal() or not 1 <= int(text) <= 65535:
-        raise ValueError("a port is a number from 1 to 65535")
-    return int(text)
-
-
-def _server(text: str) -> str:
-    address, _, port = text.partition(":")
-    ipaddress.IPv4Address(address)
-    if port:
-        _port(port)
-    return text
-
-
-def _addresses(text: str) -> tuple[str, ...]:
-    return tuple(str(ipaddress.ip_network(word, strict=False)) for word in _words(text))
-
-
-def _absolute(text: str) -> Path:
-    path = Path(text)
-    if not path.is_absolute():
-        raise ValueError("the path must be absolute")
-    return path
-
-
-def _scheme(text: str) -> str:
-    if text not in ("http", "https"):
-        raise ValueError("use http or https")
-    return text
-
-
-def _yes(text: str) -> bool:
-    if text not in ("yes", "no"):
-        raise ValueError("use yes or no")
-    return text == "yes"
-
-
-def _seconds(text: str) -> int:
-    if not text.isdecimal() or not 1 <= int(text) <= 3600:
-        raise ValueError("seconds are a number from 1 to 3600")
-    return int(text)
-
-
-def _processes(text: str) -> int:
-    if not text.isdecimal() or not 1 <= int(text) <= 64:
-        raise ValueError("processes are a number from 1 to 64")
-    return int(text)
-
-
-def _percent(text: str) -> int:
-    if not text.isdecimal() or not 1 <= int(text) <= 100:
-        raise ValueError("a percentage is a number from 1 to 100")
-    return int(text)
-
-
-def _words(text: str) -> tuple[str, ...]:
-    return tuple(word for word in re.split(r"[\s,]+", text) if word)
-
-
-def _mirrors(text: str) -> tuple[tuple[str, str], ...]:
-    found = []
-    for word in _words(text):
-        host, equals, mirror = word.partition("=")
-        if not (host and equals and mirror) or "://" in mirror:
-            raise ValueError("write each as HOST=MIRROR, such as docker.io=mirror.internal:5000/hub, without http://")
-        found.append((host, mirror.rstrip("/")))
-    return tuple(found)
-
-
-_READERS: dict[str, Callable[[str], object]] = {
-    "name": _name,
-    "state": _absolute,
-    "run": _absolute,
-    "user": str,
-    "network": ipaddress.IPv4Network,
-    "http_bind": str,
-    "http_port": _port,
-    "https_port": _port,
-    "acme_directory": str,
-    "acme_contact": str,
-    "acme_dns_hook": _absolute,
-    "resolver": _server,
-    "proxy_protocol": _yes,
-    "trusted_proxies": _addresses,
-    "queue_seconds": _seconds,
-    "client_share": _percent,
-    "portal_workers": _processes,
-    "scheme": _scheme,
-    "portal_host": str.lower,
-    "base_domain": str.lower,
-    "debian_mirror": str,
-    "disk_high": _percent,
-    "disk_low": _percent,
-    "disk_full": _percent,
-    "disk_reserve": Bytes.parse,
-    "cache_size": Bytes.parse,
-    "package_cache": Bytes.parse,
-    "memory_stall_high": _percent,
-    "memory_stall_low": _percent,
-    "memory_free_low": _percent,
-    "memory_free_enough": _percent,
-    "registries": _words,
-    "registry_mirrors": _mirrors,
-    "plain_registries": _words,
-    "pull_timeout": _seconds,
-}
