@@ -254,8 +254,8 @@ class RouterEvents:
 def traffic_of_groups(instances: Iterable[tuple[Slot, Tally, int]]) -> dict[Group, GroupTraffic]:
     """Sum the requests and memory kills of instances by group.
 
-    Only web instances count. Other process types have different requests and no canary, so a worker
-    of the old release that runs out of memory must not excuse a canary that does.
+    Only web instances count. Other process types have different requests and no canary. A worker of
+    the old release that runs out of memory must not excuse a canary that does.
     """
     tallies: dict[Group, list[Tally]] = {}
     kills: dict[Group, int] = {}
