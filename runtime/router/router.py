@@ -8,35 +8,32 @@ in the routes gets traffic.
 
 from __future__ import annotations
 
-import grp
-import os
-import pwd
 import re
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
-from runtime import journal, process
+from runtime import journal
 from runtime.config import NodeConfig
 from runtime.errors import RouterRefused
 from runtime.router import haproxy
 from runtime.router.config import render
-from runtime.router.config.render import Identity, instance_of, server_name
+from runtime.router.config.render import instance_of
+from runtime.router.haproxy_program import accept_files, worker_identity
 from runtime.router.map_entries import slot_name
+from runtime.router.placed_diff import Entries, entry_edits, entry_removals, expected_servers, loses_last_server, servers_delta
 from runtime.router.route_store import Ledger, Placed
 from runtime.router.routes import AppRoutes
 from runtime.router.runtime_api import RouterDown, RuntimeApi, in_flight, refused
-from runtime.router.server_diff import LiveServer, SlotDelta, live_servers, slot_delta
+from runtime.router.server_diff import SlotDelta, live_servers
 from runtime.router.tls.certificate_store import Certificates
 from runtime.router.validate import check, is_app
 
 _BASE64URL = re.compile(r"[A-Za-z0-9_.-]{1,512}")
-_CHECK_WAIT = 60  # seconds; tens of thousands of slots take about two
 _DELETE_TRIES = 5  # HAProxy removes a closed connection from its server a moment later
 _DELETE_PAUSE = 0.002
-Entries = Mapping[Path, Mapping[str, str]]  # entries of maps, by map
 # seconds; a request needs much less from the lookup of its app's record to a server
 _UNDER_WAY = 0.02
 
@@ -62,7 +59,7 @@ class Router:
             if self._config.https_port:
                 Certificates(self._config).prepare()
             running = self._ledger.fixed.exists()
-            changed = self._ledger.prepare(_identity(self._config.user), accept=partial(_accept, self._config))
+            changed = self._ledger.prepare(worker_identity(self._config.user), accept=partial(accept_files, self._config))
             self._ledger.repair(self._ledger.all())
             if changed and running:
                 self._reload()
@@ -74,7 +71,7 @@ class Router:
         if HAProxy cannot start from its files; then the old worker continues.
         """
         with journal.lock(self._lock):
-            _accept(self._config, [self._ledger.fixed, self._ledger.slots])
+            accept_files(self._config, [self._ledger.fixed, self._ledger.slots])
             self._reload()
 
     def workers(self) -> list[int]:
@@ -232,7 +229,7 @@ class Router:
         servers = live_servers(self._api.ask("show servers state"))
         owners = {slot: placed for placed in truth.values() for slot in placed.slots.values()}
         for slot in range(self._ledger.pool()):
-            delta = _delta(slot, owners.get(slot), servers.get(slot_name(slot), ()))
+            delta = servers_delta(slot, owners.get(slot), servers.get(slot_name(slot), ()))
             if delta:
                 found.append(f"Slot {slot} differed: {'; '.join(delta.open + delta.close)}.")
             if delta or delta.delete:
@@ -247,18 +244,21 @@ class Router:
         """
         entries, old = self._ledger.entries(now), self._ledger.entries(before) if before else {}
         seen = {path: wanted for path, wanted in entries.items() if not self._ledger.maps.looks_up_beginnings(path)}
-        unseen, gone = _edits({path: wanted for path, wanted in entries.items() if path not in seen}, old), _drops(entries, old)
+        unseen, gone = (
+            entry_edits({path: wanted for path, wanted in entries.items() if path not in seen}, old),
+            entry_removals(entries, old),
+        )
         # `add map` for an existing key creates a duplicate: no key is added without a query.
         if before and all(old[path].keys() >= wanted.keys() for path, wanted in entries.items()):
-            expected = [_delta(slot, now, _servers(before, slot)) for slot in now.slots.values()]
-            self._tell(now, expected, [*unseen, *_edits(seen, old), *gone])
+            expected = [servers_delta(slot, now, expected_servers(before, slot)) for slot in now.slots.values()]
+            self._tell(now, expected, [*unseen, *entry_edits(seen, old), *gone])
             unseen, gone = [], []
         deltas, there = self._look(now, seen)
-        edits = [*unseen, *_edits(seen, there), *gone]
+        edits = [*unseen, *entry_edits(seen, there), *gone]
         if edits or any(deltas):
             said = self._tell(now, deltas, edits)
             deltas, there = self._look(now, seen)
-            if any(deltas) or _edits(seen, there):
+            if any(deltas) or entry_edits(seen, there):
                 raise RouterRefused(
                     f"HAProxy did not accept the routes of {now.routes.app}. Its answer: {said}", hint="Slipway retries this automatically."
                 )
@@ -273,7 +273,7 @@ class Router:
         """
         opening = [command for delta in deltas for command in delta.open]
         closing = [command for delta in deltas for command in delta.close]
-        if not _empties(now, deltas):
+        if not loses_last_server(now, deltas):
             return self._api.tell([*opening, *edits, *closing])
         said = self._api.tell([*opening, *edits])
         time.sleep(_UNDER_WAY)
@@ -290,11 +290,11 @@ class Router:
         for (path, key), value in zip(lookups, values, strict=True):
             if value is not None:
                 there.setdefault(path, {})[key] = value
-        return [_delta(slot, placed, servers.get(slot_name(slot), ())) for slot in placed.slots.values()], there
+        return [servers_delta(slot, placed, servers.get(slot_name(slot), ())) for slot in placed.slots.values()], there
 
     def _apply_servers(self, slot: int, owner: Placed | None) -> None:
         question = f"show servers state {slot_name(slot)}"
-        delta = _delta(slot, owner, live_servers(self._api.ask(question)).get(slot_name(slot), ()))
+        delta = servers_delta(slot, owner, live_servers(self._api.ask(question)).get(slot_name(slot), ()))
         self._api.tell([*delta.open, *delta.close])
         self._delete(delta.delete)
 
@@ -326,67 +326,3 @@ class Router:
             if owner == render.PORTAL or (other is not None and host in other.routes.hosts):
                 of = "the portal" if owner == render.PORTAL else owner
                 raise RouterRefused(f"The host {host} of {routes.app} already leads to {of}.", hint="Give the app another host.")
-
-
-def _accept(config: NodeConfig, files: list[Path]) -> None:
-    """Validate HAProxy's files without starting it. Raise RouterRefused with HAProxy's alerts."""
-    checked = process.run(haproxy.check_command(config, files), timeout=_CHECK_WAIT, check=False)
-    if checked.returncode != 0:
-        said = "; ".join(line.strip() for line in checked.stderr.decode(errors="replace").splitlines() if "[ALERT]" in line)
-        raise RouterRefused(f"HAProxy rejects its new configuration: {said}", hint="The running HAProxy continues with the old one.")
-
-
-def _delta(slot: int, owner: Placed | None, live: Iterable[LiveServer]) -> SlotDelta:
-    if owner is None:
-        return slot_delta(slot, (), live)
-    kept = {end.instance for end in owner.routes.endpoints}
-    return slot_delta(slot, owner.filled()[slot], live, link=owner.routes.policy.link, kept=kept)
-
-
-def _servers(placed: Placed, slot: int) -> list[LiveServer]:
-    """Return the expected servers of a slot."""
-    link = placed.routes.policy.link
-    return [
-        LiveServer(name=server_name(end, link), address=end.address, port=end.port, maintenance=end.draining, weight=end.weight)
-        for end in placed.filled().get(slot, ())
-    ]
-
-
-def _edits(wanted: Entries, there: Entries) -> list[str]:
-    """Return the commands that change entries from `there` to `wanted`, in the order of the maps."""
-    return [
-        f"{'set' if key in there.get(path, {}) else 'add'} map {path} {key} {value}"
-        for path, entries in wanted.items()
-        for key, value in entries.items()
-        if there.get(path, {}).get(key) != value
-    ]
-
-
-def _drops(wanted: Entries, there: Entries) -> list[str]:
-    """Return the commands that remove entries of `there` that are not in `wanted`, hosts first."""
-    return [f"del map {path} {key}" for path in reversed(list(there)) for key in there[path] if key not in wanted[path]]
-
-
-def _empties(placed: Placed, deltas: Iterable[SlotDelta]) -> bool:
-    """Return whether a slot loses its last server that accepts new requests.
-
-    Requests that chose this server a moment before would be refused.
-    """
-    slots = zip(deltas, placed.filled().values(), strict=True)
-    return any(delta.close and all(end.draining for end in ends) for delta, ends in slots)
-
-
-def _identity(user: str) -> Identity | None:
-    """Return the user of HAProxy's workers: the configured user, else `nobody`.
-
-    Return None if this process does not run as root.
-    """
-    if os.geteuid() != 0:
-        return None
-    for name in (user, "nobody"):
-        try:
-            entry = pwd.getpwnam(name)
-        except KeyError:
-            continue
-        return Identity(user=name, group=grp.getgrgid(entry.pw_gid).gr_name)
-    return None
