@@ -1,0 +1,1 @@
+"""Steps of a Dockerfile that make layers: RUN, COPY, ADD and WORKDIR."""
