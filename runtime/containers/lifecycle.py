@@ -11,7 +11,7 @@ import shutil
 import signal
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -24,16 +24,16 @@ from runtime.containers import identity, seccomp, sockets
 from runtime.containers.attachment import Network
 from runtime.containers.cgroups.cgroup import Cgroups, unless_gone
 from runtime.containers.cgroups.version import open_cgroups
-from runtime.containers.container import Container, Exit, Status, Usage, exit_of
+from runtime.containers.container import Container, Exit, Status, Usage
 from runtime.containers.creation import Creation
-from runtime.containers.disk import scratch
 from runtime.containers.disk.writable import Writable
 from runtime.containers.execution import Executed, execute
-from runtime.containers.folder import Folder, Journalled, Made
+from runtime.containers.folder import Folder, Journalled
 from runtime.containers.following import Following
 from runtime.containers.monitor import Monitor
 from runtime.containers.removal import Removal
 from runtime.containers.spec import ContainerSpec, Limits, Purpose, TeamLimits
+from runtime.containers.states import States, is_running
 from runtime.containers.traversal import make_traversable
 from runtime.containers.userns import UserNamespaces
 from runtime.errors import LaunchFailed
@@ -154,7 +154,7 @@ class Containers:
         """Run an additional command in a container. Raises LaunchFailed if it does not run."""
         folder = self._folder(id)
         made = folder.made()
-        if made is None or not self._runs(made) or self._monitor.is_waiting(id):
+        if made is None or not is_running(made) or self._monitor.is_waiting(id):
             raise LaunchFailed(f"There is no running container {id}.")
         return execute(self._monitor.runtime, folder, made, command, timeout=timeout)
 
@@ -179,21 +179,7 @@ class Containers:
 
     def state(self, id: str) -> Container | None:
         """Return the container's current state, or None if it does not exist."""
-        folder = self._folder(id)
-        journalled, made = folder.journalled(), folder.made()
-        if journalled is None:
-            return None
-        ended = self._ended(folder, journalled.spec) if made else None
-        return Container(
-            id=id,
-            spec=journalled.spec,
-            status=self._status(folder, made, ended),
-            pid=made.pid if made and ended is None and self._runs(made) else None,
-            address=made.address if made else None,
-            created_at=journalled.created_at,
-            started_at=folder.started_at(),
-            exit=ended,
-        )
+        return self._states.of(self._folder(id))
 
     def list(self, beginning: str = "") -> Found:
         """Return containers, also half-made ones, whose id starts with `beginning`, by id."""
@@ -202,18 +188,7 @@ class Containers:
 
     def usage(self, id: str) -> Usage | None:
         """Return the container's resource usage, or None if its kernel resources are gone."""
-        folder = self._folder(id)
-        journalled = folder.journalled()
-        counted = self._cgroups.counted(journalled.spec.team, id) if journalled else None
-        if counted is None:
-            return None
-        return Usage(
-            cpu_seconds=counted.cpu_seconds,
-            memory_bytes=counted.memory_bytes,
-            processes=counted.processes,
-            disk_bytes=scratch.used(folder.scratch) if folder.scratch.is_mount() else 0,
-            oom_kills=counted.oom_kills,
-        )
+        return self._states.usage(self._folder(id))
 
     def set_limits(self, id: str, limits: Limits) -> None:
         """Change a container's limits while it runs. A new disk size applies from the next launch.
@@ -262,7 +237,7 @@ class Containers:
     def listening(self, id: str) -> Endpoints:
         """Return each (address, port) on which a process inside listens."""
         made = self._folder(id).made()
-        return sockets.listening(made.pid) if made and self._runs(made) else []
+        return sockets.listening(made.pid) if made and is_running(made) else []
 
     def log_path(self, id: str) -> Path:
         """Return the path of its output, in the monitor's format (see runtime.containers.logs)."""
@@ -304,6 +279,10 @@ class Containers:
     @cached_property
     def _cgroups(self) -> Cgroups:
         return open_cgroups(self._config.cgroup_parent, self._kernel)
+
+    @cached_property
+    def _states(self) -> States:
+        return States(cgroups=lambda: self._cgroups, monitor=self._monitor)
 
     @cached_property
     def _creation(self) -> Creation:
@@ -356,43 +335,3 @@ class Containers:
         if (ended := self._known(id).exit) is None:
             raise LaunchFailed(f"The monitor of container {id} was killed, so the container's exit code is not known.")
         return ended
-
-    def _runs(self, made: Made) -> bool:
-        return made.boot == identity.boot() and identity.alive(made.pid, made.pid_started)
-
-    def _status(self, folder: Folder, made: Made | None, ended: Exit | None) -> Status:
-        if ended is not None:
-            return Status.EXITED
-        if made is None:
-            with folder.claimed(wait=False) as held:
-                return Status.BROKEN if held else Status.CREATED  # another process is creating it
-        if not _is_watched(made):
-            return Status.BROKEN
-        return Status.CREATED if self._monitor.is_waiting(folder.id) else Status.RUNNING
-
-    def _ended(self, folder: Folder, spec: ContainerSpec) -> Exit | None:
-        if (known := folder.ended()) is not None:
-            return known
-        made = folder.made()
-        # Check the monitor first: it writes the exit code before it ends.
-        gone = made is not None and not _is_watched(made)
-        if (code := folder.exit_code()) is None:
-            return None
-        counted = self._cgroups.counted(spec.team, spec.id)
-        ended = exit_of(
-            code[0],
-            at=code[1],
-            oom_kills=counted.oom_kills if counted else 0,
-            memory=spec.limits.memory,
-            of_team=counted is not None and not counted.reached_own_limit,
-            because=folder.reason(),
-        )
-        if gone:
-            with suppress(FileNotFoundError):  # removed by another process
-                folder.write_ended(ended)
-        return ended
-
-
-def _is_watched(made: Made) -> bool:
-    """Return whether the monitor runs. Without it there is no log and no exit code."""
-    return made.boot == identity.boot() and identity.alive(made.monitor, made.monitor_started)
