@@ -115,7 +115,7 @@ def _unpacking(made: Yard) -> tuple[list[float], list[float]]:
     blob = made.store.blob(layer.digest)
 
     def ours(target: Path) -> None:
-        made.store.unpack(layer.digest, layer.diff_id, target)
+        made.store.reader.unpack(layer.digest, layer.diff_id, target)
 
     def theirs(target: Path) -> None:
         target.mkdir()

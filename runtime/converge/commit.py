@@ -52,7 +52,7 @@ def described(container: Container) -> str:
 
 def image_of(images: Store, container: Container) -> Digest:
     """Return the image of an instance: its release's by name, or one with the same layers."""
-    named, unnamed = images.index()
+    named, unnamed = images.index.read()
     name = f"{container.spec.app}:v{container.spec.labels['release']}"
     first = [named[name].digest] if name in named else []
     for digest in (*first, *(image.digest for image in (*named.values(), *unnamed))):

@@ -15,6 +15,7 @@ from runtime.errors import NoSuchImage
 from runtime.images.collect import is_of_platform
 from runtime.images.digest import Digest
 from runtime.images.inventory import ImageFacts, Inventory, read_note, take_inventory
+from runtime.images.manifest import pair_layers
 from runtime.images.store import Store
 
 _PREFIX = re.compile(r"(?:sha256:)?([0-9a-f]{4,64})")
@@ -93,7 +94,7 @@ class Catalogue:
         """Return the layers of an image with their history, topmost first."""
         document = self._store.manifest(digest)
         config, diff_ids = self._store.configuration(document)
-        layers, noted = self._store.pair(document, diff_ids), self._notes()
+        layers, noted = pair_layers(document, diff_ids), self._notes()
         steps = [step.created_by for step in config.history if not step.empty]
         is_app = any(is_of_platform(name) for name in self.inventory.images[digest].names)
         stories = []

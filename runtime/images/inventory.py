@@ -97,7 +97,7 @@ def take_inventory(config: NodeConfig, store: Store, *, also: Iterable[str] = ()
 
 
 def _images(store: Store, also: Iterable[str]) -> Iterator[ImageFacts]:
-    named, unnamed = store.index()
+    named, unnamed = store.index.read()
     names: dict[Digest, list[str]] = {image.digest: [] for image in (*named.values(), *unnamed)}
     names |= {Digest(digest): [] for digest in also if Digest(digest) not in names and store.blob(Digest(digest)).exists()}
     for name, image in sorted(named.items()):

@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from runtime.errors import ImageDamaged
 from runtime.images.digest import Digest
 
 INDEX = "application/vnd.oci.image.index.v1+json"
@@ -192,6 +193,19 @@ def parse_index(data: bytes) -> tuple[dict[str, Descriptor], list[Descriptor]]:
 
 
 _TIMES = {"Interval": "interval", "Timeout": "timeout", "StartPeriod": "start_period", "StartInterval": "start_interval"}
+
+
+def pair_layers(document: Manifest, diff_ids: Sequence[Digest]) -> tuple[Layer, ...]:
+    """Return the layers of a manifest, bottom first.
+
+    Raises ImageDamaged if the configuration has more or fewer.
+    """
+    if len(document.layers) != len(diff_ids):
+        raise ImageDamaged(
+            f"The image has {len(document.layers)} layers and {len(diff_ids)} diff IDs.", hint="Import it again from its source."
+        )
+    pairs = zip(document.layers, diff_ids, strict=True)
+    return tuple(Layer(digest=blob.digest, diff_id=diff_id, size=blob.size, media_type=blob.media_type) for blob, diff_id in pairs)
 
 
 def _rare(config: ImageConfig) -> dict[str, Any]:

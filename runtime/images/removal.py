@@ -118,7 +118,7 @@ class GarbageCollector:
         with self._store.uses.removing():
             if any(_used_since(self._store.blob(digest), cutoff) for digest in going):
                 return False
-            with self._store.changing_index() as (named, unnamed):
+            with self._store.index.changing() as (named, unnamed):
                 for name in [name for name, image in named.items() if image.digest in going or name in garbage.names]:
                     image = named.pop(name)
                     if image.digest not in {other.digest for other in (*named.values(), *unnamed)}:

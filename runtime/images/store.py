@@ -12,29 +12,28 @@ import errno
 import json
 import os
 import platform
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-from runtime import journal, process
+from runtime import journal
 from runtime.config import NodeConfig
 from runtime.confined.session import PLATFORM, Confinement
 from runtime.errors import ImageDamaged
 from runtime.images import manifest
+from runtime.images.confined_reader import ConfinedReader, sync_file_system
 from runtime.images.digest import Digest
+from runtime.images.index import Index
 from runtime.images.layers import packing
 from runtime.images.layers.compression import Compression
-from runtime.images.layers.diff import Change, compare
 from runtime.images.manifest import Descriptor, ImageConfig, Layer, Manifest
 from runtime.images.reference import Tag
 from runtime.images.scratch import scratch, sweep
 from runtime.images.use import Uses, mark
 
 T = TypeVar("T")
-
-_ANY = 1 << 62
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,7 +63,8 @@ class Store:
         layout = config.images / "oci-layout"
         if not layout.exists():
             journal.write_atomic(layout, json.dumps({"imageLayoutVersion": "1.0.0"}).encode(), 0o644)
-        self.uses = Uses(config)
+        self.uses, self.index = Uses(config), Index(config)
+        self.reader = ConfinedReader(blobs=self._blobs, confinement=self._confinement)
 
     def lease(self) -> AbstractContextManager[None]:
         """Hold a lease during a build or import: objects used since its start are kept."""
@@ -85,7 +85,7 @@ class Store:
                 packed = helper.call(packing.pack, top=helper.tree(unpacked, writable=True), blob=blob, compression=compression.value)
                 os.fsync(blob.fileno())
             if not packed.synced:
-                _sync_file_system(unpacked)
+                sync_file_system(unpacked)
             layer = _layer(packed, partial, compression)
             with self.uses.taking():
                 self._place_blob(partial, layer.digest)
@@ -121,7 +121,7 @@ class Store:
 
     def list_image(self, image: Descriptor) -> None:
         """Add an image, whose parts are all in the store, to the index."""
-        with self.changing_index() as (named, unnamed):
+        with self.index.changing() as (named, unnamed):
             if image.digest not in {listed.digest for listed in (*named.values(), *unnamed)}:
                 unnamed.append(image)
 
@@ -140,14 +140,14 @@ class Store:
         """
         document = self.manifest(digest)
         config, diff_ids = self.configuration(document)
-        paths = [self.unpacked(layer) for layer in reversed(self.pair(document, diff_ids))]
+        paths = [self.unpacked(layer) for layer in reversed(manifest.pair_layers(document, diff_ids))]
         return Image(digest=Digest(digest), config=config, layers=tuple(paths), size=sum(blob.size for blob in document.layers))
 
     def layers_of(self, digest: str) -> tuple[Layer, ...]:
         """Return the layers of an image, bottom first, as the base of another image."""
         document = self.manifest(digest)
         _, diff_ids = self.configuration(document)
-        layers = self.pair(document, diff_ids)
+        layers = manifest.pair_layers(document, diff_ids)
         with self.uses.taking():
             self._mark(layers)
         return layers
@@ -155,7 +155,7 @@ class Store:
     def tag(self, name: str, digest: str) -> None:
         """Give an image of the store a name, and remove the name from any other image."""
         tag = Tag.parse(name)
-        with self.uses.taking(), self.changing_index() as (named, unnamed):
+        with self.uses.taking(), self.index.changing() as (named, unnamed):
             if not mark(self.blob(Digest.parse(digest))):
                 raise ImageDamaged(f"{digest} is not in the image store {self._config.images}.", hint="Use an image that `ls` lists.")
             size = self.blob(Digest(digest)).stat().st_size
@@ -167,14 +167,14 @@ class Store:
 
     def untag(self, name: str) -> None:
         """Remove a name; the image stays. Succeeds if the name does not exist."""
-        with self.changing_index() as (named, unnamed):
+        with self.index.changing() as (named, unnamed):
             previous = named.pop(name, None)
             if previous and previous.digest not in {image.digest for image in (*named.values(), *unnamed)}:
                 unnamed.append(previous)
 
     def find(self, name: str) -> Digest | None:
         """Return the digest of a named image, or None."""
-        named, _ = self.index()
+        named, _ = self.index.read()
         return named[name].digest if name in named else None
 
     def manifest(self, digest: str) -> Manifest:
@@ -197,7 +197,7 @@ class Store:
         if not path.is_dir():
             with scratch(self._half_unpacked) as space:
                 tree = space / "tree"
-                done = self.unpack(layer.digest, layer.diff_id, tree)
+                done = self.reader.unpack(layer.digest, layer.diff_id, tree)
                 with self.uses.taking():
                     self._place(tree, layer.diff_id)
                     self._remember(layer, unpacked=done.length, tree=Digest(done.fingerprint))
@@ -206,29 +206,9 @@ class Store:
     def blob(self, digest: Digest) -> Path:
         return self._blobs / digest.hex
 
-    def index(self) -> tuple[dict[str, Descriptor], list[Descriptor]]:
-        """Return the images with names, and those without."""
-        path = self._config.images / "index.json"
-        try:
-            return manifest.parse_index(path.read_bytes())
-        except (ValueError, KeyError) as error:
-            raise ImageDamaged(f"{path} is not an index of images: {error}.", hint="Restore it from a backup.") from None
-        except FileNotFoundError:
-            return {}, []
-
-    @contextmanager
-    def changing_index(self) -> Iterator[tuple[dict[str, Descriptor], list[Descriptor]]]:
-        """Yield the index to change in place, under its lock, and write it if it changed."""
-        with journal.lock(self._config.locks / "images"):
-            named, unnamed = self.index()
-            yield named, unnamed
-            path, data = self._config.images / "index.json", manifest.render_index(named, unnamed)
-            if not path.exists() or path.read_bytes() != data:
-                journal.write_atomic(path, data, 0o644)
-
     def verify(self) -> list[str]:
         """Read every blob. Return a sentence for each one that is damaged or missing."""
-        named, unnamed = self.index()
+        named, unnamed = self.index.read()
         listed = {image.digest for image in (*named.values(), *unnamed)}
         missing = sorted(digest for digest in listed if not self.blob(digest).exists())
         return [*self.damaged_blobs(), *(f"The index lists {digest}, which is not in {self._blobs}." for digest in missing)]
@@ -241,18 +221,6 @@ class Store:
     def sweep(self) -> list[str]:
         """Remove unfinished work of killed processes, and return a sentence for each."""
         return [*sweep(self._ingest), *sweep(self._half_unpacked)]
-
-    def pair(self, document: Manifest, diff_ids: Sequence[Digest]) -> tuple[Layer, ...]:
-        """Return the layers of a manifest, bottom first.
-
-        Raises ImageDamaged if the configuration has more or fewer.
-        """
-        if len(document.layers) != len(diff_ids):
-            raise ImageDamaged(
-                f"The image has {len(document.layers)} layers and {len(diff_ids)} diff IDs.", hint="Import it again from its source."
-            )
-        pairs = zip(document.layers, diff_ids, strict=True)
-        return tuple(Layer(digest=blob.digest, diff_id=diff_id, size=blob.size, media_type=blob.media_type) for blob, diff_id in pairs)
 
     def _mark(self, layers: Sequence[Layer]) -> None:
         """Mark the layers as used by an image. The caller holds the gate."""
@@ -281,51 +249,6 @@ class Store:
                 raise
             return  # another build has made the same layer
         journal.sync_folder(self._config.layers)
-
-    def unpack(self, digest: Digest, diff_id: Digest, tree: Path) -> packing.UnpackedLayer:
-        """Unpack, check and sync a layer into a new folder, in its own helper.
-
-        Raises ImageDamaged.
-        """
-        again = "Deploy the app again, or import the image again."
-        tree.mkdir(mode=0o755)
-        try:
-            with self.blob(digest).open("rb") as blob, self._confinement.session() as helper:
-                done = helper.call(packing.unpack, blob=blob, top=helper.tree(tree, writable=True))
-        except FileNotFoundError:
-            raise ImageDamaged(f"The layer {digest} is not in the store, or lacks a part.", hint=again) from None
-        except ImageDamaged as error:
-            raise ImageDamaged(f"The layer {digest} cannot be unpacked: {error.what}", hint=error.hint or again) from None
-        except OSError as error:
-            raise ImageDamaged(
-                f"The layer {digest} could not be unpacked: {error.strerror}.", hint="Check that the disk is not full."
-            ) from None
-        if done.diff_id != diff_id:
-            raise ImageDamaged(f"The layer {digest} holds {done.diff_id} instead of {diff_id}.", hint=again)
-        if not done.synced:
-            _sync_file_system(tree)
-        return done
-
-    def content(self, blob: Path, most: int | None) -> packing.Content:
-        """Read an untrusted blob.
-
-        Raises ImageDamaged if it is unreadable or has more than `most` bytes.
-        """
-        with blob.open("rb") as file, self._confinement.session() as helper:
-            return helper.call(packing.read, blob=file, most=_ANY if most is None else most)
-
-    def compare(self, before: Sequence[Path], after: Sequence[Path]) -> list[Change]:
-        """Return the changes from one stack of unpacked layers to another, both topmost first."""
-        with self._confinement.session() as helper:
-            return helper.call(compare, before=helper.trees(before), after=helper.trees(after))
-
-    def fingerprint(self, tree: Path) -> Digest:
-        """Return the digest of the tar that we would write of a tree.
-
-        For our own layers it is the diff ID.
-        """
-        with self._confinement.session() as helper:
-            return Digest(helper.call(packing.fingerprint, top=helper.tree(tree)))
 
     def _document(self, digest: Digest, parse: Callable[[bytes], T]) -> T:
         try:
@@ -367,8 +290,3 @@ def _moved(tree: Path, unpacked: Path) -> bool:
             raise
         return False
     return True
-
-
-def _sync_file_system(tree: Path) -> None:
-    """Sync a tree of many files to disk before it is renamed (sync(1) -f)."""
-    process.run(["sync", "-f", tree], timeout=600, stoppable=True)

@@ -52,7 +52,7 @@ def repair(config: NodeConfig, store: Store, damage: Damage) -> str:
     place = config.layers / damage.layer.hex
     with scratch(config.layers / "ingest") as space, store.lease():
         tree = space / "tree"
-        done = store.unpack(Digest(record["digest"]), damage.layer, tree)
+        done = store.reader.unpack(Digest(record["digest"]), damage.layer, tree)
         with store.uses.taking():
             if place.exists():
                 place.rename(place.with_name(f"{place.name}.replaced-{time.time_ns()}"))
@@ -110,6 +110,6 @@ def _damaged_layers(config: NodeConfig, store: Store) -> list[Damage]:
 
 def _look(store: Store, tree: Path) -> str:
     try:
-        return store.fingerprint(tree)
+        return store.reader.fingerprint(tree)
     except (OSError, ImageDamaged) as error:
         return f"it cannot be read ({error})"

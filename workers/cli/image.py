@@ -103,7 +103,7 @@ def diff(*, before: str, after: str, **_: Any) -> Answer:
     catalogue, store = _catalogue(), _engine().images
     with store.lease():
         stacks = [store.image(catalogue.find(image)).layers for image in (before, after)]
-        changes = store.compare(*stacks)
+        changes = store.reader.compare(*stacks)
     return _changes(changes, "Both images contain the same files.")
 
 

@@ -112,7 +112,7 @@ def _compare(job: ImageJob, engine: NodeEngine) -> dict[str, Any]:
     store = engine.images
     with store.lease():
         before, after = (store.image(job.arguments[name]).layers for name in ("before", "after"))
-        return _told(store.compare(before, after), whole=True)
+        return _told(store.reader.compare(before, after), whole=True)
 
 
 def _written(job: ImageJob, engine: NodeEngine) -> dict[str, Any]:

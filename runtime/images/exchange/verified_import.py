@@ -11,7 +11,7 @@ from runtime.contract.quantities import Bytes
 from runtime.errors import ImageDamaged
 from runtime.images import manifest
 from runtime.images.digest import Digest
-from runtime.images.manifest import Descriptor, ImageConfig, Layer
+from runtime.images.manifest import Descriptor, ImageConfig, Layer, pair_layers
 from runtime.images.store import Store
 
 # Bytes of a manifest or a configuration; registries accept no larger one.
@@ -42,7 +42,7 @@ def adopt(store: Store, blobs: Path, pointer: Descriptor, *, most: int | None = 
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ImageDamaged(f"The received files are not an image: {error}.", hint="Ask its author, or use another.") from None
     _check_machine(configuration)
-    layers = store.pair(document, diff_ids)
+    layers = pair_layers(document, diff_ids)
     left = most
     for layer in layers:
         _check(blobs, Descriptor(media_type=layer.media_type, digest=layer.digest, size=layer.size))
@@ -85,7 +85,7 @@ def _check_content(store: Store, blob: Path, layer: Layer, most: int | None) -> 
     """
     again = "Push or import the image again."
     try:
-        content = store.content(blob, most)
+        content = store.reader.content(blob, most)
     except ImageDamaged as error:
         what = error.what if error.hint else f"The layer {layer.digest} cannot be read: {error.what}."
         raise ImageDamaged(what, hint=error.hint or again) from None

@@ -133,7 +133,7 @@ def test_an_image_is_copied_to_podman_and_runs_there(forge: Forge, short_path: P
     digest = forge.build(APP, app="travels").digest
     (name,) = [
         name_in_store
-        for name_in_store, pointer in forge.store.index()[0].items()
+        for name_in_store, pointer in forge.store.index.read()[0].items()
         if pointer.digest == digest and name_in_store.startswith("travels:")
     ]
     place = f"[overlay@{short_path}/root+{short_path}/run]"

@@ -133,7 +133,7 @@ def test_a_harmful_layer_is_refused_and_the_instance_continues(node, containers,
         commit(node, store, containers, "nobody")
     store.untag("shop:v12")
     path = node.images / "index.json"
-    path.write_text(path.read_text().replace(store.index()[1][0].digest, f"sha256:{'0' * 64}"))
+    path.write_text(path.read_text().replace(store.index.read()[1][0].digest, f"sha256:{'0' * 64}"))
     with pytest.raises(NoSuchImage, match="is no longer in the store"):
         commit(node, store, containers, web)
     assert [*node.workspaces.iterdir()] == []

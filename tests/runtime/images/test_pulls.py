@@ -223,7 +223,7 @@ def test_each_fault_of_a_registry_is_reported_with_a_remedy(
     assert words in failed.value.hint  # type: ignore[attr-defined]
     assert failed.value.hint  # type: ignore[attr-defined]
     assert (kind is Unreachable) or not isinstance(failed.value, Unreachable) or mode == "half"
-    assert shelf.store.index() == ({}, [])
+    assert shelf.store.index.read() == ({}, [])
     assert not any((shelf.config.images / "ingest").iterdir())
     server.mode = ""
     assert texts(shelf.store, shelf.find(f"{server.address}/team/app:1")) == ["hello"]

@@ -246,7 +246,7 @@ def test_an_inconsistent_image_is_refused_and_not_listed(yard: Yard, tmp_path: P
     with pytest.raises(ImageDamaged) as again:  # skopeo does not detect all of these faults
         Transfer(yard.config, yard.store)._adopt(layout)
     assert again.value.hint
-    assert yard.store.index() == ({}, [])
+    assert yard.store.index.read() == ({}, [])
     assert not (tmp_path / "text").exists()
     assert not (yard.config.layers / "text").exists()
 

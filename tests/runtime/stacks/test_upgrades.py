@@ -257,12 +257,12 @@ def test_a_refused_upgrade_says_why_and_writes_nothing(
 ) -> None:
     old = yard.app(**files)
     yard.version(2_000_000.0, **{"ssl": "3.5.4-1", **change})  # type: ignore[arg-type]
-    listed = yard.store.index()
+    listed = yard.store.index.read()
     done = yard.upgrade(old)
     assert done.image is None
     assert reason in done.explain()
     assert "Deploy its source again" in done.explain()
-    assert yard.store.index() == listed
+    assert yard.store.index.read() == listed
 
 
 def test_an_image_without_a_known_stack_is_not_upgraded(yard: Yard) -> None:
