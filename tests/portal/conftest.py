@@ -152,3 +152,7 @@ def _wait(ready: Callable[[], bool], complaint: str) -> None:
     while not ready():
         assert time.monotonic() < deadline, complaint
         time.sleep(0.05)
+
+
+def bearer(token: str, **headers: str) -> dict[str, str]:
+    return {"Authorization": f"Bearer {token}", **headers}
