@@ -16,7 +16,8 @@ from contextlib import contextmanager
 from bench import running
 from runtime.config import NodeConfig
 from tests.system.support.api import Api
-from tests.system.support.chaos import Amounts, Chaos
+from tests.system.support.chaos import Chaos
+from tests.system.support.chaos_outcome import Amounts
 
 TEAM = "slipway-chaos"
 GENEROUS = {"apps": 10, "instances": 100, "cpu": 100_000, "memory": 2**36, "disk": 2**38}

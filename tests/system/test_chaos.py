@@ -8,7 +8,8 @@ import random
 import pytest
 
 from tests.system.conftest import TEAM
-from tests.system.support.chaos import Amounts, Chaos
+from tests.system.support.chaos import Chaos
+from tests.system.support.chaos_outcome import Amounts
 from tests.system.support.victims import PARTS
 
 

@@ -25,63 +25,19 @@ from runtime.engines import locks
 from runtime.process import run
 from tests.system.support import archives
 from tests.system.support.api import OVER, Api
+from tests.system.support.chaos_outcome import APPS, Amounts, Deploys, Outcome, split_failures
 from tests.system.support.footprint import OF_A_TEAM, footprint
-from tests.system.support.pace import Answer, Pace
+from tests.system.support.pace import Pace
 from tests.system.support.stretches import stretches
 from tests.system.support.victims import LAUNCH, PARTS, Killed, Victims
 from tests.system.support.waiting import until
 
 ROOT = Path(__file__).parents[3]
-APPS = ("slipway-chaos-a", "slipway-chaos-b", "slipway-chaos-c")
 INSTANCES = 2  # of each app: one may lose its monitor while the other serves
 RATE = 10  # requests per second to each app, over kept and new connections each
-AFTER_ROUTER = 2.0  # seconds after a kill of the router in which failed requests are excused
-ROUTER = {"router", "process manager"}
 MISSING = 60.0  # seconds until a part without a process to kill is a fault
 SETTLE_WITHIN = 240  # seconds for queues to empty after the last kill
 QUIET_WITHIN = 60  # seconds for instances of deleted apps to be removed
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Amounts:
-    kills: int = 150
-    seconds: int = 600
-    deploy_every: float = 4
-
-
-@dataclass(slots=True)
-class Deploys:
-    """The uploads and the portal's responses."""
-
-    accepted: dict[str, list[tuple[int, str]]] = field(default_factory=lambda: {app: [] for app in APPS})  # build, version
-    unknown: dict[str, list[str]] = field(default_factory=lambda: {app: [] for app in APPS})  # sent, no response
-    refused: Counter[str] = field(default_factory=Counter)
-
-    def may_serve(self, app: str) -> set[str]:
-        """Return the last accepted version, and those sent after it whose response was lost."""
-        last = self.accepted[app][-1][1]
-        return {last, *(version for version in self.unknown[app] if _number(version) > _number(last))}
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Outcome:
-    kills: list[Killed]
-    deploys: Deploys
-    answers: list[Answer]
-    faults: list[str]  # all faults that were found
-
-    def lines(self) -> list[tuple[str, str]]:
-        parts = Counter(killed.part for killed in self.kills)
-        excused, failed = split_failures(self.answers, self.kills)
-        accepted = {app: len(builds) for app, builds in self.deploys.accepted.items()}
-        lost = sum(len(versions) for versions in self.deploys.unknown.values())
-        return [
-            ("kills", f"{len(self.kills)} ({', '.join(f'{count} {part}' for part, count in sorted(parts.items()))})"),
-            ("deploys", f"{sum(accepted.values())} accepted, {lost} without an answer, refused: {dict(self.deploys.refused) or 'none'}"),
-            ("requests", f"{len(self.answers):,}"),
-            ("failed", f"{len(failed)}; and {len(excused)} within {AFTER_ROUTER:g} s of a killed router or process manager"),
-            ("faults", f"{len(self.faults)}" + "".join(f"\n  {fault}" for fault in self.faults)),
-        ]
 
 
 @dataclass(slots=True, kw_only=True)
@@ -300,24 +256,9 @@ class Chaos:
         return not any(name.startswith(f"{app}-") for name in self._instances())
 
 
-def split_failures(answers: list[Answer], kills: list[Killed]) -> tuple[list[Answer], list[Answer]]:
-    """Split failed requests into those near a kill of the router or its manager, and all others."""
-    moments = [killed.at for killed in kills if killed.part in ROUTER]
-    excused, others = [], []
-    for answer in answers:
-        if answer.failed:
-            near = any(answer.at - AFTER_ROUTER <= moment <= answer.at + answer.took for moment in moments)
-            (excused if near else others).append(answer)
-    return excused, others
-
-
 def source(version: str) -> bytes:
     """Return examples/hello, changed to answer with only this version."""
     return archives.python(PROGRAM.format(version=version))
-
-
-def _number(version: str) -> int:
-    return int(version.removeprefix("v"))
 
 
 PROGRAM = """
