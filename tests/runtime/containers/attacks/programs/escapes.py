@@ -11,6 +11,7 @@ import ctypes
 import errno
 import os
 import platform
+import re
 import resource
 import socket
 import struct
@@ -22,65 +23,22 @@ victim, abstract = int(sys.argv[1]), sys.argv[2]
 libc = ctypes.CDLL(None, use_errno=True)
 attacks: list[Callable[[], object]] = []
 # System call numbers of x86_64 and aarch64; those from 424 on are equal on all machines.
-NUMBERS = {
-    "acct": (163, 89),
-    "add_key": (248, 217),
-    "bpf": (321, 280),
-    "chroot": (161, 51),
-    "clock_settime": (227, 112),
-    "clone": (56, 220),
-    "delete_module": (176, 106),
-    "fanotify_init": (300, 262),
-    "finit_module": (313, 273),
-    "init_module": (175, 105),
-    "io_setup": (206, 0),
-    "kcmp": (312, 272),
-    "kexec_file_load": (320, 294),
-    "kexec_load": (246, 104),
-    "keyctl": (250, 219),
-    "migrate_pages": (256, 238),
-    "mount": (165, 40),
-    "name_to_handle_at": (303, 264),
-    "open_by_handle_at": (304, 265),
-    "perf_event_open": (298, 241),
-    "pivot_root": (155, 41),
-    "process_vm_readv": (310, 270),
-    "ptrace": (101, 117),
-    "quotactl": (179, 60),
-    "reboot": (169, 142),
-    "request_key": (249, 218),
-    "sched_setattr": (314, 274),
-    "setdomainname": (171, 162),
-    "sethostname": (170, 161),
-    "setns": (308, 268),
-    "settimeofday": (164, 170),
-    "swapoff": (168, 225),
-    "swapon": (167, 224),
-    "syslog": (103, 116),
-    "umount2": (166, 39),
-    "unshare": (272, 97),
-    "userfaultfd": (323, 282),
-    "vhangup": (153, 58),
-    "vmsplice": (278, 75),
-} | {
-    name: (number, number)
-    for number, name in (
-        (425, "io_uring_setup"),
-        (426, "io_uring_enter"),
-        (427, "io_uring_register"),
-        (428, "open_tree"),
-        (429, "move_mount"),
-        (430, "fsopen"),
-        (431, "fsconfig"),
-        (432, "fsmount"),
-        (433, "fspick"),
-        (435, "clone3"),
-        (438, "pidfd_getfd"),
-        (440, "process_madvise"),
-        (442, "mount_setattr"),
-        (443, "quotactl_fd"),
-    )
-}
+TABLE = """
+    acct 163 89   add_key 248 217   bpf 321 280   chroot 161 51   clock_settime 227 112
+    clone 56 220   delete_module 176 106   fanotify_init 300 262   finit_module 313 273
+    init_module 175 105   io_setup 206 0   kcmp 312 272   kexec_file_load 320 294
+    kexec_load 246 104   keyctl 250 219   migrate_pages 256 238   mount 165 40
+    name_to_handle_at 303 264   open_by_handle_at 304 265   perf_event_open 298 241
+    pivot_root 155 41   process_vm_readv 310 270   ptrace 101 117   quotactl 179 60
+    reboot 169 142   request_key 249 218   sched_setattr 314 274   setdomainname 171 162
+    sethostname 170 161   setns 308 268   settimeofday 164 170   swapoff 168 225
+    swapon 167 224   syslog 103 116   umount2 166 39   unshare 272 97   userfaultfd 323 282
+    vhangup 153 58   vmsplice 278 75   io_uring_setup 425 425   io_uring_enter 426 426
+    io_uring_register 427 427   open_tree 428 428   move_mount 429 429   fsopen 430 430
+    fsconfig 431 431   fsmount 432 432   fspick 433 433   clone3 435 435   pidfd_getfd 438 438
+    process_madvise 440 440   mount_setattr 442 442   quotactl_fd 443 443
+"""
+NUMBERS = {name: (int(x86_64), int(aarch64)) for name, x86_64, aarch64 in re.findall(r"(\w+) (\d+) (\d+)", TABLE)}
 zeros = ctypes.create_string_buffer(4096)
 one_page = struct.pack("QQ", ctypes.addressof(zeros), 4096)  # struct iovec
 MS_BIND, MS_REMOUNT = 4096, 32
@@ -289,19 +247,8 @@ def be_served_before_others() -> None:
 
 # The network
 
-FAMILIES = {
-    "packet": 17,
-    "vsock": 40,
-    "alg": 38,
-    "xdp": 44,
-    "can": 29,
-    "bluetooth": 31,
-    "rds": 21,
-    "tipc": 30,
-    "kcm": 41,
-    "qipcrtr": 42,
-    "smc": 43,
-}
+FAMILIES = {"packet": 17, "vsock": 40, "alg": 38, "xdp": 44, "can": 29, "bluetooth": 31}
+FAMILIES |= {"rds": 21, "tipc": 30, "kcm": 41, "qipcrtr": 42, "smc": 43}
 each("socket", {name: lambda family=family: socket.socket(family, socket.SOCK_DGRAM) for name, family in FAMILIES.items()})
 each("socket_wide", {name: lambda family=family: socket_wide(family) for name, family in FAMILIES.items() if name in ("alg", "vsock")})
 each(
