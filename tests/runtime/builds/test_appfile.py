@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import json
-
 import pytest
-from hypothesis import example, given, settings
-from hypothesis import strategies as st
 
 from runtime.builds.languages.detect import LanguageName, Source
 from runtime.builds.manifest.load import read
@@ -15,6 +11,7 @@ from runtime.contract.health import CheckKind, HealthCheck
 from runtime.contract.manifest import AppFile, CronJob, Overlap, Process, Script, Sizes, Variable
 from runtime.contract.quantities import Bytes, Millicores
 from runtime.errors import BadSource
+from tests.runtime.builds.app_files import app_json, toml
 
 WHOLE = """
 [processes.web]
@@ -68,14 +65,6 @@ args = { FLAVOUR = "plain" }
 folder = "out/"
 single_page = true
 """
-
-
-def toml(text: str) -> AppFile:
-    return read({"slipway.toml": text.encode()})
-
-
-def app_json(document: object) -> AppFile:
-    return read({"app.json": json.dumps(document).encode()})
 
 
 def test_every_key_of_slipway_toml_has_its_value():
@@ -273,88 +262,6 @@ def test_slipway_toml_has_precedence_and_an_unreadable_file_is_refused():
             read({"slipway.toml": nested})
     with pytest.raises(BadSource, match=r"nests too deeply|not valid JSON"):
         read({"app.json": b"[" * 60_000})
-
-
-KEYS = st.sampled_from(
-    [
-        "processes",
-        "web",
-        "command",
-        "count",
-        "cpu",
-        "memory",
-        "env",
-        "A",
-        "generate",
-        "value",
-        "required",
-        "health",
-        "kind",
-        "path",
-        "timeout",
-        "cron",
-        "name",
-        "schedule",
-        "timezone",
-        "build",
-        "dockerfile",
-        "args",
-        "formation",
-        "size",
-        "healthchecks",
-        "scripts",
-        "postdeploy",
-    ]
-)
-LEAVES = st.one_of(
-    st.none(),
-    st.booleans(),
-    st.integers(),
-    st.floats(),
-    st.text(max_size=30),
-    st.sampled_from(["http", "@daily", "L,1/2 * L#1 * 1#1", "2h"]),
-)
-TREES = st.recursive(
-    LEAVES, lambda inner: st.one_of(st.lists(inner, max_size=4), st.dictionaries(st.one_of(KEYS, st.text(max_size=5)), inner, max_size=6))
-)
-SCHEDULES = st.lists(st.text(alphabet="0123456789*,/-#LWMONSUN", min_size=1, max_size=8), min_size=5, max_size=5).map(" ".join)
-
-
-@settings(deadline=None)
-@given(st.dictionaries(KEYS, TREES, max_size=6))
-@example({"formation": {"web": {"quantity": 10**300}}})
-@example({"cron": [{"command": "a", "schedule": "* * 1,L/2 * *"}]})
-def test_any_document_is_read_or_refused(document):
-    for text in (json.dumps(document), _toml(document)):
-        for name in ("app.json", "slipway.toml"):
-            try:
-                assert isinstance(read({name: text.encode("utf-8", "surrogatepass")}), AppFile)
-            except BadSource as refused:
-                assert refused.hint  # noqa: PT017  # the other outcome is as good
-
-
-@settings(deadline=None)
-@given(st.binary(max_size=200))
-def test_any_bytes_are_read_or_refused(data):
-    for name in ("app.json", "slipway.toml"):
-        try:
-            assert isinstance(read({name: data}), AppFile)
-        except BadSource as refused:
-            assert refused.hint  # noqa: PT017  # the other outcome is as good
-
-
-@settings(deadline=None)
-@given(SCHEDULES)
-def test_any_schedule_is_read_or_refused(schedule):
-    try:
-        assert app_json({"cron": [{"command": "a", "schedule": schedule}]}).crons[0].schedule
-    except BadSource as refused:
-        assert "schedule" in refused.what  # noqa: PT017  # the other outcome is as good
-
-
-def _toml(document: dict[str, object]) -> str:
-    """Return the document as TOML with inline values in JSON, which TOML mostly accepts."""
-    return "\n".join(f"{key} = {json.dumps(value)}" for key, value in document.items())
 
 
 def planned(text: str, **files: str):
