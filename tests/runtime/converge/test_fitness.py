@@ -20,8 +20,7 @@ from runtime.converge.observed import WEB, InstanceState, ProbeResult, Slot
 from runtime.converge.planning.plan import plan
 from runtime.converge.report import State, report
 from runtime.converge.strategy import CanaryStep, Strategy, StrategyKind
-from tests.runtime.converge.test_plan import live
-from tests.runtime.converge.world import Killed, World
+from tests.runtime.converge.world import Killed, World, live
 
 
 def fall_sick(world: World, *instances: str) -> None:

@@ -14,9 +14,8 @@ from runtime.converge.actions import RecordCrash, SetRoutes
 from runtime.converge.observed import WEB, Phase
 from runtime.converge.strategy import CanaryStep, Strategy, StrategyKind
 from runtime.router.routes import AppRoutes, AppSituation, PathRoute
-from tests.runtime.converge.test_plan import DIES
 from tests.runtime.converge.test_strategies import watch
-from tests.runtime.converge.world import Killed, World, scaled
+from tests.runtime.converge.world import DIES, Killed, World, scaled
 
 API = "api"
 PATHS = (PathRoute(prefix="/api", process=API), PathRoute(prefix="/v2", process=API))

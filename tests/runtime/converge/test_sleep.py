@@ -13,8 +13,7 @@ from runtime.converge.observed import WEB, Phase
 from runtime.converge.planning.plan import plan
 from runtime.converge.report import State, report
 from runtime.router.routes import AppSituation
-from tests.runtime.converge.test_plan import live
-from tests.runtime.converge.world import Killed, Temper
+from tests.runtime.converge.world import Killed, Temper, live
 
 SLEEP = Sleep(after=600.0, stop_after=3600.0)
 

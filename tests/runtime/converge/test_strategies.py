@@ -12,8 +12,7 @@ from runtime.converge.observed import WEB, Group, Phase
 from runtime.converge.planning.plan import OutcomeState
 from runtime.converge.strategy import CanaryStep, Strategy, StrategyKind
 from runtime.router.routes import AppSituation
-from tests.runtime.converge.test_plan import DIES, NEVER, live
-from tests.runtime.converge.world import Killed, Temper
+from tests.runtime.converge.world import DIES, NEVER, Killed, Temper, live
 
 CANARY = Strategy(
     kind=StrategyKind.CANARY, steps=(CanaryStep(percent=1, seconds=30.0), CanaryStep(percent=50, seconds=60.0)), token="sesame"

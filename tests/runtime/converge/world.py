@@ -303,3 +303,15 @@ def scaled(release: DesiredRelease, counts: dict[str, int]) -> DesiredRelease:
     return replace(
         release, processes=tuple(replace(process, count=counts.get(process.name, process.count)) for process in release.processes)
     )
+
+
+NEVER = Temper(boots_in=None)
+DIES = Temper(boots_in=None, dies_in=0.3)
+
+
+def live(counts: dict[str, int] | None = None) -> World:
+    world = World()
+    world.candidate = world.release(1, counts=counts)
+    world.settle()
+    assert world.current is not None
+    return world
