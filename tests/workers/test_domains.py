@@ -5,18 +5,13 @@ The DNS server, the web servers, the ACME server and HAProxy are real.
 
 from __future__ import annotations
 
-import secrets
 import socket
 import ssl
-import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Self
 
 import httpx
 import pytest
@@ -40,6 +35,7 @@ from tests.portal.conftest import Crew, make_crew
 from tests.runtime.router.conftest import RouterUnderTest, end, free_port, router_of_its_own
 from tests.runtime.router.support.authority import TestAuthority, pebble
 from tests.workers.nameserver import NameServer
+from tests.workers.sites import Site, forwarding
 from workers import node
 from workers.bridge.translate import desired_app
 from workers.tasks.certificates import tend_certificate
@@ -83,44 +79,6 @@ def working_with(front: RouterUnderTest, config: NodeConfig) -> Iterator[NodeEng
         yield engine
     finally:
         node.use(before)
-
-
-class Site:
-    """A web server on port 80 of its own address. It always sends the same response."""
-
-    def __init__(self, status: int = 200, body: bytes = b"", *, drip: bool = False, location: str = "") -> None:
-        self.address = f"127.{secrets.randbelow(200) + 20}.{secrets.randbelow(250)}.{secrets.randbelow(250) + 1}"
-        self.asked: list[tuple[str, str]] = []
-        site = self
-
-        class Answer(BaseHTTPRequestHandler):
-            def do_GET(self) -> None:
-                site.asked.append((self.headers["Host"], self.path))
-                self.send_response(status)
-                if location:
-                    self.send_header("Location", location)
-                self.end_headers()
-                while drip:
-                    try:
-                        self.wfile.write(b"x")
-                    except OSError:
-                        return
-                    time.sleep(0.2)
-                self.wfile.write(body)
-
-            def log_message(self, *_: object) -> None:
-                """Write no log."""
-
-        self._server = ThreadingHTTPServer((self.address, 80), Answer)
-        self._server.daemon_threads = True
-
-    def __enter__(self) -> Self:
-        threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._server.shutdown()
-        self._server.server_close()
 
 
 def verified(crew: Crew, app: App, host: str, names: NameServer) -> Domain:
@@ -352,29 +310,3 @@ def served_by(front: RouterUnderTest, host: str) -> str:
     with httpx.Client(verify=False, trust_env=False, timeout=15) as client:
         url = f"https://127.0.0.1:{front.config.https_port}/"
         return str(client.get(url, headers={"Host": host}, extensions={"sni_hostname": host}).json()["name"])
-
-
-@contextmanager
-def forwarding(front: RouterUnderTest) -> Iterator[str]:
-    """Yield an address whose port 80 forwards every request to our router."""
-
-    class Answer(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            answer = front.get(self.path, host=self.headers["Host"])
-            self.send_response(answer.status_code)
-            for name, value in answer.headers.items():
-                self.send_header(name, value)
-            self.end_headers()
-            self.wfile.write(answer.content)
-
-        def log_message(self, *_: object) -> None:
-            """Write no log."""
-
-    address = f"127.{secrets.randbelow(200) + 20}.7.7"
-    server = ThreadingHTTPServer((address, 80), Answer)
-    threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
-    try:
-        yield address
-    finally:
-        server.shutdown()
-        server.server_close()
