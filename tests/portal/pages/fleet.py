@@ -13,24 +13,20 @@ from django.core.files.uploadedfile import SimpleUploadedFile
 from django.utils import timezone
 
 from portal.accounts.models import Person, Team
-from portal.apps.models import App, Instance, ProcessFormation
+from portal.apps.models import App, Instance
 from portal.apps.sizes import Size
 from portal.builds import sources
 from portal.builds.models import Build, Origin
 from portal.deploys import actions as builds
 from portal.deploys import going_live
-from portal.domains import actions as domains
-from portal.domains import certificates
-from portal.domains.models import Domain
 from portal.images import actions as image_actions
 from portal.images.access import named
-from portal.jobs.models import CronJob, Run, RunState
 from portal.lifecycle import account_actions as accounts
 from portal.lifecycle import app_actions as apps
 from portal.quotas.actions import set_quota
 from portal.releases import actions as releases
-from portal.releases.models import Release, Rollout, RolloutState
-from portal.traffic.models import Nap
+from portal.releases.models import Rollout, RolloutState
+from tests.portal.pages.fleet_rows import create_domains, create_instances, create_naps, create_runs, spread_over_days
 from tests.portal.pages.images import CHANGES, answer, image
 
 PASSWORD = "a quiet harbour 7"
@@ -131,9 +127,9 @@ def _shop(person: Person, team: Team) -> None:
         deploys=("shop.zip", "shop.zip"),
         file=APP_FILE,
     )
-    _runs(app)
-    _domains(person, app)
-    _naps(app)
+    create_runs(app)
+    create_domains(person, app)
+    create_naps(app)
     write_series("shop")
     apps.set_config_vars(
         person, app=app, changes={"DATABASE_URL": "postgresql://shop@db/shop", "SECRET_KEY": "not-so-secret", "FEATURE_NEW_CHECKOUT": "1"}
@@ -149,7 +145,7 @@ def _shop(person: Person, team: Team) -> None:
     releases.finish_failed(failing, reason)
     apps.scale(person, app=app, sizes={"web": Size(count=2), "worker": Size(count=1, cpu=250, memory=256 * MIB)})
     app.refresh_from_db()
-    _instances(app)
+    create_instances(app)
     image_actions.add_tag(person, image=named(app, "v1"), tag="before-checkout")
     answer(image_actions.compare(person, before=named(app, "v1"), after=named(app, "v2")), CHANGES)
     requests = [
@@ -198,65 +194,6 @@ def write_series(app: str, *, points: int = 300) -> None:
             }
             texts.append(json.dumps(point))
         client().rpush(f"slipway:series:{app}:{name}", *texts)
-
-
-def _naps(app: App) -> None:
-    now = timezone.now()
-    Nap.objects.create(
-        app=app,
-        began_at=now - timedelta(hours=9),
-        stopped_at=now - timedelta(hours=8),
-        ended_at=now - timedelta(hours=1),
-        instances=2,
-        memory=310 * 2**20,
-    )
-    App.objects.filter(pk=app.pk).update(created_at=now - timedelta(hours=30))
-
-
-def _domains(person: Person, app: App) -> None:
-    """Create a verified domain with a certificate, one whose certificate was refused, and one that
-    waits."""
-    now = timezone.now()
-    for host in ("shop.example.com", "www.shop.example.com"):
-        domains.mark_verified(domains.add(person, app=app, host=host), "by a DNS record", now)
-    good, refused = Domain.objects.filter(app=app)
-    until = now + timedelta(days=71)
-    certificates.mark_served(good, uploaded=False, issuer="CN=R11,O=Let's Encrypt", names=[good.host], not_after=until, renew_at=until)
-    certificates.mark_refused(refused, "The authority could not see that it leads here.\nCheck its DNS record.", now=now)
-    domains.mark_unproven(domains.add(person, app=app, host="*.shop.example.com"), "There is no TXT record _slipway.shop.example.com.", now)
-
-
-def _runs(app: App) -> None:
-    """Create a run with each outcome."""
-    begun = timezone.now() - timedelta(minutes=40)
-    Run.objects.filter(app=app, kind="postdeploy").update(
-        state=RunState.SUCCEEDED, started_at=begun, finished_at=begun + timedelta(seconds=4.2)
-    )
-    for job, state, reason in (
-        (
-            "digest",
-            RunState.FAILED,
-            "It exited with code 1.\nIts last lines:\nsmtplib.SMTPServerDisconnected: Connection unexpectedly closed",
-        ),
-        ("sweep", RunState.SUCCEEDED, ""),
-        ("sweep", RunState.SKIPPED, "The previous run had not ended."),
-    ):
-        row = CronJob.objects.get(app=app, name=job)
-        begun += timedelta(minutes=10)
-        took = None if state == RunState.SKIPPED else begun
-        Run.objects.create(
-            app=app,
-            release=app.current_release,
-            kind="cron",
-            name=job,
-            command=row.command,
-            timeout=row.timeout,
-            state=state,
-            reason=reason,
-            scheduled_for=begun,
-            started_at=took,
-            finished_at=begun + timedelta(seconds=1.7),
-        )
 
 
 def _building(person: Person, team: Team) -> None:
@@ -310,8 +247,8 @@ def _live(
         releases.add_step(rollout, f"send traffic to v{rollout.release.number}")
         going_live.finish_live(rollout)
     app.refresh_from_db()
-    _age(app)
-    _instances(app)
+    spread_over_days(app)
+    create_instances(app)
     return app
 
 
@@ -338,33 +275,3 @@ def _finish_open(app: App) -> None:
     for rollout in Rollout.objects.filter(release__app=app, state=RolloutState.PENDING):
         going_live.finish_live(rollout)
     app.refresh_from_db()
-
-
-def _age(app: App) -> None:
-    """Distribute the new objects over the last days."""
-    for age, build in enumerate(Build.objects.filter(app=app).order_by("-id"), start=1):
-        begin = timezone.now() - timedelta(hours=7 * age, minutes=11)
-        ends = {"created_at": begin, "started_at": begin + timedelta(seconds=0.2), "finished_at": begin + timedelta(seconds=2.1)}
-        Build.objects.filter(pk=build.pk).update(**ends)
-        Release.objects.filter(build=build).update(created_at=begin + timedelta(seconds=2.1))
-        for rollout in Rollout.objects.filter(release__build=build):
-            steps = [
-                {**step, "at": (begin + timedelta(seconds=2.3 + 0.3 * number)).isoformat()} for number, step in enumerate(rollout.steps)
-            ]
-            Rollout.objects.filter(pk=rollout.pk).update(steps=steps, finished_at=begin + timedelta(seconds=2.4 + 0.3 * len(steps)))
-
-
-def _instances(app: App) -> None:
-    assert app.current_release is not None
-    Instance.objects.filter(app=app).delete()
-    for row in ProcessFormation.objects.filter(app=app):
-        for number in range(row.count):
-            Instance.objects.create(
-                id=f"{app.name}-{row.process}-{number}",
-                app=app,
-                process=row.process,
-                release_number=app.current_release.number,
-                node="node-1",
-                state="live",
-                started_at=timezone.now() - timedelta(hours=5, minutes=13 * number),
-            )
