@@ -129,9 +129,9 @@ def test_without_groups_each_process_is_limited_and_it_is_logged(settings: objec
 AS_THE_PORTAL = """
 import subprocess, sys
 from portal.programs import groups
-from portal.programs.limits import MIB, Limits, TeamLimits
+from portal.programs.limits import MIB, ProgramLimits, TeamLimits
 subtree = groups.find(sys.argv[1])
-group = subtree.create(7, Limits(memory=64 * MIB, cpu_seconds=9, seconds=9, file_size=MIB), TeamLimits(memory=128 * MIB))
+group = subtree.create(7, ProgramLimits(memory=64 * MIB, cpu_seconds=9, seconds=9, file_size=MIB), TeamLimits(memory=128 * MIB))
 enter = 'while [ "$1" != -- ]; do echo 0 > "$1" || exit 125; shift; done; shift; exec "$@"'
 command = ("sh", "-c", enter, "sh", *map(str, group.entrances), "--", sys.executable, "-S", "-c", "bytearray(200 << 20)")
 print(subprocess.run(command).returncode, group.reached().value, group.peak() // MIB, group.kill(), group.remove())

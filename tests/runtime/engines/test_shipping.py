@@ -138,9 +138,9 @@ def test_a_log_whose_creator_was_killed_leaves_nothing_behind(config, step, left
     path = config.app_logs / "shop.log"
     code = f"""
 import os, pathlib, sys
-from runtime.engines import logs
+from runtime.logs import logfile
 sys.addaudithook(lambda event, _: event == {step!r} and os.kill(os.getpid(), 9))
-logs.append(pathlib.Path({str(path)!r}), ["a line"], user="nobody")
+logfile.append(pathlib.Path({str(path)!r}), ["a line"], user="nobody")
 """
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == -9
     (left,) = config.app_logs.glob(".*")

@@ -179,11 +179,11 @@ def test_a_collector_killed_at_any_moment_leaves_a_valid_store(yard: Yard, loade
 from pathlib import Path
 from runtime.config import NodeConfig
 from runtime.images.collect import Roots
-from runtime.images.removal import Collector
+from runtime.images.removal import GarbageCollector
 from runtime.images.store import Store
 import sys
 config = NodeConfig(name="tstore", state=Path({str(yard.config.state)!r}), disk_high=100)
-collector = Collector(config, Store(config), grace=0.0)
+collector = GarbageCollector(config, Store(config), grace=0.0)
 print("ready", flush=True)
 sys.stdin.readline()
 collector.collect(lambda: Roots(images=frozenset(sys.argv[1:])))

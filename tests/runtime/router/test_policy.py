@@ -66,7 +66,7 @@ def test_an_error_page_of_the_app_replaces_all_error_pages(owner: Owner):
 
 
 def test_a_page_that_is_too_large_is_refused_with_its_size(owner: Owner):
-    with pytest.raises(RouterRefused, match=r"takes 12\d+ bytes"):
+    with pytest.raises(RouterRefused, match=r"has 12\d+ bytes; the limit is"):
         owner.set(error_page="x" * 12_000)
 
 
