@@ -9,7 +9,7 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH)
 help: ## Show this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 18
 
-up: python ## Install what is missing, start the platform, deploy the first app; Ctrl-C stops it, apps run on
+up: python ## Install what is missing, start the platform, deploy the first app; Ctrl-C stops it, apps keep running
 	@exec $(SETUP) up
 
 down: python ## Stop the platform and all apps; leave no mount, namespace, cgroup, bridge or firewall rule

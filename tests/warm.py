@@ -18,7 +18,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from runtime import journal
-from runtime.builds.base_layers import beside, lay
+from runtime.builds.base_layers import ensure_base_layers, extra_layers_of_step
 from runtime.builds.languages.detect import Source
 from runtime.builds.manifest import load
 from runtime.builds.plan import BuildPlan, plan
@@ -104,9 +104,9 @@ def _making(*, copying: bool = False) -> Iterator[None]:
 def _lay(warm: NodeConfig, decided: BuildPlan) -> None:
     if decided.earlier is not None:
         _lay(warm, decided.earlier)
-    lay(warm, Store(warm), decided, print, print)
+    ensure_base_layers(warm, Store(warm), decided, print, print)
     for install in decided.installs:
-        beside(warm, Store(warm), install.beside, decided.stack, print)
+        extra_layers_of_step(warm, Store(warm), install.beside, decided.stack, print)
 
 
 def _ensure_beginning(warm: NodeConfig) -> None:

@@ -22,7 +22,7 @@ Log = Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Ground:
+class BaseLayers:
     """The base layers, bottom first."""
 
     image: tuple[Layer, ...]
@@ -31,24 +31,24 @@ class Ground:
     labels: Mapping[str, str] = field(default_factory=dict)  # names the image's layers that an upgrade may replace
 
 
-def lay(config: NodeConfig, store: Store, decided: BuildPlan, log: Log, progress: Log) -> Ground:
+def ensure_base_layers(config: NodeConfig, store: Store, decided: BuildPlan, log: Log, progress: Log) -> BaseLayers:
     """Make the layers that do not exist yet.
 
     `log` gets the result, `progress` each line while a stack is made.
     """
     started, stack = time.monotonic(), decided.stack
     if decided.bare:
-        log(f"Stack: none, the image has only programs and certificates;  {decided.runtime_words}")
+        log(f"Stack: none, the image has only programs and certificates; {decided.runtime_words}")
         bare = ensure_bare(config, store, stack, progress)
-        return Ground(image=(bare,), steps=_toolchain(config, store, decided, log, progress) or (bare,))
+        return BaseLayers(image=(bare,), steps=_toolchain(config, store, decided, log, progress) or (bare,))
     layers = (
         *ensure_runtime(config, store, decided.runtime, stack, progress),
-        *further(config, store, decided.also, stack, progress),
+        *ensure_runtimes(config, store, decided.also, stack, progress),
     )
     what = f"; {decided.runtime_words}" if decided.runtime_words else ""
     log(f"Stack: {stack.name}{what} ({sizes(layers)}, {seconds(started)})")
     names = tuple(runtime.name for runtime in (decided.runtime, *decided.also) if runtime is not None)
-    return Ground(
+    return BaseLayers(
         image=layers,
         steps=_toolchain(config, store, decided, log, progress) or layers,
         environment=ensure_stack(config, store, stack.name, progress).config.environment,
@@ -56,18 +56,18 @@ def lay(config: NodeConfig, store: Store, decided: BuildPlan, log: Log, progress
     )
 
 
-def further(config: NodeConfig, store: Store, runtimes: Iterable[Runtime], stack: Stack, progress: Log) -> tuple[Layer, ...]:
+def ensure_runtimes(config: NodeConfig, store: Store, runtimes: Iterable[Runtime], stack: Stack, progress: Log) -> tuple[Layer, ...]:
     """Return the layers of other languages and tools, without the stack's own."""
     return tuple(layer for runtime in runtimes for layer in ensure_runtime(config, store, runtime, stack, progress)[1:])
 
 
-def beside(config: NodeConfig, store: Store, runtimes: Iterable[Runtime], stack: Stack, progress: Log) -> tuple[Layer, ...]:
+def extra_layers_of_step(config: NodeConfig, store: Store, runtimes: Iterable[Runtime], stack: Stack, progress: Log) -> tuple[Layer, ...]:
     """Return additional layers for a step.
 
     None if the stack is an image of a registry: it has its own tools, and nothing can be added to
     it.
     """
-    return () if stack.image else further(config, store, runtimes, stack, progress)
+    return () if stack.image else ensure_runtimes(config, store, runtimes, stack, progress)
 
 
 def _toolchain(config: NodeConfig, store: Store, decided: BuildPlan, log: Log, progress: Log) -> tuple[Layer, ...]:
@@ -77,4 +77,4 @@ def _toolchain(config: NodeConfig, store: Store, decided: BuildPlan, log: Log, p
     started = time.monotonic()
     layers = ensure_runtime(config, store, decided.toolchain, decided.stack, progress)
     log(f"Built with: {decided.toolchain.name} ({sizes(layers)}, {seconds(started)}), which is not part of the image")
-    return (*layers, *further(config, store, decided.also, decided.stack, progress))
+    return (*layers, *ensure_runtimes(config, store, decided.also, decided.stack, progress))

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from runtime import cancellation
 from runtime.builds import authorities
-from runtime.builds.base_layers import Ground, beside, lay
+from runtime.builds.base_layers import BaseLayers, ensure_base_layers, extra_layers_of_step
 from runtime.builds.budget import Budget
 from runtime.builds.context import BuildContext
 from runtime.builds.dockerfile import build as dockerfile
@@ -26,7 +26,7 @@ from runtime.builds.dockerfile.syntax import MAX_TEXT
 from runtime.builds.egress import check_registry
 from runtime.builds.history import complete
 from runtime.builds.import_image import PushedImage, ReferredImage, take_in
-from runtime.builds.install_steps import Workshop
+from runtime.builds.install_steps import StepRunner
 from runtime.builds.languages.detect import DOCKERFILE, LanguageName, Source
 from runtime.builds.layer_cache import StepCache
 from runtime.builds.log_figures import count, seconds, sizes
@@ -105,7 +105,7 @@ class Builder:
             budget = Budget(self._time_limit, log, cancelled=cancelled)
             with (
                 cancellation.when(cancelled),
-                disk.telling_when_full(),
+                disk.reporting_when_full(),
                 self._confinement.session(request.team) as helper,
                 scratch.emptied_at_end(workspace, helper),
                 self._unmounted_at_end(workspace),
@@ -133,7 +133,7 @@ class Builder:
         """Import an image that was made elsewhere. Raise the errors of `build`, and ImageDamaged."""
         disk.check_room(self._config)
         started = time.monotonic()
-        with self._store.lease(), cancellation.when(cancelled), disk.telling_when_full():
+        with self._store.lease(), cancellation.when(cancelled), disk.reporting_when_full():
             taken = take_in(self._config, self._store, image, log)
             cancellation.check()
             digest = self._store.write_image(taken.layers, taken.config, {ORIGINAL: taken.original})
@@ -175,10 +175,10 @@ class _Build:
     request: BuildRequest
     started: float = 0.0
     app_file: AppFile = field(default_factory=AppFile)
-    workshop: Workshop = field(init=False)
+    workshop: StepRunner = field(init=False)
 
     def __post_init__(self) -> None:
-        self.workshop = Workshop(context=self.context)
+        self.workshop = StepRunner(context=self.context)
 
     def run(self) -> BuiltImage:
         self.started = time.monotonic()
@@ -198,7 +198,7 @@ class _Build:
         ground, layers = self._layers(decided, tree)
         return self._image(layers, decided, ground)
 
-    def _layers(self, decided: BuildPlan, tree: Checkout) -> tuple[Ground, list[Layer]]:
+    def _layers(self, decided: BuildPlan, tree: Checkout) -> tuple[BaseLayers, list[Layer]]:
         """Make all layers of the plan, bottom first. An earlier stage is built first; its output is then the source."""
         context = self.context
         if decided.earlier is not None:
@@ -208,13 +208,13 @@ class _Build:
             tree.take(layer, decided.takes)
             context.log(f"The image gets only /{decided.takes} of that")
         tree.leave_out(decided.left_out)
-        ground = lay(context.config, context.store, decided, context.log, context.progress)
+        ground = ensure_base_layers(context.config, context.store, decided, context.log, context.progress)
         layers = list(ground.image)
         below = list(ground.steps)
 
         def step(install: Install, reads: Path | None) -> None:
             context.budget.check()
-            tools = beside(context.config, context.store, install.beside, decided.stack, context.progress)
+            tools = extra_layers_of_step(context.config, context.store, install.beside, decided.stack, context.progress)
             below.append(self.workshop.layer(install, reads, [*below, *tools]))
             if install.ships:
                 layers.append(below[-1])
@@ -322,7 +322,7 @@ class _Build:
         self.context.log(f"App code: {Bytes(layer.size)} in {seconds(started)}, layer {layer.digest.short}")
         return layer
 
-    def _image(self, layers: list[Layer], decided: BuildPlan, ground: Ground) -> BuiltImage:
+    def _image(self, layers: list[Layer], decided: BuildPlan, ground: BaseLayers) -> BuiltImage:
         processes = dict(decided.processes)
         web = processes.get("web")
         config = ImageConfig(

@@ -24,7 +24,7 @@ from runtime.errors import BadSource, ImageDamaged, TransferFailed
 from runtime.images import manifest
 from runtime.images.digest import Digest
 from runtime.images.exchange.ownership import take_over
-from runtime.images.exchange.pulls import allowed, not_had, reach
+from runtime.images.exchange.pulls import allowed, pull_failed, reach
 from runtime.images.exchange.registry_reference import Registries
 from runtime.images.exchange.transfer import Access, Transfer
 from runtime.images.exchange.verified_import import Adopted, adopt
@@ -70,7 +70,7 @@ class ReferredImage:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Taken:
+class ImportedImage:
     """The imported image, for the store to write."""
 
     layers: tuple[Layer, ...]  # bottom first
@@ -79,7 +79,7 @@ class Taken:
     original: Digest
 
 
-def take_in(config: NodeConfig, store: Store, image: PushedImage | ReferredImage, log: Callable[[str], None]) -> Taken:
+def take_in(config: NodeConfig, store: Store, image: PushedImage | ReferredImage, log: Callable[[str], None]) -> ImportedImage:
     """Import an image; the caller holds a lease.
 
     ImageDamaged, BadSource and TransferFailed carry the reason.
@@ -94,7 +94,7 @@ def take_in(config: NodeConfig, store: Store, image: PushedImage | ReferredImage
     if not adopted.layers:
         raise BadSource("The image is empty.", hint="Use an image that has a program.")
     processes = _processes(adopted.config)
-    return Taken(
+    return ImportedImage(
         layers=tuple(replace(layer, media_type=_TYPES.get(layer.media_type, layer.media_type)) for layer in adopted.layers),
         config=_labelled(adopted, store, processes, log),
         processes=processes,
@@ -140,7 +140,7 @@ def _pull(config: NodeConfig, store: Store, image: ReferredImage, log: Callable[
     try:
         adopted = transfer.bring(f"docker://{asked}", access, most=image.most)
     except (TransferFailed, ImageDamaged) as failure:
-        raise not_had(name, failure) from None
+        raise pull_failed(name, failure) from None
     log(f"Pulled {adopted.digest}")
     return adopted
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from runtime.builds.context import BuildContext
 from runtime.builds.package_cache import keeps
-from runtime.builds.package_sources import Surroundings, surroundings
+from runtime.builds.package_sources import ToolSettings, surroundings
 from runtime.builds.sandbox import InstallRun, run_install
 from runtime.builds.source import code
 from runtime.builds.steps import Install, step_key
@@ -26,7 +26,7 @@ _QUIET = MountFlag.READ_ONLY | MountFlag.NO_SETUID | MountFlag.NO_DEVICES
 
 
 @dataclass(slots=True, kw_only=True)
-class Workshop:
+class StepRunner:
     """The runner of the install steps of one build."""
 
     context: BuildContext
@@ -91,7 +91,7 @@ class Workshop:
                 return self.context.helper.call(code.read_whole, tree=top)
             return self.context.helper.call(code.read_files, tree=top, names=install.files)
 
-    def _run(self, install: Install, place: Path, *, alone: bool, layers: tuple[Path, ...], inputs: Path, around: Surroundings) -> Path:
+    def _run(self, install: Install, place: Path, *, alone: bool, layers: tuple[Path, ...], inputs: Path, around: ToolSettings) -> Path:
         """Run the step in its container with the team's package cache.
 
         Without the cache if that becomes too large.

@@ -19,7 +19,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from runtime.builds.package_cache_size import CUT_TO, cut
-from runtime.builds.package_sources import Surroundings
+from runtime.builds.package_sources import ToolSettings
 from runtime.builds.steps import Tool
 from runtime.config import NodeConfig
 from runtime.confined import removal
@@ -44,7 +44,7 @@ _VARIABLES = {
 
 
 @dataclass(slots=True, kw_only=True)
-class Lent:
+class MountedCache:
     """A cache while one step uses it."""
 
     folder: Path
@@ -53,7 +53,7 @@ class Lent:
     _looked: float = field(default_factory=time.monotonic)
     overflowed: bool = False
 
-    def around(self, step: Surroundings, tool: Tool) -> Surroundings:
+    def around(self, step: ToolSettings, tool: Tool) -> ToolSettings:
         """Return the step's surroundings with the cache added."""
         environment = {name: value for name, value in step.environment.items() if name != "UV_NO_CACHE"}
         binds = (*step.binds, Bind(source=self.folder, target=_INSIDE, writable=True))
@@ -83,7 +83,7 @@ class PackageCaches:
         self._packages, self._mounts = config.cache / "packages", config.cache / "mounts"
 
     @contextmanager
-    def lent(self, team: int, owner: int, place: Path, *, alone: bool) -> Iterator[Lent]:
+    def lent(self, team: int, owner: int, place: Path, *, alone: bool) -> Iterator[MountedCache]:
         """Yield a team's cache for one step.
 
         `owner` is the host id of the container's root.
@@ -93,7 +93,7 @@ class PackageCaches:
         theirs = self._packages / str(team)
         if alone:
             fresh = _made(place / "packages", owner)
-            yield (lent := Lent(folder=fresh, team=team, most=self._config.package_cache))
+            yield (lent := MountedCache(folder=fresh, team=team, most=self._config.package_cache))
             if not lent.overflowed:
                 self._packages.mkdir(mode=0o711, parents=True, exist_ok=True)
                 with self.using(team), suppress(OSError):  # the team has a cache already, or it is on another disk
@@ -101,7 +101,7 @@ class PackageCaches:
         else:
             with self.using(team):
                 self._packages.mkdir(mode=0o711, parents=True, exist_ok=True)
-                yield Lent(folder=_made(theirs, owner), team=team, most=self._config.package_cache)
+                yield MountedCache(folder=_made(theirs, owner), team=team, most=self._config.package_cache)
         self.cut(team)
 
     def has(self, team: int) -> bool:

@@ -37,7 +37,7 @@ _INSIDE = "/build"  # where binds appear in a build container
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Surroundings:
+class ToolSettings:
     """The variables and binds that a tool gets in addition to the source."""
 
     environment: Mapping[str, str]
@@ -45,7 +45,7 @@ class Surroundings:
     identity: Mapping[str, str]  # the settings that decide the result: part of a step's key
 
 
-def surroundings(tool: Tool, workspace: Path) -> Surroundings:
+def surroundings(tool: Tool, workspace: Path) -> ToolSettings:
     """Read the host's settings for a tool. Files made for it are in `workspace`."""
     host = package_environment()
     environment = {name: value for name, value in host.items() if _PROXIES.fullmatch(name)}
@@ -62,12 +62,12 @@ def surroundings(tool: Tool, workspace: Path) -> Surroundings:
         binds.append(Bind(source=trusted, target=inside))
         environment |= dict.fromkeys(("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "NODE_EXTRA_CA_CERTS", "NPM_CONFIG_CAFILE"), inside)
     if tool is Tool.SHELL:
-        return Surroundings(environment=environment, binds=tuple(binds), identity={})
+        return ToolSettings(environment=environment, binds=tuple(binds), identity={})
     of_tool = _for(tool, host, workspace)
-    return Surroundings(environment={**environment, **of_tool.environment}, binds=(*binds, *of_tool.binds), identity=of_tool.identity)
+    return ToolSettings(environment={**environment, **of_tool.environment}, binds=(*binds, *of_tool.binds), identity=of_tool.identity)
 
 
-def _for_uv(host: Mapping[str, str]) -> Surroundings:
+def _for_uv(host: Mapping[str, str]) -> ToolSettings:
     """Return the settings of uv.
 
     Uv reads no pip.conf, so pip's settings become uv's variables. Variables of uv on the host
@@ -102,23 +102,23 @@ def _for_uv(host: Mapping[str, str]) -> Surroundings:
         "UV_PYTHON_DOWNLOADS": "never",
         "UV_NO_PROGRESS": "1",
     }
-    return Surroundings(environment=environment, binds=tuple(binds), identity=identity)
+    return ToolSettings(environment=environment, binds=tuple(binds), identity=identity)
 
 
-def _for(tool: Tool, host: Mapping[str, str], workspace: Path) -> Surroundings:
+def _for(tool: Tool, host: Mapping[str, str], workspace: Path) -> ToolSettings:
     if tool is Tool.UV:
         return _for_uv(host)
     if tool in (Tool.NPM, Tool.PNPM, Tool.YARN):
         return _for_npm(host, workspace)
     settings = registry_settings.settings(tool, host)
-    return Surroundings(
+    return ToolSettings(
         environment={**settings, **registry_settings.WAYS.get(tool, {})},
         binds=(),
         identity={"settings": _hash(settings), "ways": str(registry_settings.REVISION)},
     )
 
 
-def _for_npm(host: Mapping[str, str], workspace: Path) -> Surroundings:
+def _for_npm(host: Mapping[str, str], workspace: Path) -> ToolSettings:
     """Return npm's own settings, reduced to those that downloads need."""
     files = [Path("/etc/npmrc"), Path("/usr/etc/npmrc"), Path("/usr/local/etc/npmrc"), Path(host.get("HOME", "/root"), ".npmrc")]
     files += [Path(host[name]) for name in ("NPM_CONFIG_GLOBALCONFIG", "NPM_CONFIG_USERCONFIG") if name in host]
@@ -136,7 +136,7 @@ def _for_npm(host: Mapping[str, str], workspace: Path) -> Surroundings:
     registry = settings.get("registry") or next(iter(environment.values()), "")
     environment |= {"NPM_CONFIG_USERCONFIG": f"{_INSIDE}/npmrc", "NPM_CONFIG_CACHE": "/tmp/npm"}  # noqa: S108  # inside the container
     environment |= _for_yarn(settings, registry, host)
-    return Surroundings(environment=environment, binds=(Bind(source=written, target=f"{_INSIDE}/npmrc"),), identity=identity)
+    return ToolSettings(environment=environment, binds=(Bind(source=written, target=f"{_INSIDE}/npmrc"),), identity=identity)
 
 
 def _for_yarn(settings: Mapping[str, str], registry: str, host: Mapping[str, str]) -> dict[str, str]:

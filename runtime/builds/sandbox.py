@@ -11,8 +11,8 @@ from pathlib import Path
 
 from runtime.builds.budget import FROZEN_MOST
 from runtime.builds.context import BuildContext
-from runtime.builds.package_cache import OVERFLOW, Lent
-from runtime.builds.package_sources import Surroundings
+from runtime.builds.package_cache import OVERFLOW, MountedCache
+from runtime.builds.package_sources import ToolSettings
 from runtime.builds.steps import TEXTS, Install
 from runtime.confined.session import Confinement
 from runtime.containers.container import Exit
@@ -40,10 +40,10 @@ class InstallRun:
     layers: tuple[Path, ...]  # topmost first
     inputs: Path  # the files of the source that the step sees
     texts: Path  # the files that Slipway wrote for its command
-    around: Surroundings
+    around: ToolSettings
 
 
-def run_install(context: BuildContext, run: InstallRun, cache: Lent | None = None) -> Path:
+def run_install(context: BuildContext, run: InstallRun, cache: MountedCache | None = None) -> Path:
     """Run a step and return the tree that it made, below the workspace.
 
     BuildFailed names the step; the log then has its output.

@@ -1,4 +1,4 @@
-"""Probe of what a confined helper can see and do: for `doctor`, and for the tests of confinement."""
+"""Probe of what a confined helper can see and do: for the tests of confinement."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from runtime.trees.folder import Folder
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Sight:
+class HelperAccess:
     """The result of a probe in one helper."""
 
     uid: int
@@ -24,7 +24,7 @@ class Sight:
 
 
 @confined
-def look(others: Folder) -> Sight:
+def look(others: Folder) -> HelperAccess:
     """Try actions that must fail in a helper. `others`: a tree that it received read-only."""
     actions: dict[str, Callable[[], object]] = {
         "open /proc/self/status": lambda: os.open("/proc/self/status", os.O_RDONLY),
@@ -49,7 +49,7 @@ def look(others: Folder) -> Sight:
         except (OSError, ValueError):
             continue
         possible.append(name)
-    return Sight(uid=os.getuid(), root=tuple(os.listdir("/")), possible=tuple(possible))
+    return HelperAccess(uid=os.getuid(), root=tuple(os.listdir("/")), possible=tuple(possible))
 
 
 @confined

@@ -40,7 +40,7 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 PLATFORM = 0  # the team number of work for no team
-FIRST_ID, IDS_A_TEAM = 1_000_000, 65_536  # lower host ids belong to users and daemons of the host
+FIRST_ID, IDS_PER_TEAM = 1_000_000, 65_536  # lower host ids belong to users and daemons of the host
 MEMORY = 1 << 30  # bytes of address space
 PATIENCE = 1800.0  # seconds; timeout of a call
 _LOOK = 0.1  # seconds between two checks for cancellation
@@ -70,7 +70,7 @@ class Groups(Protocol):
 
 def first_id_of(team: int) -> int:
     """Return the host id of a team's root user."""
-    return FIRST_ID + team * IDS_A_TEAM
+    return FIRST_ID + team * IDS_PER_TEAM
 
 
 @dataclass(slots=True)

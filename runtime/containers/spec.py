@@ -14,7 +14,7 @@ from runtime.contract.quantities import Bytes, Millicores
 from runtime.network.policy import NetworkPolicy
 
 FIRST_ID = 1_000_000  # lower ids belong to users and daemons of the host
-IDS_A_TEAM = 65_536
+IDS_PER_TEAM = 65_536
 
 
 class Purpose(StrEnum):
@@ -102,4 +102,4 @@ class ContainerSpec:
 
 def first_id_of(team: int) -> int:
     """Return the host id of root inside a team's containers."""
-    return FIRST_ID + team * IDS_A_TEAM
+    return FIRST_ID + team * IDS_PER_TEAM

@@ -20,7 +20,7 @@ from pathlib import Path
 
 from runtime import journal
 from runtime.containers import kernel_accounts
-from runtime.containers.spec import IDS_A_TEAM
+from runtime.containers.spec import IDS_PER_TEAM
 from runtime.errors import LaunchFailed
 from runtime.kernel import Kernel
 from runtime.process import NOWHERE, PIPE, Running, spawn
@@ -40,14 +40,14 @@ class UserNamespaces:
 
         Root inside is the host's `first_id`; the team's other ids follow.
         """
-        return self._ensure(f"{team}-own", f"0 {first_id} {IDS_A_TEAM}", owner=first_id)
+        return self._ensure(f"{team}-own", f"0 {first_id} {IDS_PER_TEAM}", owner=first_id)
 
     def of_written(self, team: int, first_id: int) -> Path:
         """Return the namespace with the reverse mapping. Create it if it does not exist.
 
         Through it, files with a team's host ids have the ids that they have inside.
         """
-        return self._ensure(f"{team}-written", f"{first_id} 0 {IDS_A_TEAM}")
+        return self._ensure(f"{team}-written", f"{first_id} 0 {IDS_PER_TEAM}")
 
     def remove_all(self) -> None:
         """Unpin all namespaces. A namespace in use remains until its last process ends."""

@@ -91,6 +91,15 @@ class SetCanaryWeight:
         return f"Send {self.percent} % of the requests to {self.group}"
 
 
+_WITHOUT_INSTANCES = {
+    AppSituation.NO_INSTANCE: "Refuse requests: the app has no instance",
+    AppSituation.CRASHED: "Refuse requests: the instances crash",
+    AppSituation.ASLEEP: "Wake the app at the next request",
+    AppSituation.HOLDING: "Hold requests until an instance is ready",
+    AppSituation.NOT_DEPLOYED: "Refuse requests: nothing is deployed",
+}
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SetRoutes:
     """Replace the app's whole configuration in the router."""
@@ -99,7 +108,7 @@ class SetRoutes:
 
     def describe(self) -> str:
         if self.routes.situation is not AppSituation.SERVING:
-            return f"Answer for the app with the page “{self.routes.situation.value}”"
+            return _WITHOUT_INSTANCES[self.routes.situation]
         fresh = len({endpoint.instance for endpoint in self.routes.endpoints if not endpoint.draining})
         draining = len({endpoint.instance for endpoint in self.routes.endpoints}) - fresh
         return f"Send traffic to {_instances(fresh)}" + (f", drain {draining}" if draining else "")
@@ -147,7 +156,7 @@ class PutToSleep:
     idle: float  # seconds
 
     def describe(self) -> str:
-        return f"Fall asleep: no request for {self.idle / 60:.0f} min"
+        return f"The app falls asleep: no request for {self.idle / 60:.0f} min"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -157,7 +166,7 @@ class WakeApp:
     at: float
 
     def describe(self) -> str:
-        return "Wake up"
+        return "The app wakes"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -241,7 +250,7 @@ class FailCandidate:
     rolled_back: bool = False  # it had a share of the requests
 
     def describe(self) -> str:
-        return f"{'Roll back' if self.rolled_back else 'Give up'} {self.group}: {self.reason.splitlines()[0]}"
+        return f"{'Roll back' if self.rolled_back else 'Stop the rollout of'} {self.group}: {self.reason.splitlines()[0]}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -67,7 +67,7 @@ def not_ready(seen: ProbeFindings, log: Sequence[str]) -> str:
     found = _how_it_checks(seen) if seen.health.kind is CheckKind.COMMAND else _where_it_listens(seen)
     text = f"{found} (Waited {seen.waited:.0f} s.)"
     if seen.oom_kills:
-        text = f"Out of memory: the kernel killed a process of it {_times(seen.oom_kills)} at its limit of {seen.memory}; raise it. {text}"
+        text = f"Out of memory: the kernel killed one of its processes ({_times(seen.oom_kills)}), because it reached its limit of {seen.memory}. Raise the limit. {text}"
     return _with_log(text, log)
 
 
@@ -87,7 +87,7 @@ def _where_it_listens(seen: ProbeFindings) -> str:
 
 
 def _how_it_checks(seen: ProbeFindings) -> str:
-    return f"Its health check {seen.health.describe()} {seen.answer.trouble or 'did not succeed'}; it is healthy when the command ends with code 0."
+    return f"Its health check {seen.health.describe()} {seen.answer.trouble or 'did not succeed'}; the check passes when the command exits with code 0."
 
 
 def _how_it_answers(seen: ProbeFindings) -> str:

@@ -20,7 +20,7 @@ from runtime.logs.shipping import Shipper
 from runtime.router.router import Router
 from runtime.router.routes import AppRoutes, AppSituation, Endpoint
 
-WOKEN = "It slept, and was woken by a request."
+WOKEN = "A request woke the app."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

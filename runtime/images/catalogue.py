@@ -37,7 +37,7 @@ class ListedImage:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class LayerStory:
+class LayerHistory:
     """One line of `history`."""
 
     digest: Digest
@@ -90,7 +90,7 @@ class Catalogue:
             (self._listed(image, users) for image in self.inventory.images.values()), key=lambda image: (not image.names, image.names)
         )
 
-    def history(self, digest: Digest) -> list[LayerStory]:
+    def history(self, digest: Digest) -> list[LayerHistory]:
         """Return the layers of an image with their history, topmost first."""
         document = self._store.manifest(digest)
         config, diff_ids = self._store.configuration(document)
@@ -104,7 +104,7 @@ class Catalogue:
                 created_by = "App code"
             facts = self.inventory.layers.get(layer.diff_id)
             stories.append(
-                LayerStory(
+                LayerHistory(
                     digest=layer.digest,
                     diff_id=layer.diff_id,
                     created_by=created_by,

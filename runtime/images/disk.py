@@ -46,7 +46,7 @@ def check_room(config: NodeConfig) -> None:
 
 
 @contextmanager
-def telling_when_full() -> Iterator[None]:
+def reporting_when_full() -> Iterator[None]:
     """Raise BuildFailed instead of errors that a full disk causes inside the block."""
     try:
         yield

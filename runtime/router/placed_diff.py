@@ -6,13 +6,13 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from runtime.router.config.render import server_name
-from runtime.router.route_store import Placed
+from runtime.router.route_store import StoredRoutes
 from runtime.router.server_diff import LiveServer, SlotDelta, slot_delta
 
 Entries = Mapping[Path, Mapping[str, str]]  # entries of maps, by map
 
 
-def servers_delta(slot: int, owner: Placed | None, live: Iterable[LiveServer]) -> SlotDelta:
+def servers_delta(slot: int, owner: StoredRoutes | None, live: Iterable[LiveServer]) -> SlotDelta:
     """Return the difference of a slot's live servers from those of its owner, or from none."""
     if owner is None:
         return slot_delta(slot, (), live)
@@ -20,7 +20,7 @@ def servers_delta(slot: int, owner: Placed | None, live: Iterable[LiveServer]) -
     return slot_delta(slot, owner.filled()[slot], live, link=owner.routes.policy.link, kept=kept)
 
 
-def expected_servers(placed: Placed, slot: int) -> list[LiveServer]:
+def expected_servers(placed: StoredRoutes, slot: int) -> list[LiveServer]:
     """Return the expected servers of a slot."""
     link = placed.routes.policy.link
     return [
@@ -44,7 +44,7 @@ def entry_removals(wanted: Entries, there: Entries) -> list[str]:
     return [f"del map {path} {key}" for path in reversed(list(there)) for key in there[path] if key not in wanted[path]]
 
 
-def loses_last_server(placed: Placed, deltas: Iterable[SlotDelta]) -> bool:
+def loses_last_server(placed: StoredRoutes, deltas: Iterable[SlotDelta]) -> bool:
     """Return whether a slot loses its last server that accepts new requests.
 
     Requests that chose this server a moment before would be refused.

@@ -28,11 +28,11 @@ from runtime.router.routes import AppRoutes, Endpoint
 _FEW = 8  # entries; for more, the whole map is parsed
 SLOTS_AT_FIRST = 64
 # HAProxy lists its files in an environment variable, which the kernel limits to 128 KiB
-SLOTS_A_FILE = 64
+SLOTS_PER_FILE = 64
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Placed:
+class StoredRoutes:
     """An app's routes and its slots, by group of servers. An app never changes its slots."""
 
     routes: AppRoutes
@@ -43,7 +43,7 @@ class Placed:
         return {slot: members(self.routes, group) for group, slot in self.slots.items()}
 
 
-class Ledger:
+class RouteStore:
     """Reads and writes the folder `config.router`."""
 
     def __init__(self, config: NodeConfig) -> None:
@@ -52,7 +52,7 @@ class Ledger:
         self._claims = config.router / "claims.map"
         self._cookie_key = config.router / "cookie-key"
         # by app: the version of its file, and the routes
-        self._read: dict[str, tuple[tuple[int, int], Placed]] = {}
+        self._read: dict[str, tuple[tuple[int, int], StoredRoutes]] = {}
         # map files as last read, each after a newline
         self._texts: dict[Path, tuple[tuple[int, int], str]] = {}
         self.maps = Maps(folder=config.router / "maps")
@@ -87,12 +87,12 @@ class Ledger:
         candidate.replace(self.fixed)
         return True
 
-    def all(self) -> dict[str, Placed]:
+    def all(self) -> dict[str, StoredRoutes]:
         """Return the routes and slots of all apps, by app."""
         found = (self.placed(path.stem) for path in sorted(self._routes.glob("[!.]*.json")))
         return {placed.routes.app: placed for placed in found if placed is not None}
 
-    def placed(self, app: str) -> Placed | None:
+    def placed(self, app: str) -> StoredRoutes | None:
         """Return an app's routes and slots.
 
         Return None for an unknown app and for a damaged file. A damaged file is written again by
@@ -104,7 +104,7 @@ class Ledger:
             known = self._read.get(app)
             if known is None or known[0] != version:
                 routes, slots = from_document(json.loads(path.read_bytes()))
-                known = self._read[app] = (version, Placed(routes=routes, slots=slots))
+                known = self._read[app] = (version, StoredRoutes(routes=routes, slots=slots))
             return known[1]
         except (FileNotFoundError, ValueError, KeyError, TypeError, AttributeError):
             self._read.pop(app, None)
@@ -117,7 +117,7 @@ class Ledger:
         start = text.find(f"\n{key} ")
         return app_of(text[start + len(key) + 2 :].split("\n", 1)[0]) if start >= 0 else None
 
-    def place(self, routes: AppRoutes) -> tuple[Placed, Placed | None, bool]:
+    def place(self, routes: AppRoutes) -> tuple[StoredRoutes, StoredRoutes | None, bool]:
         """Write an app's routes, and claim its slots. The caller calls `render` next.
 
         Return the new state, the previous state, and whether the pool grew. HAProxy must reload if
@@ -125,13 +125,13 @@ class Ledger:
         """
         before = self.placed(routes.app)
         slots, grew = self._claim(routes, dict(before.slots) if before else {})
-        now = Placed(routes=routes, slots=slots)
+        now = StoredRoutes(routes=routes, slots=slots)
         path = self._path(routes.app)
         _write(path, json.dumps(to_document(routes, slots)) + "\n")
         self._read[routes.app] = (_version(path), now)
         return now, before, grew
 
-    def render(self, now: Placed, before: Placed | None) -> None:
+    def render(self, now: StoredRoutes, before: StoredRoutes | None) -> None:
         """Write the slots and map entries of an app for HAProxy."""
         for slot, endpoints in now.filled().items():
             self._write_slot(slot, endpoints, link=now.routes.policy.link)
@@ -139,7 +139,7 @@ class Ledger:
         for path, entries in self.entries(now).items():
             self._edit_map(path, entries, drop=set(old.get(path, {})) - set(entries))
 
-    def entries(self, placed: Placed) -> dict[Path, dict[str, str]]:
+    def entries(self, placed: StoredRoutes) -> dict[Path, dict[str, str]]:
         """Return an app's entries in the maps."""
         return app_entries(self.maps, placed.routes, placed.slots)
 
@@ -158,7 +158,7 @@ class Ledger:
         """
         journal.sync_file(self._path(app))
 
-    def forget(self, app: str) -> Placed | None:
+    def forget(self, app: str) -> StoredRoutes | None:
         """Remove an app's files, empty its slots, and return its previous state."""
         before = self.placed(app)
         if before is None:
@@ -171,7 +171,7 @@ class Ledger:
         self._edit_map(self._claims, {}, drop={_claim_key(app, group) for group in before.slots})
         return before
 
-    def repair(self, truth: Mapping[str, Placed]) -> list[str]:
+    def repair(self, truth: Mapping[str, StoredRoutes]) -> list[str]:
         """Render all files from the routes of all apps, and describe what was out of date."""
         behind = []
         for path, entries in self.map_entries(truth).items():
@@ -182,14 +182,14 @@ class Ledger:
         filled = {slot: (ends, placed.routes.policy.link) for placed in truth.values() for slot, ends in placed.filled().items()}
         self.grow(max(filled, default=0) + 1)
         empty: tuple[tuple[Endpoint, ...], bool] = ((), False)
-        for number in range(self.pool() // SLOTS_A_FILE):
-            first = number * SLOTS_A_FILE
-            chunk = (render.slot_config(slot, *filled.get(slot, empty)) for slot in range(first, first + SLOTS_A_FILE))
+        for number in range(self.pool() // SLOTS_PER_FILE):
+            first = number * SLOTS_PER_FILE
+            chunk = (render.slot_config(slot, *filled.get(slot, empty)) for slot in range(first, first + SLOTS_PER_FILE))
             if _write(self._slot_path(first), "".join(chunk)):
                 behind.append(f"The file of the slots from {first} was out of date.")
         return behind
 
-    def map_entries(self, truth: Mapping[str, Placed]) -> dict[Path, dict[str, str]]:
+    def map_entries(self, truth: Mapping[str, StoredRoutes]) -> dict[Path, dict[str, str]]:
         """Return the desired entries of all maps."""
         whole: dict[Path, dict[str, str]] = {path: {} for path in self.maps.of_apps}
         for _, placed in sorted(truth.items()):
@@ -202,13 +202,13 @@ class Ledger:
 
     def pool(self) -> int:
         """Return the number of slots."""
-        return SLOTS_A_FILE * sum(1 for _ in self.slots.glob("[0-9]*.cfg"))
+        return SLOTS_PER_FILE * sum(1 for _ in self.slots.glob("[0-9]*.cfg"))
 
     def grow(self, size: int) -> None:
         """Add empty slots up to `size`, rounded up to whole files."""
-        for first in range(0, size, SLOTS_A_FILE):
+        for first in range(0, size, SLOTS_PER_FILE):
             if not self._slot_path(first).exists():
-                _write(self._slot_path(first), "".join(render.slot_config(slot) for slot in range(first, first + SLOTS_A_FILE)))
+                _write(self._slot_path(first), "".join(render.slot_config(slot) for slot in range(first, first + SLOTS_PER_FILE)))
 
     def _claim(self, routes: AppRoutes, slots: dict[str, int]) -> tuple[dict[str, int], bool]:
         """Return the slots of all groups of an app, and whether the pool grew.
@@ -278,7 +278,7 @@ class Ledger:
         return self._routes / f"{app}.json"
 
     def _slot_path(self, slot: int) -> Path:
-        return self.slots / f"{slot // SLOTS_A_FILE:05d}.cfg"
+        return self.slots / f"{slot // SLOTS_PER_FILE:05d}.cfg"
 
 
 def _with_entry(text: str, entry: tuple[str, str]) -> str:

@@ -24,7 +24,7 @@ from runtime.router.config.render import instance_of
 from runtime.router.haproxy_program import accept_files, worker_identity
 from runtime.router.map_entries import slot_name
 from runtime.router.placed_diff import Entries, entry_edits, entry_removals, expected_servers, loses_last_server, servers_delta
-from runtime.router.route_store import Ledger, Placed
+from runtime.router.route_store import RouteStore, StoredRoutes
 from runtime.router.routes import AppRoutes
 from runtime.router.runtime_api import RouterDown, RuntimeApi, in_flight, refused
 from runtime.router.server_diff import SlotDelta, live_servers
@@ -45,7 +45,7 @@ class Router:
 
     def __init__(self, config: NodeConfig) -> None:
         self._config = config
-        self._ledger = Ledger(config)
+        self._ledger = RouteStore(config)
         self._lock = config.locks / "router"
         self._api = RuntimeApi(config.router_socket, haproxy.master_socket(config))
 
@@ -212,7 +212,7 @@ class Router:
             except RouterDown:
                 return found
 
-    def _reconcile_live(self, truth: Mapping[str, Placed]) -> list[str]:
+    def _reconcile_live(self, truth: Mapping[str, StoredRoutes]) -> list[str]:
         found: list[str] = []
         backends = set(self._api.ask("show backend").split())
         if any(slot_name(slot) not in backends for slot in range(self._ledger.pool())):
@@ -236,7 +236,7 @@ class Router:
                 self._apply_servers(slot, owners.get(slot))
         return found
 
-    def _apply(self, now: Placed, before: Placed | None) -> None:
+    def _apply(self, now: StoredRoutes, before: StoredRoutes | None) -> None:
         """Send an app's routes to HAProxy.
 
         If possible, first send the difference from `before` without a query, so that the change
@@ -265,7 +265,7 @@ class Router:
         for delta in deltas:
             self._delete(delta.delete)
 
-    def _tell(self, now: Placed, deltas: list[SlotDelta], edits: list[str]) -> str:
+    def _tell(self, now: StoredRoutes, deltas: list[SlotDelta], edits: list[str]) -> str:
         """Send commands to HAProxy, and return its output.
 
         The order is: new servers, entries that the app's record refers to, the record, old servers.
@@ -279,7 +279,7 @@ class Router:
         time.sleep(_UNDER_WAY)
         return said + self._api.tell(closing)
 
-    def _look(self, placed: Placed, entries: Entries) -> tuple[list[SlotDelta], Entries]:
+    def _look(self, placed: StoredRoutes, entries: Entries) -> tuple[list[SlotDelta], Entries]:
         """Return the difference in each of an app's slots, and HAProxy's values of the given map
         entries.
         """
@@ -292,7 +292,7 @@ class Router:
                 there.setdefault(path, {})[key] = value
         return [servers_delta(slot, placed, servers.get(slot_name(slot), ())) for slot in placed.slots.values()], there
 
-    def _apply_servers(self, slot: int, owner: Placed | None) -> None:
+    def _apply_servers(self, slot: int, owner: StoredRoutes | None) -> None:
         question = f"show servers state {slot_name(slot)}"
         delta = servers_delta(slot, owner, live_servers(self._api.ask(question)).get(slot_name(slot), ()))
         self._api.tell([*delta.open, *delta.close])

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from runtime.config import NodeConfig
 from runtime.errors import BadSource, BadStack
 from runtime.stacks.definition import SHIPPED
-from runtime.stacks.languages import LANGUAGES
+from runtime.stacks.languages import DOCKERFILE_RUNTIMES
 from runtime.stacks.parsing import StackFile, parse
 from runtime.stacks.stack import DebianRuntime, Runtime, Stack
 from runtime.stacks.static import STATIC
@@ -45,7 +45,7 @@ def offer(config: NodeConfig) -> Offer:
     files = {file.stack.name: file for file in SHIPPED}
     files |= {file.stack.name: file for file in _own(config)}
     of_files = (language for file in files.values() for language in file.languages)
-    languages = {language.name: language for language in (*of_files, STATIC, *LANGUAGES)}
+    languages = {language.name: language for language in (*of_files, STATIC, *DOCKERFILE_RUNTIMES)}
     return Offer(stacks={name: file.stack for name, file in files.items()}, languages=languages)
 
 

@@ -78,7 +78,7 @@ def php_toolchain(version: str, extensions: frozenset[str]) -> DebianRuntime:
     return DebianRuntime(name=f"{below.name}-toolchain", stack=DEBIAN_13, packages=names)
 
 
-LANGUAGES = (  # the languages that FROM of a Dockerfile may name
+DOCKERFILE_RUNTIMES = (  # the languages that FROM of a Dockerfile may name
     *GO.values(),
     *(php(version, frozenset()) for version in PHP_VERSIONS),
     *(php_toolchain(version, frozenset()) for version in PHP_VERSIONS),

@@ -186,9 +186,9 @@ def test_a_worker_killed_between_two_steps_loses_and_repeats_no_run(plant):
 
 
 def test_a_team_has_a_limit_of_runs_and_a_deleted_app_has_none(plant):
-    app, _ = live(plant, *(cron(f"job{number}", "sleep 300") for number in range(job_runs.AT_ONCE_A_TEAM + 1)))
-    started = [begin(plant, app, f"job{number}") for number in range(job_runs.AT_ONCE_A_TEAM + 1)]
-    assert [run.state for run in started] == [RunState.RUNNING] * job_runs.AT_ONCE_A_TEAM + [RunState.QUEUED]
+    app, _ = live(plant, *(cron(f"job{number}", "sleep 300") for number in range(job_runs.AT_ONCE_PER_TEAM + 1)))
+    started = [begin(plant, app, f"job{number}") for number in range(job_runs.AT_ONCE_PER_TEAM + 1)]
+    assert [run.state for run in started] == [RunState.RUNNING] * job_runs.AT_ONCE_PER_TEAM + [RunState.QUEUED]
     delete_app(plant.crew.owner, app=app, typed_name=app.name)
     job_runs.tend_runs(app.pk)
     assert set(Run.objects.values_list("state", flat=True)) == {RunState.STOPPED}

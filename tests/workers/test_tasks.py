@@ -21,7 +21,7 @@ from runtime import journal
 from workers.tasks import upkeep
 from workers.tasks.build import build
 from workers.tasks.converge import apply_quota, converge, remove_app
-from workers.tasks.rollout import AT_ONCE_A_TEAM, roll_out
+from workers.tasks.rollout import AT_ONCE_PER_TEAM, roll_out
 
 
 def queued(broker, queue):
@@ -92,7 +92,7 @@ def test_a_failed_candidate_leaves_the_old_release_serving(plant):
     assert plant.get(app).status_code == 200
     app.refresh_from_db()
     assert app.current_release.number == 1
-    assert any(step["text"].startswith("Give up v2") for step in failed.steps)
+    assert any(step["text"].startswith("Stop the rollout of v2") for step in failed.steps)
 
 
 def test_a_rollback_is_a_new_release(plant):
@@ -285,7 +285,7 @@ def test_secrets_in_the_release_phases_output_are_masked(plant):
 
 def test_a_team_with_many_slow_rollouts_does_not_hold_all_threads(plant, broker):
     with ExitStack() as busy:
-        for place in range(AT_ONCE_A_TEAM):
+        for place in range(AT_ONCE_PER_TEAM):
             busy.enter_context(journal.lock(plant.config.locks / f"rollouts-{plant.crew.blue.pk}-{place}"))
         waiting = plant.release(plant.app())
         roll_out(waiting.pk)

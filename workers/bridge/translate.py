@@ -11,7 +11,7 @@ from pathlib import Path
 from django.utils import timezone
 
 from portal.apps.config import config_of
-from portal.apps.health import counting_for
+from portal.apps.health import effective_check_of
 from portal.apps.models import App, Instance, InstanceState, ProcessFormation
 from portal.apps.secrets import decrypt_config
 from portal.apps.sizes import Size
@@ -113,7 +113,7 @@ def health_check(app: App, release: Release) -> HealthCheck:
 
     Precedence: the app's manifest, the settings page, the image, GET /.
     """
-    found = counting_for(app, release.declared).check
+    found = effective_check_of(app, release.declared).check
     return HealthCheck(
         kind=CheckKind(found.kind),
         path=found.path,
@@ -294,7 +294,7 @@ def write_instances(app: App, reports: Iterable[InstanceReport], node: str) -> b
     return bool(changed or gone)
 
 
-def write_nap(app: App, observed: ObservedApp, now: float) -> None:
+def write_sleep_state(app: App, observed: ObservedApp, now: float) -> None:
     """Write the app's sleep state: since when it sleeps, and if all its instances are stopped."""
     since = _moment(observed.asleep.since) if observed.asleep is not None else None
     stopped = all(instance.phase is Phase.CREATED for instance in observed.instances if instance.public)

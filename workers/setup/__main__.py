@@ -74,7 +74,7 @@ def up(environment: Environment) -> None:
         _tell_installed(config, environment)
         return
     if pid := holder(config):
-        print(f"Slipway runs already (process {pid}). To stop it, press Ctrl-C in its terminal, or run `make down`.")
+        print(f"Slipway is already running (process {pid}). To stop it, press Ctrl-C in its terminal, or run `make down`.")
         manage(environment, "show_addresses")
         return
     _end_strays(config)
@@ -117,7 +117,7 @@ def install_units(environment: Environment) -> None:
     with step("Install the units") as current:
         texts = units.render(config, _programs(config, environment), root=ROOT, python=PYTHON)
         journal.write_atomic(units.environment_file(config), units.render_environment(_settings(environment)).encode())
-        systemd.put(config, texts)
+        systemd.write_units(config, texts)
         current.note = f"{len(texts)} in {systemd.UNITS}"
     with step("Start the platform"):
         systemd.start(config)
@@ -136,7 +136,7 @@ def uninstall_units(environment: Environment) -> None:
         return
     down(environment)
     with step("Remove the units"):
-        systemd.take_away(config)
+        systemd.remove_units(config)
     print(f"The state is still in {config.state}: `make up` or `make install` continue with it, `make purge` deletes it.")
 
 

@@ -106,7 +106,7 @@ class Foreground:
         """
         fresh = set(strays.routers(self._config)) - set(self._old_routers)
         if len(fresh) >= 2:  # master and worker
-            strays.tell(self._old_routers, signal.SIGUSR1)
+            strays.signal_processes(self._old_routers, signal.SIGUSR1)
             self._old_routers = []
 
     def _look_at_log(self, *, silently: bool = False) -> None:

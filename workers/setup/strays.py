@@ -47,16 +47,16 @@ def programs(config: NodeConfig) -> list[int]:
 
 def end(pids: Iterable[int]) -> None:
     """Send SIGTERM to each process, and wait. After half a minute, kill those that still run."""
-    waiting = set(tell(pids, signal.SIGTERM))
+    waiting = set(signal_processes(pids, signal.SIGTERM))
     deadline = time.monotonic() + _PATIENCE
     while waiting := {pid for pid in waiting if Path(f"/proc/{pid}/exe").exists()}:
         if time.monotonic() > deadline:
-            tell(waiting, signal.SIGKILL)
+            signal_processes(waiting, signal.SIGKILL)
             deadline += _PATIENCE
         time.sleep(_LOOK)
 
 
-def tell(pids: Iterable[int], number: signal.Signals) -> list[int]:
+def signal_processes(pids: Iterable[int], number: signal.Signals) -> list[int]:
     """Send a signal. Return the processes that received it."""
     reached = []
     for pid in pids:

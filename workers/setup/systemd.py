@@ -39,7 +39,7 @@ def is_active(config: NodeConfig) -> bool:
     return is_installed(config) and run(["systemctl", "is-active", "--quiet", units.target(config)], check=False).returncode == 0
 
 
-def put(config: NodeConfig, texts: Mapping[str, str]) -> None:
+def write_units(config: NodeConfig, texts: Mapping[str, str]) -> None:
     """Write the units, remove those of an earlier version, and let the target start at boot."""
     for path in _placed(config):
         if path.name not in texts:
@@ -60,7 +60,7 @@ def stop(config: NodeConfig) -> None:
     run(["systemctl", "stop", units.target(config), *_services(config), units.service(config, "prepare")], timeout=_STOPS_WITHIN)
 
 
-def take_away(config: NodeConfig) -> None:
+def remove_units(config: NodeConfig) -> None:
     """Remove the units, and systemd's records of them."""
     run(["systemctl", "disable", "--quiet", units.target(config)], check=False)
     names = [path.name for path in _placed(config)]

@@ -89,7 +89,7 @@ def _build_and_record(row: Build, request: BuildRequest, engine: NodeEngine, log
     except Exception:
         # The edge of the task: every error must end the build for the person who waits.
         log.exception("Build %s broke", row.pk)
-        log_file.say("The build failed because of an internal error, not because of the app. See the node's own log.")
+        log_file.say(_BROKE)
         builds.fail(row, _BROKE)
     else:
         log_file.say(f"Built {built.digest}")
@@ -98,7 +98,7 @@ def _build_and_record(row: Build, request: BuildRequest, engine: NodeEngine, log
         if rollout is not None:
             engine.images.tag(f"{row.app.name}:v{rollout.release.number}", built.digest)
             images.note(built.digest, engine)
-            publishing.settle(row, engine)
+            publishing.publish_built(row, engine)
 
 
 def _built_at_last(row: Build, request: BuildRequest, engine: NodeEngine, log_file: BuildLog, cancelled: Callable[[], bool]) -> BuiltImage:

@@ -26,7 +26,7 @@ from workers.celery import app as celery
 
 log = logging.getLogger(__name__)
 
-AT_ONCE_A_TEAM = 4
+AT_ONCE_PER_TEAM = 4
 
 
 @celery.task(name="slipway.tick")
@@ -79,7 +79,7 @@ def _tend(app: App, engine: NodeEngine) -> None:
         container = containers.pop(run.pk, None)
         if run.state == RunState.RUNNING:
             _go_on(app, run, container, engine)
-        elif jobs.take_up(run, most=AT_ONCE_A_TEAM):
+        elif jobs.take_up(run, most=AT_ONCE_PER_TEAM):
             _start(app, run, engine)
     for container in containers.values():  # their runs are over
         engine.runs.remove(container)

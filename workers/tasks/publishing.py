@@ -44,7 +44,7 @@ def publish(app: App, engine: NodeEngine) -> None:
         engine.published.set(app.pk, {release.image for release in kept_releases(app) if release.image}, keep=pushing)
 
 
-def settle(build: Build, engine: NodeEngine) -> None:
+def publish_built(build: Build, engine: NodeEngine) -> None:
     """Publish the image of a finished build, and delete the uploaded blobs it was made from."""
     publish(build.app, engine)
     if build.source.kind == SourceKind.PUSHED:

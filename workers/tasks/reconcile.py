@@ -119,7 +119,7 @@ def _step(app: App, engine: NodeEngine) -> StepResult:
 
 def _mirror(app: App, look: Observation) -> None:
     translate.write_instances(app, report(look.observed, look.at), node.name())
-    translate.write_nap(app, look.observed, look.at)
+    translate.write_sleep_state(app, look.observed, look.at)
 
 
 def _tell_outcome(rollout: Rollout, look: Observation) -> None:

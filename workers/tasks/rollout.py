@@ -24,7 +24,7 @@ from workers.tasks import reconcile
 log = logging.getLogger(__name__)
 
 LAUNCH_SECONDS = 10 * 60.0  # much longer than any boot deadline; then upkeep continues the rollout
-AT_ONCE_A_TEAM = 3  # threads of the node worker per team
+AT_ONCE_PER_TEAM = 3  # threads of the node worker per team
 AFTERWARDS_SECONDS = 45.0  # to drain the old instances
 
 
@@ -53,7 +53,7 @@ def lock_of(app_name: str, engine: NodeEngine) -> Path:
 def _hand_on(rollout: Rollout) -> None:
     """Send the team's waiting rollouts again. The upkeep task finds any that this misses."""
     waiting = Rollout.objects.filter(state__in=OPEN, release__app__team=rollout.release.app.team_id).exclude(pk=rollout.pk)
-    for next_one in waiting.order_by("pk").values_list("pk", flat=True)[:AT_ONCE_A_TEAM]:
+    for next_one in waiting.order_by("pk").values_list("pk", flat=True)[:AT_ONCE_PER_TEAM]:
         celery.send_task("slipway.roll_out", [next_one])
 
 
@@ -65,7 +65,7 @@ def _place_of(team: int, engine: NodeEngine) -> Iterator[bool]:
     must not occupy all threads.
     """
     with ExitStack() as stack:
-        locks = (engine.config.locks / f"rollouts-{team}-{place}" for place in range(AT_ONCE_A_TEAM))
+        locks = (engine.config.locks / f"rollouts-{team}-{place}" for place in range(AT_ONCE_PER_TEAM))
         yield any(stack.enter_context(journal.lock(lock, blocking=False)) for lock in locks)
 
 

@@ -56,13 +56,13 @@ def upgrade_app(
             if done.image is not None:
                 return _release(app, release, engine, actor, done)
         except (RuntimeFailure, Refused) as failure:
-            releases.tell_of_upgrade(app, f"could not be upgraded to a newer stack: {failure.explain()}")
+            releases.record_upgrade(app, f"could not be upgraded to a newer stack: {failure.explain()}")
             return UpgradeResult(app=app.name, outcome="failed", sentence=failure.explain())
     if not done.reasons:
         return UpgradeResult(app=app.name, outcome="current", sentence=done.explain())
     if rebuild and (result := _rebuild(app, release, done)):
         return result
-    releases.tell_of_upgrade(app, f"stays on its stack. {done.explain()}")
+    releases.record_upgrade(app, f"stays on its stack. {done.explain()}")
     return UpgradeResult(app=app.name, outcome="unsound", sentence=done.explain())
 
 

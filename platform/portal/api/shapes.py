@@ -32,7 +32,7 @@ from portal.api.schemas import (
 from portal.api.traffic_schemas import SavedOut, TrafficIn, TrafficOut
 from portal.apps.access import Usage, url_of
 from portal.apps.declared import Declared, Health
-from portal.apps.health import HealthSource, counting_for, counting_now, health_of
+from portal.apps.health import HealthSource, counting_now, effective_check_of, health_of
 from portal.apps.health_validation import FIELDS
 from portal.apps.models import App, Instance, ProcessFormation
 from portal.apps.sizes import Size
@@ -143,7 +143,7 @@ def run_out(run: Run) -> RunOut:
 
 
 def app_file_out(app: App, declared: Declared, config: Mapping[str, str]) -> AppFileOut:
-    counting, lacking = counting_for(app, declared), declared.lacks(config)
+    counting, lacking = effective_check_of(app, declared), declared.lacks(config)
     return AppFileOut(
         file=declared.file or None,
         processes={name: AppFileProcessOut(count=process.count, **asdict(process.sizes)) for name, process in declared.processes.items()},

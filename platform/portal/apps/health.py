@@ -23,27 +23,27 @@ class HealthSource(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Counting:
+class EffectiveCheck:
     """The effective check. All its values are from one source."""
 
     source: HealthSource
     check: Health
 
 
-def counting_for(app: App, declared: Declared) -> Counting:
+def effective_check_of(app: App, declared: Declared) -> EffectiveCheck:
     """Return the check for instances of a release with this manifest."""
     if declared.health is not None:
-        return Counting(source=HealthSource.FILE, check=declared.health)
+        return EffectiveCheck(source=HealthSource.FILE, check=declared.health)
     if (row := health_of(app)) is not None:
-        return Counting(source=HealthSource.SETTINGS, check=check_of(row))
+        return EffectiveCheck(source=HealthSource.SETTINGS, check=check_of(row))
     if declared.image_health is not None:
-        return Counting(source=HealthSource.DOCKERFILE, check=declared.image_health)
-    return Counting(source=HealthSource.DEFAULT, check=check_of(HealthSettings()))
+        return EffectiveCheck(source=HealthSource.DOCKERFILE, check=declared.image_health)
+    return EffectiveCheck(source=HealthSource.DEFAULT, check=check_of(HealthSettings()))
 
 
-def counting_now(app: App) -> Counting:
+def counting_now(app: App) -> EffectiveCheck:
     """Return the check for the live release, or for an app without one."""
-    return counting_for(app, app.current_release.declared if app.current_release else Declared())
+    return effective_check_of(app, app.current_release.declared if app.current_release else Declared())
 
 
 def health_of(app: App) -> HealthSettings | None:

@@ -16,7 +16,7 @@ from portal.errors import Conflict, NameRefused, NotAllowed, NotFound, ValueRefu
 from portal.quotas.models import Quota
 
 # the most that a person may own; each team has a quota, so more teams would use more of the node
-TEAMS_A_PERSON = 3
+TEAMS_PER_PERSON = 3
 _MARK = "slip_"  # lets people and secret scanners recognise a Slipway token
 
 
@@ -52,9 +52,9 @@ def create_team(actor: Person, *, name: str) -> Team:
     name = check_label(name, what="team")
     # makes simultaneous requests count one after the other
     Person.objects.select_for_update().get(pk=actor.pk)
-    if not actor.is_staff and Membership.objects.filter(person=actor, role=Role.OWNER).count() >= TEAMS_A_PERSON:
+    if not actor.is_staff and Membership.objects.filter(person=actor, role=Role.OWNER).count() >= TEAMS_PER_PERSON:
         raise NotAllowed(
-            f"You already own {TEAMS_A_PERSON} teams, which is the maximum.", hint="Ask an admin to create another team for you."
+            f"You already own {TEAMS_PER_PERSON} teams, which is the maximum.", hint="Ask an admin to create another team for you."
         )
     try:
         with transaction.atomic():

@@ -156,7 +156,7 @@ def exchange_image(actor: Person | None, *, app: App, of: Release, image: str, d
 
 
 @transaction.atomic
-def tell_of_upgrade(app: App, text: str) -> None:
+def record_upgrade(app: App, text: str) -> None:
     """Record in the app's history why an upgrade was not done."""
     audit.record(None, text, app=app)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
-from runtime.builds.base_layers import further
+from runtime.builds.base_layers import ensure_runtimes
 from runtime.builds.dockerfile.syntax import Instruction
 from runtime.config import NodeConfig
 from runtime.errors import ImageDamaged, TransferFailed
@@ -50,7 +50,7 @@ class Bases:
             settings = ensure_stack(self._config, self._store, stack.name, self._log).config
             layers = ensure_runtime(self._config, self._store, runtime, stack, self._log)
             tools = IN_NODE_IMAGES if isinstance(runtime, NodeRuntime) else ()
-            layers.extend(further(self._config, self._store, tools, stack, self._log))
+            layers.extend(ensure_runtimes(self._config, self._store, tools, stack, self._log))
             names = (runtime.name, *(tool.name for tool in tools))
             foundation = Foundation(stack=stack.name, runtimes=names, layers=len(layers))
             return layers, replace(settings, labels={**settings.labels, **foundation.label()})

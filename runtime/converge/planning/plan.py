@@ -49,7 +49,7 @@ def plan(desired: DesiredApp, observed: ObservedApp, now: float) -> Plan:
     state = judge_candidate(state)
     state = _mark_ready(state)
     state = note_failing(state)
-    state = _shift(state)
+    state = _advance_canary(state)
     state = _promote(state)
     state = settle_sleep(state)
     replicas = replica_sets(state)
@@ -77,7 +77,7 @@ def _mark_ready(state: PlanState) -> PlanState:
     for instance in state.instances:
         if not is_healthy(instance, state.now) or instance.id in state.gone | state.condemned:
             continue
-        check, at = _check_for_life(state, instance), instance.marks.ready_at
+        check, at = _liveness_check_of(state, instance), instance.marks.ready_at
         if at is None or (check is None) != (instance.marks.check is None):
             at = state.now if at is None else at
             after = at - (instance.started_at or at)
@@ -85,12 +85,12 @@ def _mark_ready(state: PlanState) -> PlanState:
     return state
 
 
-def _check_for_life(state: PlanState, instance: ObservedInstance) -> HealthCheck | None:
+def _liveness_check_of(state: PlanState, instance: ObservedInstance) -> HealthCheck | None:
     release = state.release_of(instance.place.group)
     return (instance.marks.check or (release.health if release is not None else None)) if instance.public else None
 
 
-def _shift(state: PlanState) -> PlanState:
+def _advance_canary(state: PlanState) -> PlanState:
     """Give a canary its next share when the last step is over and its instances are healthy."""
     candidate, steps = state.candidate, state.desired.strategy.steps
     if state.moving is not StrategyKind.CANARY or candidate is None:
@@ -116,7 +116,7 @@ def _promote(state: PlanState) -> PlanState:
     if target is None or state.serving == group_of(target):
         return state
     watched = state.moving is StrategyKind.CANARY and not state.may_have_all
-    if (is_complete(state, target) and not watched) or (state.bereft and target is current):
+    if (is_complete(state, target) and not watched) or (state.serving_is_down and target is current):
         state = _switch_to(state, group_of(target))
     return state
 
@@ -143,7 +143,7 @@ def _place_or_dismiss(state: PlanState, replicas: tuple[ReplicaSet, ...], instan
         return _stop_asleep(state, instance)
     if wanted is not None:
         return _keep(state, instance, *wanted)
-    return state if _stands_in(state, instance) else state.dismissed(instance)
+    return state if _must_stay(state, instance) else state.dismissed(instance)
 
 
 def _stop_asleep(state: PlanState, instance: ObservedInstance) -> PlanState:
@@ -160,14 +160,14 @@ def _keep_created(state: PlanState, instance: ObservedInstance, wanted: bool) ->
     return state.retired(instance)
 
 
-def _stands_in(state: PlanState, instance: ObservedInstance) -> bool:
+def _must_stay(state: PlanState, instance: ObservedInstance) -> bool:
     """Return whether an instance must stay until the target is complete.
 
     Its release is no longer current, so exited instances of it are not replaced, but it still
     serves.
     """
     group = instance.place.group
-    known = any(group == staffed for _, staffed in state.staffed)
+    known = any(group == staffed for _, staffed in state.groups_to_keep)
     waits = state.target is not None and state.desired.strategy.kind is not StrategyKind.RECREATE
     return group == state.serving and not known and instance.phase is Phase.RUNNING and waits
 
@@ -232,7 +232,7 @@ def _fill_slots(state: PlanState, replicas: ReplicaSet) -> PlanState:
 
 
 def _reset_backoffs(state: PlanState) -> PlanState:
-    wanted = {place for release, group in state.staffed for place in slots_of(release, group)}
+    wanted = {place for release, group in state.groups_to_keep for place in slots_of(release, group)}
     for place in sorted(state.observed.crashes):
         occupant = state.occupants.get(place)
         ready_at = occupant.marks.ready_at if occupant is not None and occupant.id not in state.gone else None

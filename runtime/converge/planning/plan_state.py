@@ -73,7 +73,7 @@ class PlanState:
     draining: frozenset[str]
     condemned: frozenset[str]  # of a candidate that failed
     outcome: Outcome = Outcome(state=OutcomeState.NONE)
-    marks: tuple[Action, ...] = ()  # stored first
+    stored_actions: tuple[Action, ...] = ()  # stored first
     starts: tuple[Action, ...] = ()
     ends: tuple[Action, ...] = ()
     gone: frozenset[str] = frozenset()  # instances that this plan removes
@@ -117,7 +117,7 @@ class PlanState:
         return self.candidate or self.desired.current
 
     @property
-    def staffed(self) -> list[tuple[DesiredRelease, Group]]:
+    def groups_to_keep(self) -> list[tuple[DesiredRelease, Group]]:
         """Return the groups to keep complete: the target, and the serving group if current."""
         known: list[tuple[DesiredRelease, Group]] = []
         if self.target is not None:
@@ -143,10 +143,10 @@ class PlanState:
             # A restart has no new code to compare. Without requests there is nothing to compare.
             return StrategyKind.ROLLING
         # No old instance could serve the other share.
-        return StrategyKind.BLUE_GREEN if self.bereft else kind
+        return StrategyKind.BLUE_GREEN if self.serving_is_down else kind
 
     @property
-    def bereft(self) -> bool:
+    def serving_is_down(self) -> bool:
         """Return whether the serving group has no healthy instance."""
         return not any(instance.place.group == self.serving and is_healthy(instance, self.now) for instance in self.in_service())
 
@@ -210,7 +210,7 @@ class PlanState:
         if not takes or self.desired.strategy.kind is StrategyKind.RECREATE:
             return True
         process = instance.place.process
-        wanted = min((count_of(release, process) for release, _ in self.staffed), default=0)
+        wanted = min((count_of(release, process) for release, _ in self.groups_to_keep), default=0)
         watched = group_of(self.candidate) if self.candidate is not None and self.moving is StrategyKind.CANARY else None
         others = [
             other
@@ -247,7 +247,7 @@ class PlanState:
             return self.waits()
         if instance.phase is Phase.RUNNING and self.known_to_router(instance.id):
             drain = DrainInstance(instance=instance.id, place=instance.place, at=self.now)
-            return replace(self, marks=(*self.marks, drain), draining=self.draining | {instance.id})
+            return replace(self, stored_actions=(*self.stored_actions, drain), draining=self.draining | {instance.id})
         return self.retired(instance)
 
     def retired(self, instance: ObservedInstance) -> PlanState:
@@ -264,7 +264,7 @@ class PlanState:
 
     def marked(self, *actions: Action) -> PlanState:
         """Return the state with more actions that are stored first."""
-        return replace(self, marks=(*self.marks, *actions))
+        return replace(self, stored_actions=(*self.stored_actions, *actions))
 
     def started(self, action: Action) -> PlanState:
         """Return the state with one more start."""
@@ -281,7 +281,7 @@ class PlanState:
     def finish(self, routes: AppRoutes) -> Plan:
         switch: list[Action] = [] if routes == self.observed.routes else [SetRoutes(routes=routes)]
         return Plan(
-            actions=(*self.marks, *switch, *self.starts, *self.ends),
+            actions=(*self.stored_actions, *switch, *self.starts, *self.ends),
             outcome=self.outcome,
             waiting=self.waiting,
             look_again_at=self.look_again_at,

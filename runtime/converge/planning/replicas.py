@@ -29,7 +29,7 @@ class ReplicaSet:
 
 def replica_sets(state: PlanState) -> tuple[ReplicaSet, ...]:
     """Return the target and the serving group, each with the counts that the strategy wants now."""
-    full = tuple(ReplicaSet(release=release, group=group, counts=_counts(release)) for release, group in state.staffed)
+    full = tuple(ReplicaSet(release=release, group=group, counts=_counts(release)) for release, group in state.groups_to_keep)
     if state.moving is StrategyKind.RECREATE:
         return full[:1]
     if state.moving is StrategyKind.ROLLING and len(full) == 2:

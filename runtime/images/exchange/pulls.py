@@ -92,7 +92,7 @@ class Pulls:
             log(f"Pulling {name}" + (f" from {asked.host}" if asked != name else ""))
             image = then.bring(f"docker://{asked.repository}@{there}", access, most=self._config.cache_size).digest
         except (TransferFailed, ImageDamaged) as failure:
-            raise not_had(name, failure) from None
+            raise pull_failed(name, failure) from None
         self._write(name, _Note(image=image, source=there, asked_at=self._now()))
         layers = self._store.layers_of(image)
         size = Bytes(sum(layer.size for layer in layers))
@@ -186,7 +186,7 @@ def _is_own(address: str) -> bool:
     return True
 
 
-def not_had(name: RemoteName, failure: TransferFailed | ImageDamaged) -> TransferFailed | ImageDamaged:
+def pull_failed(name: RemoteName, failure: TransferFailed | ImageDamaged) -> TransferFailed | ImageDamaged:
     """Return the same failure with the name that people gave."""
     reason = failure.what.partition(" could not be transferred. ")[2] or failure.what
     return type(failure)(f"Could not pull the image {name}: {reason}", hint=failure.hint)

@@ -21,7 +21,7 @@ from runtime.router.routes import AppSituation, Endpoint
 
 PORTAL = "@portal"  # the portal's name in records; not a valid name of an app
 PORTAL_BACKEND = "portal"
-CONNECTIONS_AN_INSTANCE = 500  # concurrent connections; more requests wait in the router's queue
+CONNECTIONS_PER_INSTANCE = 500  # concurrent connections; more requests wait in the router's queue
 LUA = Path(__file__).with_name("wake.lua")
 STICKY_COOKIE = "slipway-instance"
 # TLS 1.2: only forward secrecy and authenticated encryption. All of TLS 1.3's ciphers have both.
@@ -89,7 +89,7 @@ def server_options(endpoint: Endpoint, link: Link = Link.FRESH) -> str:
     closes half of the unneeded idle connections every few seconds.
     """
     options = {Link.FRESH: "pool-max-conn 0", Link.KEPT: "pool-max-conn 64 pool-purge-delay 5s", Link.HTTP2: "pool-max-conn 0 proto h2"}
-    return f"{endpoint.address}:{endpoint.port} weight {endpoint.weight} maxconn {CONNECTIONS_AN_INSTANCE} {options[link]}"
+    return f"{endpoint.address}:{endpoint.port} weight {endpoint.weight} maxconn {CONNECTIONS_PER_INSTANCE} {options[link]}"
 
 
 def portal_hosts(config: NodeConfig) -> tuple[str, ...]:

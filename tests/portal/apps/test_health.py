@@ -14,7 +14,7 @@ from django.test import Client
 
 from portal.activity.access import audit_of_app
 from portal.apps.declared import Declared, Health
-from portal.apps.health import check_of, counting_for, health_of
+from portal.apps.health import check_of, effective_check_of, health_of
 from portal.apps.health_validation import NUMBERS, checked
 from portal.apps.models import App, HealthSettings
 from portal.deploys import actions as builds
@@ -134,7 +134,7 @@ def test_precedence_is_manifest_settings_dockerfile(people: People, file: int, p
         app_actions.set_health(people.owner, app=app, changes={"kind": "tcp"})
     of_file, of_image = Health.of(fleet.APP_FILE["health"]), Health.of(OF_DOCKERFILE)
     declared = Declared(health=of_file if file else None, image_health=of_image if image else None)
-    assert counting_for(app, declared).source == source
+    assert effective_check_of(app, declared).source == source
 
 
 def test_a_check_in_the_settings_replaces_the_dockerfiles_check_until_it_is_removed(people: People, browser: Client) -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from runtime.builds.import_image import PORT_LABEL, PushedImage, Taken, take_in
+from runtime.builds.import_image import PORT_LABEL, ImportedImage, PushedImage, take_in
 from runtime.config import NodeConfig
 from runtime.contract.quantities import Bytes
 from runtime.errors import BadSource, ImageDamaged
@@ -38,7 +38,7 @@ class Dock:
 
     def take(
         self, *, served: tuple[Path, ...] = (), most: int = 1 << 20, diff_id: str = "", os_name: str = "linux", **config: object
-    ) -> Taken:
+    ) -> ImportedImage:
         """Push an image of one layer with an /etc/passwd, and import it."""
         tar = a_tar("etc/passwd", PASSWD)
         layer = self.receive(gzip.compress(tar, mtime=0))
@@ -53,7 +53,7 @@ class Dock:
         self.receive(pushed)
         return self.pushed(Digest.of(pushed), served=served, most=most)
 
-    def pushed(self, digest: Digest, *, served: tuple[Path, ...] = (), most: int = 1 << 20) -> Taken:
+    def pushed(self, digest: Digest, *, served: tuple[Path, ...] = (), most: int = 1 << 20) -> ImportedImage:
         image = PushedImage(
             build_id=1,
             app="shop",

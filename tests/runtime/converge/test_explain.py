@@ -59,7 +59,7 @@ def test_listening_address_and_answer_are_reported_with_the_remedy(listening, an
 def test_workers_that_were_killed_for_memory_are_reported_first():
     text = not_ready(replace(SEEN, oom_kills=3), [])
     assert text.startswith(
-        "Out of memory: the kernel killed a process of it 3 times at its limit of 512 MiB; raise it. It does not listen on a port"
+        "Out of memory: the kernel killed one of its processes (3 times), because it reached its limit of 512 MiB. Raise the limit. It does not listen on a port"
     )
     assert text.endswith("\nIt printed nothing.")
 
@@ -95,7 +95,7 @@ def test_only_a_status_below_500_is_healthy():
         (
             HealthCheck(kind=CheckKind.COMMAND, command=("/bin/sh", "-c", "./up")),
             "ended with code 1, with the output: no database",
-            "Its health check `./up` ended with code 1, with the output: no database; it is healthy when the command ends with code 0.",
+            "Its health check `./up` ended with code 1, with the output: no database; the check passes when the command exits with code 0.",
         ),
         (
             HealthCheck(kind=CheckKind.TCP),

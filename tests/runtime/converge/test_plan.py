@@ -254,4 +254,4 @@ def test_every_action_describes_itself_in_one_line():
         world.now += 1
     assert all(text and "\n" not in text for text in said)
     assert "Start web 1 of v2 with 0.1 CPU and 64 MiB" in said
-    assert any(text.startswith("Give up v2: web 1 of v2") for text in said)
+    assert any(text.startswith("Stop the rollout of v2: web 1 of v2") for text in said)

@@ -22,7 +22,7 @@ import pytest
 
 from runtime.errors import RouterRefused
 from runtime.router.document import to_document
-from runtime.router.route_store import Ledger
+from runtime.router.route_store import RouteStore
 from runtime.router.router import Router
 from runtime.router.routes import WEB, AppRoutes, Endpoint
 from tests.runtime.router.conftest import RouterUnderTest, end, free_port, router_of_its_own, routes_to
@@ -286,7 +286,7 @@ def test_an_upgrade_refuses_no_connection_and_cuts_no_request(shared: RouterUnde
 
 def test_an_invalid_configuration_never_replaces_the_running_one(shared: RouterUnderTest, tmp_path: Path):
     shared.router.set(routes_to(end(shared.app("web-1"))))
-    ledger = Ledger(shared.config)
+    ledger = RouteStore(shared.config)
     good, worker = ledger.fixed.read_bytes(), shared.router._api.workers()[0]
     wrong = Router(replace(shared.config, run=tmp_path / "two words"))
     with pytest.raises(RouterRefused, match=r"rejects its new configuration: .*unknown keyword 'words/router.sock'"):

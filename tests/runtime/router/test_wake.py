@@ -24,7 +24,7 @@ from runtime.contract.error_codes import Code
 from runtime.errors import LaunchFailed
 from runtime.router.map_entries import FEW_HOSTS, Maps, slot_name
 from runtime.router.policy import BasicAuth, Policy
-from runtime.router.route_store import Ledger
+from runtime.router.route_store import RouteStore
 from runtime.router.routes import WEB, AppRoutes, AppSituation, Endpoint
 from runtime.router.runtime_api import RuntimeApi
 from runtime.router.server_diff import live_servers
@@ -222,7 +222,7 @@ def test_the_last_instance_still_serves_requests_that_chose_it(sleeper: Sleeper)
     last = end(sleeper.app)
     leaving = replace(last, draining=True)
     sleeper.change(situation=AppSituation.SERVING, endpoints=(last,))
-    placed = Ledger(sleeper.running.config).placed(sleeper.name)
+    placed = RouteStore(sleeper.running.config).placed(sleeper.name)
     assert placed is not None
     maps = Maps(folder=sleeper.running.config.router / "maps")
     question = f"get map {maps.hosts} {sleeper.host}; show servers state {slot_name(placed.slots[WEB])}"

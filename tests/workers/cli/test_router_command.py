@@ -14,7 +14,7 @@ import pytest
 from django.core.management import CommandError, call_command
 
 from runtime.engines.node import NodeEngine
-from runtime.router.route_store import Ledger
+from runtime.router.route_store import RouteStore
 from runtime.router.routes import AppSituation, PathRoute
 from tests.runtime.router.conftest import UPGRADE, RouterUnderTest, end, router_of_its_own, routes_to
 from workers import node
@@ -74,7 +74,7 @@ def test_an_upgrade_by_command_refuses_and_cuts_no_connection(front: RouterUnder
 
 
 def test_files_that_haproxy_refuses_leave_the_running_worker_alone(front: RouterUnderTest, router: Callable[..., str]) -> None:
-    slot, before = Ledger(front.config).slots / "00000.cfg", front.router.workers()[0]
+    slot, before = RouteStore(front.config).slots / "00000.cfg", front.router.workers()[0]
     good = slot.read_text()
     slot.write_text("backend b00000 from slot\n  nonsense\n")
     with pytest.raises(CommandError, match="nonsense"):
@@ -92,7 +92,7 @@ def test_the_routers_routes_can_be_listed_and_repaired(front: RouterUnderTest, r
     assert router("ls").splitlines()[1].endswith("/api to api: holding")
     assert json.loads(router("ls", "--json"))[0]["paths"] == {"/api": {"process": "api", "situation": "holding"}}
     assert router("check") == "The router has exactly the routes it should have."
-    front.router._api.tell([f"del map {Ledger(front.config).maps.hosts} hello.test"])
+    front.router._api.tell([f"del map {RouteStore(front.config).maps.hosts} hello.test"])
     assert router("check") == "The router's map host differed in 1 entries."
     assert front.get().status_code == 200
 

@@ -38,7 +38,7 @@ from runtime.network.policy import Destination, EgressPolicy, NetworkPolicy
 from runtime.network.traffic import Amount, Traffic
 from runtime.router.document import to_document
 from runtime.router.policy import BasicAuth, Credential, Policy, RequestLimits
-from runtime.router.route_store import Ledger
+from runtime.router.route_store import RouteStore
 from runtime.router.routes import AppRoutes, AppSituation, Canary, Endpoint, PathRoute
 from runtime.stacks.stack import Bare, DebianRuntime, NodeRuntime, Runtime, Stack, key
 from runtime.stacks.versions import newest
@@ -202,7 +202,7 @@ def test_traffic_is_counted_on_from_the_stored_sums(node: NodeConfig) -> None:
 
 
 def test_the_routes_of_an_app_are_read(node: NodeConfig) -> None:
-    placed = Ledger(node).placed("shop")
+    placed = RouteStore(node).placed("shop")
     assert placed is not None
     assert placed.slots == {"web": 3, "api": 4}
     assert placed.routes == AppRoutes(

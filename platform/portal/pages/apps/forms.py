@@ -93,7 +93,7 @@ def all_valid(forms: Iterable[tuple[ProcessFormation, SizeForm]]) -> bool:
 
 
 class SecondsField(forms.FloatField):
-    """A number of seconds, or empty for the default. The hint shows the bounds; `checks` enforces
+    """A number of seconds, or empty for the default. The hint shows the bounds; `health_validation` enforces
     them."""
 
     def __init__(self, name: str, *, label: str, what: str) -> None:

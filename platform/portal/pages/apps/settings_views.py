@@ -12,7 +12,7 @@ from django.views.decorators.http import require_POST
 from portal.accounts.signed_in import SignedInRequest, signed_in
 from portal.apps.access import app_for, config_of, formation_of
 from portal.apps.declared import Declared
-from portal.apps.health import HealthSource, counting_for, counting_now, health_of
+from portal.apps.health import HealthSource, counting_now, effective_check_of, health_of
 from portal.apps.models import App, ProcessFormation
 from portal.errors import NotFound, Refused
 from portal.jobs.access import postdeploy_of
@@ -163,7 +163,7 @@ def _page(
     context = {
         "app": app,
         "declared": declared,
-        "counting": counting_for(app, declared),
+        "counting": effective_check_of(app, declared),
         "postdeploy": postdeploy_of(app),
         "config": config_of(app),
         "revealed": revealed,

@@ -1,4 +1,4 @@
-"""Forms for an app's traffic, one per card of the page. They parse input; `checks` validates the
+"""Forms for an app's traffic, one per card of the page. They parse input; `portal.traffic.validation` validates the
 values."""
 
 from __future__ import annotations

@@ -19,7 +19,7 @@ import pytest
 from runtime.errors import RouterRefused
 from runtime.router.config.render import slot_config
 from runtime.router.map_entries import slot_name
-from runtime.router.route_store import SLOTS_AT_FIRST, Ledger
+from runtime.router.route_store import SLOTS_AT_FIRST, RouteStore
 from runtime.router.router import _UNDER_WAY, Router
 from runtime.router.routes import AppSituation, Canary, Endpoint
 from runtime.router.server_diff import live_servers
@@ -132,7 +132,7 @@ def test_the_pool_of_slots_grows_under_load_without_loss(running: RouterUnderTes
         time.sleep(0.5)
     assert set(seen) == {"200"}
     assert running.router.reconcile() == []
-    assert Ledger(running.config).pool() == 2 * SLOTS_AT_FIRST
+    assert RouteStore(running.config).pool() == 2 * SLOTS_AT_FIRST
 
 
 def test_connections_of_an_old_worker_count_as_open(running: RouterUnderTest):
@@ -159,7 +159,7 @@ def test_the_slot_of_a_removed_app_is_free_again(running: RouterUnderTest):
         running.router.remove(f"app{number}")
         assert running.get(host=f"app{number}.test").status_code == 404
     running.router.remove("never-was")
-    assert Ledger(running.config).pool() == SLOTS_AT_FIRST
+    assert RouteStore(running.config).pool() == SLOTS_AT_FIRST
     assert running.router.routes() == {}
 
 
