@@ -320,9 +320,9 @@ class Folder:
             return {} if fd is None else {key: os.getxattr(fd, key) for key in os.listxattr(fd)}
 
     def set_attribute(self, name: str, key: str, value: bytes) -> None:
-        """Set an extended attribute."""
+        """Set an extended attribute. A pipe gets no `user.` attribute: it cannot have one (xattr(7))."""
         with self._readable(name) as fd:
-            if fd is not None:
+            if fd is not None and not (key.startswith("user.") and stat.S_ISFIFO(os.fstat(fd).st_mode)):
                 os.setxattr(fd, key, value)
 
     def remove_attribute(self, name: str, key: str) -> None:

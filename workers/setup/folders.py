@@ -83,7 +83,8 @@ def delete_state(config: NodeConfig) -> None:
             raise HostLacks(f"Something is still mounted at {mounted[0]}.", hint="Run `make down` first.")
     if config.state.exists() and not (config.state / MARK).exists():
         raise HostLacks(f"{config.state} does not contain {MARK}, so Slipway did not create it.", hint="Delete it by hand if you are sure.")
-    shutil.rmtree(config.state, ignore_errors=False) if config.state.exists() else None
+    if config.state.exists():
+        shutil.rmtree(config.state)
     shutil.rmtree(config.run, ignore_errors=True)
 
 

@@ -186,3 +186,10 @@ def test_a_walk_skips_vanished_folders_only_if_the_tree_is_in_use(tree, place, c
     (place / "gone").unlink(missing_ok=True)
     with pytest.raises(OSError, match="gone"):
         list(seen(is_in_use=False))
+
+
+def test_a_pipe_gets_no_user_attribute(tree):
+    """An archive may contain one for a pipe; only files and folders can have it (xattr(7))."""
+    tree.make_pipe("pipe")
+    tree.set_attribute("pipe", "user.origin", b"elsewhere")
+    assert "user.origin" not in tree.attributes("pipe")
