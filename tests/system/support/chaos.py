@@ -217,7 +217,8 @@ class Chaos:
             time.sleep(0.5)
         return [
             *(f"left: {thing} ({count})" for thing, count in (now - self._before).items()),
-            *(f"gone: {thing} ({count})" for thing, count in (self._before - now).items()),
+            # A helper's group may have been new at the start, and without a process yet.
+            *(f"gone: {thing} ({count})" for thing, count in (self._before - now).items() if "/helper-" not in thing),
         ]
 
     def _shape(self) -> Counter[str]:
