@@ -1,5 +1,7 @@
 #!/usr/bin/env python3
-"""Django's command line for this project, with the settings of .env; `./manage.py help` lists the node's own commands too."""
+"""Django's command line for this project, with the settings of .env; `./manage.py help` lists the
+node's own commands too.
+"""
 
 import os
 import sys

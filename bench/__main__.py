@@ -27,7 +27,9 @@ def _measure(config: NodeConfig, manager: int, token: str) -> None:
     from bench.redeploy import Redeploys
     from tests.system.support.api import Api
 
-    redeploys = Redeploys(config=config, api=Api(f"http://127.0.0.1:{config.http_port}", token), team=TEAM)
+    redeploys = Redeploys(
+        config=config, api=Api(f"http://127.0.0.1:{config.http_port}", token), team=TEAM
+    )
     redeploys.prepare()
     try:
         _print("platform memory", "< 400 MB", memory.report(manager))
@@ -39,7 +41,9 @@ def _measure(config: NodeConfig, manager: int, token: str) -> None:
             _print("launch of hello", "over bare <= 50 ms", line)
         _print("memory afterwards", "< 400 MB", memory.report(manager))
         for what, promise, found in chain(
-            wake.report(config, redeploys.api, TEAM, _image_of("hello")), builds.report(), neighbour.report()
+            wake.report(config, redeploys.api, TEAM, _image_of("hello")),
+            builds.report(),
+            neighbour.report(),
         ):
             _print(what, promise, found)
     finally:

@@ -29,7 +29,11 @@ def main(words: list[str]) -> int:
     for word in words:
         name, _, value = word.partition("=")
         options[name] = value
-    chosen = [attack for attack in ATTACKS if any(word in attack.title for word in options["only"].split(","))]
+    chosen = [
+        attack
+        for attack in ATTACKS
+        if any(word in attack.title for word in options["only"].split(","))
+    ]
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     results: list[Result] = []
     try:
@@ -39,7 +43,9 @@ def main(words: list[str]) -> int:
         if options["table"] and results:
             write(Path(options["table"]), results)
     wrong = sum(bool(result.wrong) for result in results)
-    print(f"{len(results)} of {len(chosen)} attacks ran; {wrong} had a wrong result.", file=sys.stderr)
+    print(
+        f"{len(results)} of {len(chosen)} attacks ran; {wrong} had a wrong result.", file=sys.stderr
+    )
     return 1 if wrong or len(results) < len(chosen) else 0
 
 
@@ -50,7 +56,10 @@ def target() -> Iterator[Range]:
         with owned_platform((ATTACKERS, VICTIMS)) as (config, api, _):
             yield Range(config=config, api=api)
         return
-    with running.token(ATTACKERS, LIMITS, label=ATTACKERS) as token, running.token(VICTIMS, LIMITS, label=VICTIMS):
+    with (
+        running.token(ATTACKERS, LIMITS, label=ATTACKERS) as token,
+        running.token(VICTIMS, LIMITS, label=VICTIMS),
+    ):
         yield Range(config=found[0], api=Api(f"http://127.0.0.1:{found[0].http_port}", token))
 
 
@@ -70,7 +79,9 @@ def run(place: Range, chosen: Sequence[Attack], results: list[Result]) -> None:
 
 def write(path: Path, results: Sequence[Result]) -> None:
     day = datetime.now(UTC).date().isoformat()
-    path.write_text(with_results(path.read_text(), results, day, order=[attack.title for attack in ATTACKS]))
+    path.write_text(
+        with_results(path.read_text(), results, day, order=[attack.title for attack in ATTACKS])
+    )
 
 
 if __name__ == "__main__":

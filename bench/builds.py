@@ -59,7 +59,14 @@ class Yard:
         """Build an archive. Return the seconds until the image exists."""
         path = self.folder / "source.tar.gz"
         path.write_bytes(archive)
-        request = BuildRequest(build_id=next(self._numbers), app=app, team=900, archive=path, filename=path.name, limits=LIMITS)
+        request = BuildRequest(
+            build_id=next(self._numbers),
+            app=app,
+            team=900,
+            archive=path,
+            filename=path.name,
+            limits=LIMITS,
+        )
         begun = time.perf_counter()
         self.builder.build(request, lambda _: None)
         return time.perf_counter() - begun
@@ -67,7 +74,12 @@ class Yard:
     def disk(self) -> int:
         """Return the bytes of images and layers. A file with several names counts once."""
         words = ["du", "-s", "-B1", self.config.images, self.config.layers]
-        return sum(int(line.split()[0]) for line in subprocess.run(words, capture_output=True, check=True, text=True).stdout.splitlines())
+        return sum(
+            int(line.split()[0])
+            for line in subprocess.run(
+                words, capture_output=True, check=True, text=True
+            ).stdout.splitlines()
+        )
 
 
 def report() -> Iterator[tuple[str, str, str]]:
@@ -75,9 +87,25 @@ def report() -> Iterator[tuple[str, str, str]]:
     with yard() as made:
         first = made.build(archives.example("flask-counter"))
         same = [made.build(archives.example("flask-counter")) for _ in range(ROUNDS)]
-        code = [made.build(archives.example("flask-counter", {"templates/counter.html": f"<p>{number}</p>"})) for number in range(ROUNDS)]
-        yield "no-change rebuild", "<= 0.3 s", f"{_median(same):.2f} s median, {max(same):.2f} s worst; the first build took {first:.1f} s"
-        yield "code-only change", "<= 1 s", f"{_median(code):.2f} s median, {max(code):.2f} s worst, up to the image"
+        code = [
+            made.build(
+                archives.example("flask-counter", {"templates/counter.html": f"<p>{number}</p>"})
+            )
+            for number in range(ROUNDS)
+        ]
+        yield (
+            "no-change rebuild",
+            "<= 0.3 s",
+            (
+                f"{_median(same):.2f} s median, {max(same):.2f} s worst; the first build took"
+                f" {first:.1f} s"
+            ),
+        )
+        yield (
+            "code-only change",
+            "<= 1 s",
+            f"{_median(code):.2f} s median, {max(code):.2f} s worst, up to the image",
+        )
         yield "50 apps, one base", "stored once", _fifty(made)
         yield "unpack a layer", "<= 2x tar", _ratio(*_unpacking(made))
         yield "diff a layer", "<= 2x tar", _ratio(*_packing(made))
@@ -88,13 +116,20 @@ def report() -> Iterator[tuple[str, str, str]]:
 def yard() -> Iterator[Yard]:
     place = short_folder("slipway-tests-", Path("/var/tmp"))
     place.chmod(0o755)
-    config = NodeConfig(name=f"t{secrets.token_hex(3)}", state=place / "state", run=place / "run", network=free_range())
+    config = NodeConfig(
+        name=f"t{secrets.token_hex(3)}",
+        state=place / "state",
+        run=place / "run",
+        network=free_range(),
+    )
     store, network = seed(config), Network(config)
     containers = Containers(config, network)
     try:
         network.prepare()
         containers.prepare()
-        yield Yard(config=config, store=store, builder=Builder(config, store, containers), folder=place)
+        yield Yard(
+            config=config, store=store, builder=Builder(config, store, containers), folder=place
+        )
     finally:
         containers.tear_down()
         network.tear_down()
@@ -105,7 +140,10 @@ def _fifty(made: Yard) -> str:
     base = sum(layer.stat().st_size for layer in _tree(made.store.image(_base(made)).layers[0]))
     before = made.disk()
     for number in range(APPS):
-        made.build(archives.app({"Procfile": "web: sh run.sh\n", "run.sh": f"echo {number}\n"}), app=f"app{number}")
+        made.build(
+            archives.app({"Procfile": "web: sh run.sh\n", "run.sh": f"echo {number}\n"}),
+            app=f"app{number}",
+        )
     return f"a base of {Bytes(base)}; {APPS} apps on it added {Bytes(made.disk() - before)}"
 
 
@@ -119,7 +157,9 @@ def _unpacking(made: Yard) -> tuple[list[float], list[float]]:
 
     def theirs(target: Path) -> None:
         target.mkdir()
-        subprocess.run(["tar", "--zstd", "--xattrs", "--numeric-owner", "-xpf", blob, "-C", target], check=True)
+        subprocess.run(
+            ["tar", "--zstd", "--xattrs", "--numeric-owner", "-xpf", blob, "-C", target], check=True
+        )
         subprocess.run(["sync", "-f", target], check=True)
 
     return _interleaved(made, ours, theirs)
@@ -136,7 +176,19 @@ def _packing(made: Yard) -> tuple[list[float], list[float]]:
         target.mkdir()
         subprocess.run(["cp", "-a", f"{tree}/.", target / "tree"], check=True)
         subprocess.run(
-            ["tar", "-I", "zstd -3", "--xattrs", "--numeric-owner", "-cf", target / "layer", "-C", target / "tree", "."], check=True
+            [
+                "tar",
+                "-I",
+                "zstd -3",
+                "--xattrs",
+                "--numeric-owner",
+                "-cf",
+                target / "layer",
+                "-C",
+                target / "tree",
+                ".",
+            ],
+            check=True,
         )
         subprocess.run(["sync", "-f", target], check=True)
 
@@ -167,7 +219,11 @@ def _dockerfile(made: Yard) -> Iterator[tuple[str, str, str]]:
 def _source(number: int) -> dict[str, str]:
     """Return a source. A different `number` makes all of its steps new."""
     files = {f"files/{file_number}": f"{number} {file_number}\n" * 20 for file_number in range(100)}
-    return {"Dockerfile": "\n".join(("FROM debian-13", f"ENV ROUND={number}", *STEPS)) + "\n", **files, "code/main": f"{number}\n"}
+    return {
+        "Dockerfile": "\n".join(("FROM debian-13", f"ENV ROUND={number}", *STEPS)) + "\n",
+        **files,
+        "code/main": f"{number}\n",
+    }
 
 
 class _Buildah:
@@ -179,7 +235,14 @@ class _Buildah:
         self("commit", "--squash", self("from", image), "localhost/debian-13")
 
     def __call__(self, *words: str) -> str:
-        storage = ["--root", f"{self._folder}/root", "--runroot", f"{self._folder}/run", "--storage-driver", "overlay"]
+        storage = [
+            "--root",
+            f"{self._folder}/root",
+            "--runroot",
+            f"{self._folder}/run",
+            "--storage-driver",
+            "overlay",
+        ]
         return run(["buildah", *storage, *words], timeout=300).stdout.decode().strip()
 
     def build(self, files: dict[str, str]) -> float:
@@ -189,7 +252,17 @@ class _Buildah:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(text)
         begun = time.perf_counter()
-        self("bud", "--isolation", "chroot", "--layers", "--format", "oci", "-t", "bench", str(source))
+        self(
+            "bud",
+            "--isolation",
+            "chroot",
+            "--layers",
+            "--format",
+            "oci",
+            "-t",
+            "bench",
+            str(source),
+        )
         return time.perf_counter() - begun
 
     def clean(self) -> None:
@@ -203,10 +276,17 @@ def _base(made: Yard) -> str:
 
 
 def _tree(folder: Path) -> Iterator[Path]:
-    return (Path(at, name) for at, _, names in os.walk(folder) for name in names if not Path(at, name).is_symlink())
+    return (
+        Path(at, name)
+        for at, _, names in os.walk(folder)
+        for name in names
+        if not Path(at, name).is_symlink()
+    )
 
 
-def _interleaved(made: Yard, ours: Callable[[Path], None], theirs: Callable[[Path], None]) -> tuple[list[float], list[float]]:
+def _interleaved(
+    made: Yard, ours: Callable[[Path], None], theirs: Callable[[Path], None]
+) -> tuple[list[float], list[float]]:
     times: tuple[list[float], list[float]] = ([], [])
     for _ in range(ROUNDS):
         for way, found in zip((ours, theirs), times, strict=True):
@@ -219,7 +299,10 @@ def _interleaved(made: Yard, ours: Callable[[Path], None], theirs: Callable[[Pat
 
 
 def _ratio(ours: list[float], theirs: list[float], *, peer: str = "tar") -> str:
-    return f"{_median(ours):.2f} s, {peer} {_median(theirs):.2f} s: {_median(ours) / _median(theirs):.2f} times {peer}'s"
+    return (
+        f"{_median(ours):.2f} s, {peer} {_median(theirs):.2f} s:"
+        f" {_median(ours) / _median(theirs):.2f} times {peer}'s"
+    )
 
 
 def _median(times: list[float]) -> float:

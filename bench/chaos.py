@@ -32,7 +32,9 @@ def main(words: list[str]) -> int:
     # The same effect as Ctrl-C: a platform that was started here is stopped.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     with platform() as (config, api, environment):
-        chaos = Chaos(config=config, api=api, team=TEAM, environment=environment, chance=random.Random(seed))
+        chaos = Chaos(
+            config=config, api=api, team=TEAM, environment=environment, chance=random.Random(seed)
+        )
         try:
             chaos.prepare()
             outcome = chaos.run(amounts, tell=lambda line: print(line, file=sys.stderr, flush=True))

@@ -47,7 +47,11 @@ def measure(config: NodeConfig, image: str, peers: Sequence[Way]) -> dict[str, f
 
     `image` is the digest of a built hello.
     """
-    ways = [Way(name="bare process", run=_bare), Way(name="slipway", run=Hello(config, image).once), *peers]
+    ways = [
+        Way(name="bare process", run=_bare),
+        Way(name="slipway", run=Hello(config, image).once),
+        *peers,
+    ]
     times: dict[str, list[float]] = {way.name: [] for way in ways}
     for way in ways:
         way.run()  # not measured: fills the page cache, compiles Python
@@ -115,7 +119,9 @@ class Hello:
             command=("/bin/sh", "-c", "exec python3 hello.py"),
             environment={**self._image.config.environment, "PORT": str(PORT), "HOME": "/tmp"},
             working_directory="/app",
-            limits=Limits(cpu=cpu, memory=Bytes(512 * 2**20), processes=128, disk=Bytes(512 * 2**20)),
+            limits=Limits(
+                cpu=cpu, memory=Bytes(512 * 2**20), processes=128, disk=Bytes(512 * 2**20)
+            ),
         )
 
 
@@ -144,11 +150,16 @@ def _peers(config: NodeConfig, image: str) -> tuple[list[Way], dict[str, str]]:
     """
     found, absent = [], {}
     for program, place in (("podman", "containers-storage"), ("docker", "docker-daemon")):
-        if shutil.which(program) is None or subprocess.run([program, "info"], capture_output=True, check=False).returncode:
+        if (
+            shutil.which(program) is None
+            or subprocess.run([program, "info"], capture_output=True, check=False).returncode
+        ):
             absent[program] = "not installed, or its daemon does not answer"
             continue
         name = _lend(config, image, place)
-        way = Way(name=f"{program} run", run=lambda program=program, name=name: _peer(program, name))
+        way = Way(
+            name=f"{program} run", run=lambda program=program, name=name: _peer(program, name)
+        )
         try:
             way.run()
         except PeerFailed as failed:
@@ -174,7 +185,9 @@ def _lend(config: NodeConfig, image: str, place: str) -> str:
     }
     (layout / "index.json").write_text(json.dumps({"schemaVersion": 2, "manifests": [entry]}))
     name = "localhost/slipway-bench-hello:latest"
-    subprocess.run(["skopeo", "copy", "--quiet", f"oci:{layout}:hello", f"{place}:{name}"], check=True)
+    subprocess.run(
+        ["skopeo", "copy", "--quiet", f"oci:{layout}:hello", f"{place}:{name}"], check=True
+    )
     shutil.rmtree(layout)
     return name
 
@@ -183,7 +196,19 @@ def _peer(program: str, image: str) -> float:
     port, name = _free_port(), f"slipway-bench-{secrets.token_hex(4)}"
     begun = time.perf_counter()
     process = subprocess.Popen(
-        [program, "run", "--rm", "--name", name, *_own_limits(), "-e", f"PORT={PORT}", "-p", f"127.0.0.1:{port}:{PORT}", image],
+        [
+            program,
+            "run",
+            "--rm",
+            "--name",
+            name,
+            *_own_limits(),
+            "-e",
+            f"PORT={PORT}",
+            "-p",
+            f"127.0.0.1:{port}:{PORT}",
+            image,
+        ],
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         text=True,
@@ -195,7 +220,9 @@ def _peer(program: str, image: str) -> float:
         if process.poll() is None:
             raise
         assert process.stderr is not None
-        raise PeerFailed((process.stderr.read().splitlines() or ["it ended without a message"])[-1]) from error
+        raise PeerFailed(
+            (process.stderr.read().splitlines() or ["it ended without a message"])[-1]
+        ) from error
     finally:
         subprocess.run([program, "kill", name], capture_output=True, check=False)
         process.wait(30)
@@ -208,7 +235,11 @@ def _own_limits() -> list[str]:
     root.
     """
     limits = {"nofile": resource.RLIMIT_NOFILE, "nproc": resource.RLIMIT_NPROC}
-    return [word for name, which in limits.items() for word in ("--ulimit", f"{name}={resource.getrlimit(which)[1]}")]
+    return [
+        word
+        for name, which in limits.items()
+        for word in ("--ulimit", f"{name}={resource.getrlimit(which)[1]}")
+    ]
 
 
 def _first_answer(address: str, port: int, *, lives: Callable[[], bool] = lambda: True) -> None:

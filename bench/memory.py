@@ -27,7 +27,10 @@ def report(manager: int) -> str:
     for pid, command in _family(manager):
         name = next((name for words, name in NAMES.items() if words in command), command[:40])
         shares[name] = shares.get(name, 0) + _share(pid)
-    parts = ", ".join(f"{name} {share / 1e6:.0f}" for name, share in sorted(shares.items(), key=lambda pair: -pair[1]))
+    parts = ", ".join(
+        f"{name} {share / 1e6:.0f}"
+        for name, share in sorted(shares.items(), key=lambda pair: -pair[1])
+    )
     return f"{sum(shares.values()) / 1e6:.0f} MB ({parts})"
 
 
@@ -37,7 +40,9 @@ def _family(manager: int) -> list[tuple[int, str]]:
     for entry in Path("/proc").glob("[0-9]*"):
         try:
             parent = int((entry / "stat").read_text().rpartition(")")[2].split()[1])
-            commands[int(entry.name)] = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+            commands[int(entry.name)] = (
+                (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+            )
         except (FileNotFoundError, ProcessLookupError):
             continue  # it ended meanwhile
         children.setdefault(parent, []).append(int(entry.name))

@@ -101,14 +101,18 @@ class Rig:
         )
         self.layers = make_layers(self.place)
         bombs = self.layers[1] / "usr/bin/bombs"
-        subprocess.run(["cc", "-O2", "-static", "-o", bombs, Path(__file__).with_name("bombs.c")], check=True)
+        subprocess.run(
+            ["cc", "-O2", "-static", "-o", bombs, Path(__file__).with_name("bombs.c")], check=True
+        )
         network = Network(self.config)
         self.containers = Containers(self.config, network)
         network.prepare()
         stack.callback(network.tear_down)
         self.containers.prepare()
         stack.callback(self.containers.tear_down)
-        limits = TeamLimits(cpu=Millicores(1000 * (os.cpu_count() or 1)), memory=Bytes(1024 * MIB), processes=256)
+        limits = TeamLimits(
+            cpu=Millicores(1000 * (os.cpu_count() or 1)), memory=Bytes(1024 * MIB), processes=256
+        )
         for team in (VICTIM_TEAM, BOMB_TEAM):
             self.containers.set_team_limits(team, limits)
         self._start_router(stack)
@@ -117,10 +121,14 @@ class Rig:
         router = Router(self.config)
         router.prepare()
         log = stack.enter_context((self.place / "haproxy.log").open("wb"))
-        process = spawn(["nice", "-n", str(ROUTER_NICENESS), *router.command()], stdout=log, stderr=log)
+        process = spawn(
+            ["nice", "-n", str(ROUTER_NICENESS), *router.command()], stdout=log, stderr=log
+        )
         stack.callback(process.wait)
         stack.callback(process.terminate)
-        container = self.containers.launch(self.spec("victim", VICTIM_TEAM, ("python3", "-c", SERVER)))
+        container = self.containers.launch(
+            self.spec("victim", VICTIM_TEAM, ("python3", "-c", SERVER))
+        )
         assert container.address is not None
         endpoint = Endpoint(instance="victim", address=container.address, port=PORT)
         deadline = time.monotonic() + 60
@@ -132,7 +140,9 @@ class Rig:
             assert time.monotonic() < deadline, Path(log.name).read_text()
             time.sleep(0.1)
 
-    def spec(self, id: str, team: int, command: tuple[str, ...], *, build: bool = False) -> ContainerSpec:
+    def spec(
+        self, id: str, team: int, command: tuple[str, ...], *, build: bool = False
+    ) -> ContainerSpec:
         cpu = Millicores(1000 * (os.cpu_count() or 1))
         return ContainerSpec(
             id=id,
@@ -147,7 +157,14 @@ class Rig:
         )
 
     def load(self, seconds: float = SECONDS) -> list[float]:
-        words = [sys.executable, "-m", "bench.neighbour_client", str(self.config.http_port), HOST, str(seconds)]
+        words = [
+            sys.executable,
+            "-m",
+            "bench.neighbour_client",
+            str(self.config.http_port),
+            HOST,
+            str(seconds),
+        ]
         done = subprocess.run(words, stdout=subprocess.PIPE, check=False, timeout=seconds + 120)
         return list(json.loads(done.stdout)) if done.returncode == 0 else [FAILED]
 
@@ -157,7 +174,13 @@ class Rig:
         name = f"bomb-{secrets.token_hex(3)}"
         spec = self.spec(name, BOMB_TEAM, ("bombs", *bomb.words), build=bomb.build)
         self.containers.launch(spec)
-        words = [sys.executable, "-m", "bench.neighbour_reader", str(self.containers.log_path(name)), "10" if bomb.build else "0"]
+        words = [
+            sys.executable,
+            "-m",
+            "bench.neighbour_reader",
+            str(self.containers.log_path(name)),
+            "10" if bomb.build else "0",
+        ]
         reader = spawn(words) if bomb.shipped else None
         try:
             time.sleep(WARM_UP)
@@ -176,7 +199,11 @@ def report(rounds: int = 1, wanted: Collection[str] = ()) -> Iterator[tuple[str,
         rig = Rig(stack)
         for bomb in BOMBS:
             if os.getloadavg()[0] > BUSY:
-                yield "neighbour", PROMISE, f"the load average is over {BUSY:g}: the measurement ends"
+                yield (
+                    "neighbour",
+                    PROMISE,
+                    f"the load average is over {BUSY:g}: the measurement ends",
+                )
                 return
             if not wanted or bomb.name in wanted:
                 yield f"p99 with {bomb.name}", PROMISE, _compare(rig, bomb, rounds)
@@ -188,8 +215,13 @@ def _compare(rig: Rig, bomb: Bomb, rounds: int) -> str:
         alone.append(_percentiles(rig.load()))
         with rig.beside(bomb):
             beside.append(_percentiles(rig.load()))
-    (p50, p99), (p50_beside, p99_beside) = (tuple(map(median, zip(*found, strict=True))) for found in (alone, beside))
-    times = f"p50 {p50:.1f} ms alone, {p50_beside:.1f} with it; p99 {p99:.1f} alone, {p99_beside:.1f} with it"
+    (p50, p99), (p50_beside, p99_beside) = (
+        tuple(map(median, zip(*found, strict=True))) for found in (alone, beside)
+    )
+    times = (
+        f"p50 {p50:.1f} ms alone, {p50_beside:.1f} with it; p99 {p99:.1f} alone, {p99_beside:.1f}"
+        " with it"
+    )
     return f"{p99_beside / p99:.1f}x ({times}; load {os.getloadavg()[0]:.1f})"
 
 

@@ -40,7 +40,9 @@ async def load(port: int, host: str, seconds: float) -> list[float]:
     times: list[float] = []
     begin = time.monotonic() + 0.2
     moments = [begin + number / RATE for number in range(int(seconds * RATE))]
-    await asyncio.gather(*(ask(port, host, moments[number::CONNECTIONS], times) for number in range(CONNECTIONS)))
+    await asyncio.gather(
+        *(ask(port, host, moments[number::CONNECTIONS], times) for number in range(CONNECTIONS))
+    )
     return times
 
 

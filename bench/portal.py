@@ -53,7 +53,7 @@ for name, apps in (("busy", int(sys.argv[1])), ("other", 3)):
     App.objects.bulk_update(made, ["current_release"])
     tokens[name] = create_token(person, label="bench")[1]
 print(json.dumps(tokens))
-"""
+"""  # noqa: E501
 
 
 def main() -> int:
@@ -64,15 +64,30 @@ def main() -> int:
                 for _ in range(10):
                     Client(url, tokens[name]).get()  # so that each process has loaded its modules
             if not limited:
-                print(f"list of {APPS}      {PARALLEL} at once: {load(url, tokens['busy'], gunicorn)}", flush=True)
-                print(f"list of 3         {PARALLEL} at once: {load(url, tokens['other'], gunicorn)}", flush=True)
-                print(f"list of {APPS}      unchanged (If-None-Match): {load(url, tokens['busy'], gunicorn, etag=True)}", flush=True)
+                print(
+                    f"list of {APPS}      {PARALLEL} at once:"
+                    f" {load(url, tokens['busy'], gunicorn)}",
+                    flush=True,
+                )
+                print(
+                    f"list of 3         {PARALLEL} at once: {load(url, tokens['other'], gunicorn)}",
+                    flush=True,
+                )
+                print(
+                    f"list of {APPS}      unchanged (If-None-Match):"
+                    f" {load(url, tokens['busy'], gunicorn, etag=True)}",
+                    flush=True,
+                )
                 print(f"portal memory     {memory_of(gunicorn)}", flush=True)
             words = "with the usual limits" if limited else "without limits"
             print(f"another team      alone: {other.waits(3)}", flush=True)
             flood = wrk(url, tokens["busy"], SECONDS + 1)
             time.sleep(1)
-            print(f"another team      during {PARALLEL} requests at once, {words}: {other.waits(SECONDS - 1)}", flush=True)
+            print(
+                f"another team      during {PARALLEL} requests at once, {words}:"
+                f" {other.waits(SECONDS - 1)}",
+                flush=True,
+            )
             flood.communicate(timeout=30)
     return 0
 
@@ -100,13 +115,27 @@ class Client:
             time.sleep(max(0.05 - took[-1] / 1000, 0))
         ordered = sorted(took)
         p99 = ordered[min(int(len(ordered) * 0.99), len(ordered) - 1)]
-        return f"p50 {statistics.median(ordered):.1f} ms, p99 {p99:.1f} ms of {len(took)} requests, {refused} refused"
+        return (
+            f"p50 {statistics.median(ordered):.1f} ms, p99 {p99:.1f} ms of {len(took)} requests,"
+            f" {refused} refused"
+        )
 
 
 def wrk(url: str, token: str, seconds: int, *headers: str) -> subprocess.Popen[str]:
-    words = [word for header in (f"Authorization: Bearer {token}", *headers) for word in ("-H", header)]
+    words = [
+        word for header in (f"Authorization: Bearer {token}", *headers) for word in ("-H", header)
+    ]
     return subprocess.Popen(
-        ("wrk", "-t1", f"-c{PARALLEL}", f"-d{seconds}s", "--timeout", "20s", *words, f"{url}/api/v1/apps"),
+        (
+            "wrk",
+            "-t1",
+            f"-c{PARALLEL}",
+            f"-d{seconds}s",
+            "--timeout",
+            "20s",
+            *words,
+            f"{url}/api/v1/apps",
+        ),
         stdout=subprocess.PIPE,
         text=True,
     )
@@ -119,14 +148,19 @@ def load(url: str, token: str, gunicorn: int, *, etag: bool = False) -> str:
     """
     tag = Client(url, token).get().headers.get("ETag") if etag else None
     used = cpu_of(gunicorn)
-    output = wrk(url, token, SECONDS, *((f"If-None-Match: {tag}",) if tag else ())).communicate(timeout=60)[0]
+    output = wrk(url, token, SECONDS, *((f"If-None-Match: {tag}",) if tag else ())).communicate(
+        timeout=60
+    )[0]
     rate = re.search(r"Requests/sec:\s+([\d.]+)", output)
     failed = re.search(r"Non-2xx or 3xx responses: (\d+)", output)
     count = re.search(r"(\d+) requests in", output)
     assert rate is not None, output
     assert count is not None, output
     each = (cpu_of(gunicorn) - used) * 1000 / max(int(count[1]), 1)
-    return f"{float(rate[1]):.0f} requests/s, {each:.2f} ms of CPU each ({failed[1] if failed else 0} refused)"
+    return (
+        f"{float(rate[1]):.0f} requests/s, {each:.2f} ms of CPU each ({failed[1] if failed else 0}"
+        " refused)"
+    )
 
 
 def cpu_of(parent: int) -> float:
@@ -149,26 +183,58 @@ def portal(environment: dict[str, str]) -> Iterator[tuple[str, dict[str, str], i
         port = free.getsockname()[1]
         free.close()
         state, run = Path(folder, "state"), Path(folder, "run")
-        for part in ("db", "git", "logs/apps", "logs/builds", "registry/received", "registry/uploads", "secrets", "sources"):
+        for part in (
+            "db",
+            "git",
+            "logs/apps",
+            "logs/builds",
+            "registry/received",
+            "registry/uploads",
+            "secrets",
+            "sources",
+        ):
             (state / part).mkdir(parents=True)
         run.mkdir()
         for name in ("django.key", "config.key"):
             (state / "secrets" / name).write_text("q" * 43 + "=")
         config = NodeConfig(state=state, run=run)
         program = next(
-            entry for entry in programs(config, venv=ROOT / ".venv", router=("true",), private_redis=True) if entry.name == "portal"
+            entry
+            for entry in programs(config, venv=ROOT / ".venv", router=("true",), private_redis=True)
+            if entry.name == "portal"
         )
-        command = [word.replace(str(code_in_sight(config)), str(ROOT)) for word in program.command if not word.startswith("--bind")]
-        settings = {**os.environ, **program.environment, "SLIPWAY_STATE": str(state), "SLIPWAY_RUN": str(run), **environment}
+        command = [
+            word.replace(str(code_in_sight(config)), str(ROOT))
+            for word in program.command
+            if not word.startswith("--bind")
+        ]
+        settings = {
+            **os.environ,
+            **program.environment,
+            "SLIPWAY_STATE": str(state),
+            "SLIPWAY_RUN": str(run),
+            **environment,
+        }
         settings["PYTHONPATH"] = f"{ROOT / 'platform'}:{ROOT}"
         redis = subprocess.Popen(
-            ("redis-server", "--port", "0", "--unixsocket", str(run / "redis.sock"), "--save", ""), stdout=subprocess.DEVNULL
+            ("redis-server", "--port", "0", "--unixsocket", str(run / "redis.sock"), "--save", ""),
+            stdout=subprocess.DEVNULL,
         )
         try:
             seeded = subprocess.run(
-                (sys.executable, "-c", _SEED, str(APPS)), env=settings, cwd=ROOT, check=True, stdout=subprocess.PIPE, text=True
+                (sys.executable, "-c", _SEED, str(APPS)),
+                env=settings,
+                cwd=ROOT,
+                check=True,
+                stdout=subprocess.PIPE,
+                text=True,
             )
-            gunicorn = subprocess.Popen((*command, f"--bind=127.0.0.1:{port}"), env=settings, cwd=ROOT, stderr=subprocess.DEVNULL)
+            gunicorn = subprocess.Popen(
+                (*command, f"--bind=127.0.0.1:{port}"),
+                env=settings,
+                cwd=ROOT,
+                stderr=subprocess.DEVNULL,
+            )
             try:
                 wait_for(port)
                 yield f"http://127.0.0.1:{port}", json.loads(seeded.stdout), gunicorn.pid

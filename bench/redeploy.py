@@ -40,13 +40,19 @@ class Redeploys:
 
         Return the seconds until the router serves it, and the build's number.
         """
-        number = self.api.deploy(APP, archives.example("flask-counter", {"templates/counter.html": f"<p>version {version}</p>"}))
+        number = self.api.deploy(
+            APP,
+            archives.example(
+                "flask-counter", {"templates/counter.html": f"<p>version {version}</p>"}
+            ),
+        )
         begun = time.perf_counter()
         while self._served() != f"<p>version {version}</p>":
             if time.perf_counter() - begun > PATIENCE:
                 build = self.api.build(APP, number)
                 raise TimeoutError(
-                    f"{version} is not served after {PATIENCE} s; its build: {build}; {self.api.get(f'/apps/{APP}/rollouts')[0]}"
+                    f"{version} is not served after {PATIENCE} s; its build: {build};"
+                    f" {self.api.get(f'/apps/{APP}/rollouts')[0]}"
                 )
             time.sleep(0.005)
         return time.perf_counter() - begun, number

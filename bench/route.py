@@ -31,7 +31,13 @@ def route_change(config: NodeConfig) -> list[float]:
             for number in range(SWITCHES):
                 wanted, port = ((b"b", second), (b"a", first))[number % 2]
                 begun = time.perf_counter()
-                router.set(AppRoutes(app=APP, hosts=(host,), endpoints=(_named(f"{wanted.decode()}{number}", port),)))
+                router.set(
+                    AppRoutes(
+                        app=APP,
+                        hosts=(host,),
+                        endpoints=(_named(f"{wanted.decode()}{number}", port),),
+                    )
+                )
                 while _ask(connection, host) != wanted:
                     pass
                 times.append((time.perf_counter() - begun) * 1000)

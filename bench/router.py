@@ -76,7 +76,15 @@ with socket.create_connection(("127.0.0.1", int(sys.argv[1]))) as connection:
 
 def main() -> int:
     apps = sys.argv[1] if len(sys.argv) > 1 else "10000"
-    inside = ["sh", "-c", 'ip link set lo up && exec "$0" "$@"', sys.executable, "-c", "import bench.router; bench.router.compare()", apps]
+    inside = [
+        "sh",
+        "-c",
+        'ip link set lo up && exec "$0" "$@"',
+        sys.executable,
+        "-c",
+        "import bench.router; bench.router.compare()",
+        apps,
+    ]
     return subprocess.run(["unshare", "--net", *inside], check=False).returncode
 
 
@@ -84,7 +92,11 @@ def compare() -> None:
     """Run all measurements, inside the new network namespace."""
     apps = int(sys.argv[1])
     for kept in (False, True):
-        print("kept connections to apps (a setting of the app):" if kept else "a new connection to the app for each request:")
+        print(
+            "kept connections to apps (a setting of the app):"
+            if kept
+            else "a new connection to the app for each request:"
+        )
         compare_all(apps, kept=kept)
 
 
@@ -94,8 +106,13 @@ def compare_all(apps: int, *, kept: bool) -> None:
         folder.chmod(0o755)
         backend = free_port()
         stack.enter_context(started([sys.executable, "-c", BACKEND, str(backend)], backend))
-        peers = {"HAProxy by hand": bare} | {name: peer for name, (peer, there) in PEERS.items() if there}
-        candidates = {name: run(stack, folder, apps, backend, kept=kept) for name, run in ({"slipway": ours} | peers).items()}
+        peers = {"HAProxy by hand": bare} | {
+            name: peer for name, (peer, there) in PEERS.items() if there
+        }
+        candidates = {
+            name: run(stack, folder, apps, backend, kept=kept)
+            for name, run in ({"slipway": ours} | peers).items()
+        }
         many, hosts = folder / "many.lua", min(SPREAD, apps)
         many.write_text(KEEN % (hosts - 1, apps // hosts, hosts))
         one_host = ["-H", f"Host: app{apps // 2}.test"]
@@ -103,7 +120,9 @@ def compare_all(apps: int, *, kept: bool) -> None:
             tell(load, compared(candidates, options))
 
 
-def compared(candidates: dict[str, Candidate], options: list[str]) -> dict[str, list[tuple[float, float]]]:
+def compared(
+    candidates: dict[str, Candidate], options: list[str]
+) -> dict[str, list[tuple[float, float]]]:
     """Return rates and costs by candidate.
 
     The rounds alternate, so that other work of the machine affects all candidates.
@@ -121,18 +140,35 @@ def tell(load: str, measured: dict[str, list[tuple[float, float]]]) -> None:
     own = median(cost for _, cost in measured["slipway"])
     for name, rounds in measured.items():
         cost, rate = median(cost for _, cost in rounds), median(rate for rate, _ in rounds)
-        print(f"  {name:16} {cost:6.1f} µs CPU per request, {rate:8.0f} requests/s; our CPU is {own / cost:.2f} of it")
+        print(
+            f"  {name:16} {cost:6.1f} µs CPU per request, {rate:8.0f} requests/s; our CPU is"
+            f" {own / cost:.2f} of it"
+        )
 
 
 def ours(stack: ExitStack, folder: Path, apps: int, backend: int, *, kept: bool) -> Candidate:
     """Start the router with `apps` apps of three endpoints, from its files as after a crash."""
-    config = NodeConfig(name="bench", state=folder / "state", run=folder / "run", http_port=free_port(), portal_host="portal.test")
+    config = NodeConfig(
+        name="bench",
+        state=folder / "state",
+        run=folder / "run",
+        http_port=free_port(),
+        portal_host="portal.test",
+    )
     routes = config.router / "routes"
     routes.mkdir(parents=True)
     config.run.mkdir()
     for number in range(apps):
-        ends = tuple(Endpoint(instance=f"web-{number}-{copy}", address=at, port=backend) for copy, at in enumerate(addresses(number)))
-        app = AppRoutes(app=f"app{number}", hosts=(f"app{number}.test",), endpoints=ends, policy=Policy(keep_alive=kept))
+        ends = tuple(
+            Endpoint(instance=f"web-{number}-{copy}", address=at, port=backend)
+            for copy, at in enumerate(addresses(number))
+        )
+        app = AppRoutes(
+            app=f"app{number}",
+            hosts=(f"app{number}.test",),
+            endpoints=ends,
+            policy=Policy(keep_alive=kept),
+        )
         (routes / f"app{number}.json").write_text(json.dumps(to_document(app, {WEB: number})))
     router = Router(config)
     begun = time.perf_counter()
@@ -140,15 +176,24 @@ def ours(stack: ExitStack, folder: Path, apps: int, backend: int, *, kept: bool)
     rendered = time.perf_counter()
     sink(stack, *config.access_address)
     process = stack.enter_context(started(router.command(), config.http_port))
-    print(f"{apps} apps: files written in {rendered - begun:.1f} s, HAProxy started in {time.perf_counter() - rendered:.1f} s")
+    print(
+        f"{apps} apps: files written in {rendered - begun:.1f} s, HAProxy started in"
+        f" {time.perf_counter() - rendered:.1f} s"
+    )
 
     while not (workers := router.workers()):  # the port is open shortly before the worker runs
         assert process.poll() is None, "HAProxy ended"
         time.sleep(0.02)
 
-    print(f"memory: {sum(map(memory, workers)) / 2**20:.0f} MiB, {sum(map(memory, workers)) / apps / 1024:.0f} kB per app")
+    print(
+        f"memory: {sum(map(memory, workers)) / 2**20:.0f} MiB,"
+        f" {sum(map(memory, workers)) / apps / 1024:.0f} kB per app"
+    )
     effective, durable = switches(stack, router, backend, config.http_port)
-    print(f"a change is effective in {effective * 1000:.1f} ms, and on disk in {durable * 1000:.1f} ms (medians of 50)")
+    print(
+        f"a change is effective in {effective * 1000:.1f} ms, and on disk in {durable * 1000:.1f}"
+        " ms (medians of 50)"
+    )
     return config.http_port, router.workers
 
 
@@ -157,11 +202,15 @@ def switches(stack: ExitStack, router: Router, backend: int, port: int) -> tuple
     other = free_port()
     stack.enter_context(started([sys.executable, "-c", BACKEND, str(other)], other))
     effective, durable = [], []
-    with subprocess.Popen([sys.executable, "-c", LOOK, str(port)], stdout=subprocess.PIPE, text=True) as looking:
+    with subprocess.Popen(
+        [sys.executable, "-c", LOOK, str(port)], stdout=subprocess.PIPE, text=True
+    ) as looking:
         assert looking.stdout is not None
         looking.stdout.readline()
         for number in range(50):
-            end = Endpoint(instance=f"fresh-{number}", address="127.0.0.1", port=(other, backend)[number % 2])
+            end = Endpoint(
+                instance=f"fresh-{number}", address="127.0.0.1", port=(other, backend)[number % 2]
+            )
             begun = time.monotonic()
             router.set(AppRoutes(app="app1", hosts=("app1.test",), endpoints=(end,)))
             durable.append(time.monotonic() - begun)
@@ -176,7 +225,14 @@ def switches(stack: ExitStack, router: Router, backend: int, port: int) -> tuple
 def measure(port: int, pids: Callable[[], list[int]], options: list[str]) -> tuple[float, float]:
     """Return the requests per second and the CPU microseconds per request, under wrk."""
     before = sum(cpu(pid) for pid in pids())
-    command = ["wrk", "-t1", f"-c{CONNECTIONS}", f"-d{SECONDS}s", *options, f"http://127.0.0.1:{port}/"]
+    command = [
+        "wrk",
+        "-t1",
+        f"-c{CONNECTIONS}",
+        f"-d{SECONDS}s",
+        *options,
+        f"http://127.0.0.1:{port}/",
+    ]
     output = subprocess.run(command, check=True, capture_output=True, text=True).stdout
     assert "Non-2xx" not in output, output
     requests = int(next(line for line in output.splitlines() if "requests in" in line).split()[0])
@@ -190,7 +246,11 @@ def cpu(pid: int) -> float:
 
 
 def memory(pid: int) -> int:
-    line = next(line for line in Path(f"/proc/{pid}/status").read_text().splitlines() if line.startswith("VmRSS:"))
+    line = next(
+        line
+        for line in Path(f"/proc/{pid}/status").read_text().splitlines()
+        if line.startswith("VmRSS:")
+    )
     return int(line.split()[1]) * 1024
 
 

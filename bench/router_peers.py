@@ -109,13 +109,13 @@ http {{
   proxy_hide_header X-Slipway-Code; add_header X-Request-Id $request_id always;
   {servers}
 }}
-"""
+"""  # noqa: E501
 NGINX_DEFAULT = """server {{ listen 127.0.0.1:{port} default_server; set $app ""; return 404; }}
   include {folder}/apps.conf;"""
 NGINX_APP = """
 upstream app{number} {{ least_conn; {servers}}}
 server {{ listen 127.0.0.1:{port}; server_name app{number}.test; set $app app{number}; location / {{ proxy_pass http://app{number}; }} }}
-"""
+"""  # noqa: E501
 
 # Routes in shared memory, where a change needs no reload, as in our router. A host has an app and
 # its endpoints, which are used in turn.
@@ -150,8 +150,10 @@ NGINX_LUA = """lua_shared_dict routes 64m;
       }}
       proxy_pass http://apps;
     }}
-  }}"""
-LUA_MODULES = [Path(f"/usr/lib/nginx/modules/{name}.so") for name in ("ndk_http_module", "ngx_http_lua_module")]
+  }}"""  # noqa: E501
+LUA_MODULES = [
+    Path(f"/usr/lib/nginx/modules/{name}.so") for name in ("ndk_http_module", "ngx_http_lua_module")
+]
 
 
 # The port, and a function that returns the measured processes.
@@ -161,15 +163,24 @@ Candidate = tuple[int, Callable[[], list[int]]]
 def bare(stack: ExitStack, folder: Path, apps: int, backend: int, *, kept: bool) -> Candidate:
     port, log = free_port(), free_port()
     sink(stack, "127.0.0.1", log)
-    (folder / "bare.map").write_text("".join(f"app{number}.test app{number}\n" for number in range(apps)))
+    (folder / "bare.map").write_text(
+        "".join(f"app{number}.test app{number}\n" for number in range(apps))
+    )
     pool = "pool-max-conn 64 pool-purge-delay 5s" if kept else "pool-max-conn 0"
-    text = BARE.format(port=port, maps=folder / "bare.map", sink=f"127.0.0.1:{log}", threads=haproxy.threads())
+    text = BARE.format(
+        port=port, maps=folder / "bare.map", sink=f"127.0.0.1:{log}", threads=haproxy.threads()
+    )
     for number in range(apps):
         ends = enumerate(addresses(number))
-        servers = "\n".join(BARE_SERVER.format(copy=copy, address=address, backend=backend, pool=pool) for copy, address in ends)
+        servers = "\n".join(
+            BARE_SERVER.format(copy=copy, address=address, backend=backend, pool=pool)
+            for copy, address in ends
+        )
         text += BARE_APP.format(number=number, servers=servers)
     (folder / "bare.cfg").write_text(text)
-    process = stack.enter_context(started(["haproxy", "-db", "-q", "-f", str(folder / "bare.cfg")], port))
+    process = stack.enter_context(
+        started(["haproxy", "-db", "-q", "-f", str(folder / "bare.cfg")], port)
+    )
     return port, lambda: [process.pid]
 
 
@@ -194,25 +205,56 @@ def nginx_lua(stack: ExitStack, folder: Path, apps: int, backend: int, *, kept: 
             ends = " ".join(f"{address}:{backend}" for address in addresses(number))
             file.write(f"app{number}.test app{number} {ends}\n")
     servers = NGINX_LUA.format(port=port, folder=folder, pool="keepalive 512;" if kept else "")
-    return start_nginx(stack, folder, "nginx-lua", port, servers, "".join(f"load_module {path};" for path in LUA_MODULES))
+    return start_nginx(
+        stack,
+        folder,
+        "nginx-lua",
+        port,
+        servers,
+        "".join(f"load_module {path};" for path in LUA_MODULES),
+    )
 
 
-def start_nginx(stack: ExitStack, folder: Path, name: str, port: int, servers: str, modules: str = "") -> Candidate:
-    (folder / f"{name}.conf").write_text(NGINX.format(port=port, folder=folder, name=name, servers=servers, modules=modules))
+def start_nginx(
+    stack: ExitStack, folder: Path, name: str, port: int, servers: str, modules: str = ""
+) -> Candidate:
+    (folder / f"{name}.conf").write_text(
+        NGINX.format(port=port, folder=folder, name=name, servers=servers, modules=modules)
+    )
     process = stack.enter_context(started(["nginx", "-c", str(folder / f"{name}.conf")], port))
-    return port, lambda: [int(pid) for pid in Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()]
+    return port, lambda: [
+        int(pid)
+        for pid in Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+    ]
 
 
 def caddy(stack: ExitStack, folder: Path, apps: int, backend: int, *, kept: bool) -> Candidate:
     port, log = free_port(), folder / "caddy.log"
-    proxy = {"handler": "reverse_proxy", "upstreams": [{"dial": f"{address}:{backend}"} for address in addresses(0)]}
+    proxy = {
+        "handler": "reverse_proxy",
+        "upstreams": [{"dial": f"{address}:{backend}"} for address in addresses(0)],
+    }
     proxy["transport"] = {"protocol": "http", "keep_alive": {"enabled": kept}}
-    route = {"match": [{"host": [f"app{number}.test" for number in range(apps)]}], "handle": [proxy]}
-    server = {"listen": [f"127.0.0.1:{port}"], "routes": [route], "automatic_https": {"disable": True}, "logs": {}}
+    route = {
+        "match": [{"host": [f"app{number}.test" for number in range(apps)]}],
+        "handle": [proxy],
+    }
+    server = {
+        "listen": [f"127.0.0.1:{port}"],
+        "routes": [route],
+        "automatic_https": {"disable": True},
+        "logs": {},
+    }
     sinks = {"default": {"writer": {"output": "file", "filename": str(log)}}}
-    config = {"admin": {"disabled": True}, "logging": {"logs": sinks}, "apps": {"http": {"servers": {"all": server}}}}
+    config = {
+        "admin": {"disabled": True},
+        "logging": {"logs": sinks},
+        "apps": {"http": {"servers": {"all": server}}},
+    }
     (folder / "caddy.json").write_text(json.dumps(config))
-    process = stack.enter_context(started(["caddy", "run", "--config", str(folder / "caddy.json")], port))
+    process = stack.enter_context(
+        started(["caddy", "run", "--config", str(folder / "caddy.json")], port)
+    )
     return port, lambda: [process.pid]
 
 
@@ -234,8 +276,14 @@ def sink(stack: ExitStack, host: str, port: int) -> None:
 
 
 @contextmanager
-def started(command: list[str], port: int, host: str = "127.0.0.1") -> Iterator[subprocess.Popen[bytes]]:
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=None if command[0] != "caddy" else subprocess.DEVNULL)
+def started(
+    command: list[str], port: int, host: str = "127.0.0.1"
+) -> Iterator[subprocess.Popen[bytes]]:
+    process = subprocess.Popen(
+        command,
+        stdout=subprocess.DEVNULL,
+        stderr=None if command[0] != "caddy" else subprocess.DEVNULL,
+    )
     try:
         deadline = time.monotonic() + 60
         while True:

@@ -20,7 +20,10 @@ def found(*, or_say: bool = True) -> tuple[NodeConfig, int] | None:
     config = from_environment(environment)
     manager = holder(config)
     if manager is None and or_say:
-        print("This measures a running platform: start it with `make up` in another terminal first.", file=sys.stderr)
+        print(
+            "This measures a running platform: start it with `make up` in another terminal first.",
+            file=sys.stderr,
+        )
     return None if manager is None else (config, manager)
 
 

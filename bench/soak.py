@@ -61,7 +61,12 @@ def _soak(config: NodeConfig, token: str, amounts: Amounts) -> int:
         unrest.prepare()
         sleepers.prepare()
         with sleepers.cycling():
-            outcome = unrest.under_load(rollouts=amounts.rollouts, scalings=amounts.scalings, restarts=amounts.restarts, tell=_tell)
+            outcome = unrest.under_load(
+                rollouts=amounts.rollouts,
+                scalings=amounts.scalings,
+                restarts=amounts.restarts,
+                tell=_tell,
+            )
         lines = [*outcome.lines(), *sleepers.lines()]
     finally:
         unrest.clean()

@@ -33,14 +33,26 @@ def report(config: NodeConfig, api: Api, team: str, image: str) -> Iterator[tupl
 
     def stopped(app: str) -> bool:
         found = [container for container in containers.list(f"{app}-") if container.spec.app == app]
-        return asleep(router, app) and bool(found) and {container.status for container in found} == {Status.CREATED}
+        return (
+            asleep(router, app)
+            and bool(found)
+            and {container.status for container in found} == {Status.CREATED}
+        )
 
     try:
         sleepers.prepare()
-        yield "wake from frozen", "p99 < 20 ms more", _frozen(sleepers, lambda app: asleep(router, app))
+        yield (
+            "wake from frozen",
+            "p99 < 20 ms more",
+            _frozen(sleepers, lambda app: asleep(router, app)),
+        )
         for app in sleepers.apps[:STOPS]:
             api.change_traffic(app, stop_minutes=0)
-        yield "wake from stopped", "<= 1.2x own start", _stopped(sleepers, stopped, Hello(config, image))
+        yield (
+            "wake from stopped",
+            "<= 1.2x own start",
+            _stopped(sleepers, stopped, Hello(config, image)),
+        )
     finally:
         sleepers.clean()
 
@@ -56,7 +68,10 @@ def _frozen(sleepers: Sleepers, sleeps: Callable[[str], bool]) -> str:
         awake.append(statistics.median(took for took, _ in warm) * 1000)
         over.append(first * 1000 - awake[-1])
         troubles += [text for text in (trouble, *(problem for _, problem in warm)) if text]
-    found = f"{statistics.median(over):.1f} ms median, {sorted(over)[-2]:.1f} and {max(over):.1f} ms the slowest of {len(over)}"
+    found = (
+        f"{statistics.median(over):.1f} ms median, {sorted(over)[-2]:.1f} and {max(over):.1f} ms"
+        f" the slowest of {len(over)}"
+    )
     return f"{found}, beyond {statistics.median(awake):.1f} ms awake; {len(troubles)} failed"
 
 
@@ -78,5 +93,8 @@ def _until_all(apps: list[str], so: Callable[[str], bool]) -> None:
     deadline = time.monotonic() + PATIENCE
     while not all(so(app) for app in apps):
         if time.monotonic() > deadline:
-            raise TimeoutError(f"{[app for app in apps if not so(app)]} did not fall asleep within {PATIENCE:.0f} s")
+            raise TimeoutError(
+                f"{[app for app in apps if not so(app)]} did not fall asleep within"
+                f" {PATIENCE:.0f} s"
+            )
         time.sleep(0.3)

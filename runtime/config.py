@@ -200,7 +200,12 @@ class NodeConfig:
         Authorities do not issue them for addresses and for names of the local machine.
         """
         top = self.portal_host.rpartition(".")[2]
-        return self.https_ourselves and "." in self.portal_host and not top.isdecimal() and top not in ("localhost", "invalid")
+        return (
+            self.https_ourselves
+            and "." in self.portal_host
+            and not top.isdecimal()
+            and top not in ("localhost", "invalid")
+        )
 
     def url_of(self, host: str) -> str:
         """Return the URL of one of our hosts."""
@@ -221,7 +226,9 @@ def package_environment(environment: Mapping[str, str] = os.environ) -> dict[str
 
     The package managers are pip, uv, npm, go, bundler, composer and apt.
     """
-    return {name: value for name, value in environment.items() if _PACKAGE_VARIABLES.fullmatch(name)}
+    return {
+        name: value for name, value in environment.items() if _PACKAGE_VARIABLES.fullmatch(name)
+    }
 
 
 def passed_descriptors(process: int, environment: Mapping[str, str] = os.environ) -> list[int]:
@@ -254,7 +261,10 @@ def from_environment(environment: Mapping[str, str] = os.environ) -> NodeConfig:
             try:
                 values[field] = parse(text)
             except ValueError as error:
-                raise HostLacks(f"The setting {variable}={text!r} is not valid: {error}.", hint="Correct it in .env.") from None
+                raise HostLacks(
+                    f"The setting {variable}={text!r} is not valid: {error}.",
+                    hint="Correct it in .env.",
+                ) from None
     return NodeConfig(**values)  # type: ignore[arg-type]  # keys and types are those of PARSERS, one for each field
 
 
@@ -270,5 +280,8 @@ def process_environment(file: Path) -> dict[str, str]:
         if match:
             settings[match[1]] = match[2].strip("\"'")
         elif line.strip() and not line.lstrip().startswith("#"):
-            raise HostLacks(f"Line {number} of {file} is not a setting: {line.strip()!r}.", hint="Write NAME=value, or # before a comment.")
+            raise HostLacks(
+                f"Line {number} of {file} is not a setting: {line.strip()!r}.",
+                hint="Write NAME=value, or # before a comment.",
+            )
     return {**settings, **os.environ}

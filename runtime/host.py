@@ -117,21 +117,36 @@ def look(config: NodeConfig, *, port_is_ours: bool = False) -> MachineFacts:
 
 def lacks(host: MachineFacts, config: NodeConfig) -> list[Lack]:
     """Return all missing requirements with remedies. If the list is empty, `make up` can start."""
-    return [Lack(what=what, remedy=remedy) for what, remedy in (*_rights(host), *_kernel_lacks(host, config), *_room(host, config))]
+    return [
+        Lack(what=what, remedy=remedy)
+        for what, remedy in (*_rights(host), *_kernel_lacks(host, config), *_room(host, config))
+    ]
 
 
 def _rights(host: MachineFacts) -> Iterator[tuple[str, str]]:
     if not host.root:
-        yield "Slipway needs root to create namespaces, mounts and firewall rules", "run it as root, for example `sudo make up`"
+        yield (
+            "Slipway needs root to create namespaces, mounts and firewall rules",
+            "run it as root, for example `sudo make up`",
+        )
     elif absent := sorted(CAPABILITIES.keys() - host.capabilities):
-        yield f"This root lacks {' and '.join(absent)}", "run on the machine itself, or in a container started with --privileged"
+        yield (
+            f"This root lacks {' and '.join(absent)}",
+            "run on the machine itself, or in a container started with --privileged",
+        )
     if host.python < OLDEST_PYTHON:
         yield (
-            f"Python is {host.python[0]}.{host.python[1]}, but Slipway needs {OLDEST_PYTHON[0]}.{OLDEST_PYTHON[1]} or newer",
+            (
+                f"Python is {host.python[0]}.{host.python[1]}, but Slipway needs"
+                f" {OLDEST_PYTHON[0]}.{OLDEST_PYTHON[1]} or newer"
+            ),
             "install a newer python3 (Debian 12, Ubuntu 24.04 and Fedora have one)",
         )
     if not host.package_tool:
-        yield "Neither apt-get nor dnf is installed", "use Debian 12 or newer, Ubuntu 24.04 or newer, or Fedora"
+        yield (
+            "Neither apt-get nor dnf is installed",
+            "use Debian 12 or newer, Ubuntu 24.04 or newer, or Fedora",
+        )
     if host.machine not in {"x86_64", "aarch64"}:
         yield f"The processor is {host.machine}", "use an x86_64 or aarch64 machine"
 
@@ -139,36 +154,60 @@ def _rights(host: MachineFacts) -> Iterator[tuple[str, str]]:
 def _kernel_lacks(host: MachineFacts, config: NodeConfig) -> Iterator[tuple[str, str]]:
     if host.kernel < OLDEST_KERNEL:
         old, new = (".".join(map(str, version)) for version in (host.kernel, OLDEST_KERNEL))
-        yield f"The kernel is {old}, but layers that teams share need {new} or newer", "boot a newer kernel"
+        yield (
+            f"The kernel is {old}, but layers that teams share need {new} or newer",
+            "boot a newer kernel",
+        )
     for feature in host.missing_features:
         remedy = f"boot a kernel with {feature.option}"
         if feature.module:
-            remedy += f", or install the package with its module {feature.module} (and reboot, if the kernel was just upgraded)"
+            remedy += (
+                f", or install the package with its module {feature.module} (and reboot, if the"
+                " kernel was just upgraded)"
+            )
         yield f"The kernel does not support {feature.name}", remedy
     if host.user_namespaces == 0:
-        yield "User namespaces are disabled", "run `sysctl user.max_user_namespaces=15000` and put the line in /etc/sysctl.d"
+        yield (
+            "User namespaces are disabled",
+            "run `sysctl user.max_user_namespaces=15000` and put the line in /etc/sysctl.d",
+        )
     if absent := sorted(CONTROLLERS - host.controllers):
         yield (
             f"The cgroup controllers {', '.join(absent)} are not available",
-            "mount cgroup v2 at /sys/fs/cgroup, and if memory is missing, add `cgroup_enable=memory` to the kernel's command line",
+            (
+                "mount cgroup v2 at /sys/fs/cgroup, and if memory is missing, add"
+                " `cgroup_enable=memory` to the kernel's command line"
+            ),
         )
     elif host.root and not host.cgroups_writable:
-        yield "/sys/fs/cgroup is read-only", "run on the machine itself, or in a container started with --privileged"
+        yield (
+            "/sys/fs/cgroup is read-only",
+            "run on the machine itself, or in a container started with --privileged",
+        )
     if host.state_filesystem in CANNOT_IDMAP:
         yield (
-            f"The state folder {config.state} is on {host.state_filesystem}, which does not support idmapped mounts",
+            (
+                f"The state folder {config.state} is on {host.state_filesystem}, which does not"
+                " support idmapped mounts"
+            ),
             "set SLIPWAY_STATE in .env to a folder on ext4, XFS or Btrfs",
         )
 
 
 def _room(host: MachineFacts, config: NodeConfig) -> Iterator[tuple[str, str]]:
     if host.port_trouble:
-        yield host.port_trouble, "stop that program, or set SLIPWAY_HTTP_PORT in .env to a free port"
+        yield (
+            host.port_trouble,
+            "stop that program, or set SLIPWAY_HTTP_PORT in .env to a free port",
+        )
     for network, interface in host.used_networks:
         if network.overlaps(config.network):
             yield (
                 f"The apps' network {config.network} overlaps {network}, which {interface} uses",
-                f"set SLIPWAY_NETWORK in .env to a free private range, for example {free_network(host)}",
+                (
+                    "set SLIPWAY_NETWORK in .env to a free private range, for example"
+                    f" {free_network(host)}"
+                ),
             )
     needed = DISK_LATER if host.state_exists else DISK_FRESH
     if host.disk_free < needed:
@@ -184,7 +223,11 @@ def free_network(host: MachineFacts) -> ipaddress.IPv4Network:
     """Return a private /16 network that no interface uses."""
     candidates = (ipaddress.IPv4Network(f"10.{second}.0.0/16") for second in range(211, 255))
     return next(
-        (each for each in candidates if not any(each.overlaps(used) for used, _ in host.used_networks)),
+        (
+            each
+            for each in candidates
+            if not any(each.overlaps(used) for used, _ in host.used_networks)
+        ),
         ipaddress.IPv4Network("172.30.0.0/16"),
     )
 
@@ -210,7 +253,10 @@ def _offers(feature: Feature) -> bool:
         return True
     modules = Path("/lib/modules") / release
     loadable = (
-        re.search(rf"/{feature.module}\.ko", _read(modules / "modules.dep") + _read(modules / "modules.builtin"))
+        re.search(
+            rf"/{feature.module}\.ko",
+            _read(modules / "modules.dep") + _read(modules / "modules.builtin"),
+        )
         if feature.module
         else None
     )
@@ -224,7 +270,9 @@ def _offers(feature: Feature) -> bool:
 
 def _kernel_options(release: str) -> frozenset[str]:
     try:
-        return frozenset(gzip.decompress(Path("/proc/config.gz").read_bytes()).decode().splitlines())
+        return frozenset(
+            gzip.decompress(Path("/proc/config.gz").read_bytes()).decode().splitlines()
+        )
     except OSError:
         text = _read(f"/boot/config-{release}") or _read(f"/lib/modules/{release}/config")
         return frozenset(text.splitlines())
@@ -264,7 +312,9 @@ def _filesystem(folder: Path) -> str:
 def _port_trouble(address: str, port: int) -> str:
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
     with socket.socket(family, socket.SOCK_STREAM) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # a connection in TIME_WAIT does not count
+        probe.setsockopt(
+            socket.SOL_SOCKET, socket.SO_REUSEADDR, 1
+        )  # a connection in TIME_WAIT does not count
         try:
             probe.bind((address, port))
         except OSError as error:
@@ -272,7 +322,10 @@ def _port_trouble(address: str, port: int) -> str:
                 case errno.EADDRINUSE:
                     return f"Port {port} on {address} is in use by {_holder(port)}"
                 case errno.EADDRNOTAVAIL:
-                    return f"The address {address} of SLIPWAY_HTTP_BIND belongs to no interface of this machine"
+                    return (
+                        f"The address {address} of SLIPWAY_HTTP_BIND belongs to no interface of"
+                        " this machine"
+                    )
                 case errno.EACCES:
                     return ""  # a low port without root, which is already reported
                 case _:
@@ -285,7 +338,11 @@ def _holder(port: int) -> str:
     for table in ("/proc/net/tcp", "/proc/net/tcp6"):
         for line in _read(table).splitlines()[1:]:
             fields = line.split()
-            if fields[3] == "0A" and int(fields[1].rpartition(":")[2], 16) == port and (name := _owner(f"socket:[{fields[9]}]")):
+            if (
+                fields[3] == "0A"
+                and int(fields[1].rpartition(":")[2], 16) == port
+                and (name := _owner(f"socket:[{fields[9]}]"))
+            ):
                 return name
     return "another program"
 
@@ -309,7 +366,10 @@ def _networks(*, ours: str) -> Iterator[tuple[ipaddress.IPv4Network, str]]:
         interface, destination, *rest = line.split()
         mask = int(rest[5], 16)
         if mask and not interface.startswith(ours):
-            address, netmask = (ipaddress.IPv4Address(number.to_bytes(4, sys.byteorder)) for number in (int(destination, 16), mask))
+            address, netmask = (
+                ipaddress.IPv4Address(number.to_bytes(4, sys.byteorder))
+                for number in (int(destination, 16), mask)
+            )
             yield ipaddress.IPv4Network(f"{address}/{netmask}", strict=False), interface
 
 

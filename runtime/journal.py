@@ -69,7 +69,9 @@ def sync_folder(folder: Path) -> None:
 
 def write_json(path: Path, value: Any, mode: int = 0o600, *, durable: bool = True) -> None:
     """Write a JSON document atomically."""
-    write_atomic(path, json.dumps(value, indent=1, sort_keys=True).encode() + b"\n", mode, durable=durable)
+    write_atomic(
+        path, json.dumps(value, indent=1, sort_keys=True).encode() + b"\n", mode, durable=durable
+    )
 
 
 def read_json(path: Path) -> Any:

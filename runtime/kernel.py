@@ -67,17 +67,37 @@ class Kernel:
 
     # Mounts
 
-    def mount(self, source: str | Path, target: Path, kind: str, *, flags: MountFlag = MountFlag.NONE, options: str = "") -> None:
+    def mount(
+        self,
+        source: str | Path,
+        target: Path,
+        kind: str,
+        *,
+        flags: MountFlag = MountFlag.NONE,
+        options: str = "",
+    ) -> None:
         """Mount a file system without access times (mount(2))."""
-        arguments = (os.fsencode(source), os.fsencode(target), kind.encode(), ctypes.c_ulong(int(flags) | _MS_NOATIME), options.encode())
+        arguments = (
+            os.fsencode(source),
+            os.fsencode(target),
+            kind.encode(),
+            ctypes.c_ulong(int(flags) | _MS_NOATIME),
+            options.encode(),
+        )
         self._check(self._libc.mount(*arguments), f"mount {kind} on {target}")
 
     def bind(self, source: str | Path, target: Path) -> None:
         """Bind-mount a file or folder. It is private: other mount namespaces do not get it."""
         self._check(
-            self._libc.mount(os.fsencode(source), os.fsencode(target), None, ctypes.c_ulong(_MS_BIND), None), f"bind {source} to {target}"
+            self._libc.mount(
+                os.fsencode(source), os.fsencode(target), None, ctypes.c_ulong(_MS_BIND), None
+            ),
+            f"bind {source} to {target}",
         )
-        self._check(self._libc.mount(None, os.fsencode(target), None, ctypes.c_ulong(_MS_PRIVATE), None), f"make {target} private")
+        self._check(
+            self._libc.mount(None, os.fsencode(target), None, ctypes.c_ulong(_MS_PRIVATE), None),
+            f"make {target} private",
+        )
 
     def unmount(self, target: Path, *, lazily: bool = False) -> bool:
         """Unmount (umount2(2)); False: nothing was mounted. KernelRefused (EBUSY): in use."""
@@ -90,14 +110,22 @@ class Kernel:
 
     def mounts(self) -> list[Mount]:
         """Return all mounts of our mount namespace, in the order of their creation."""
-        return [_parse_mount(line) for line in Path("/proc/self/mountinfo").read_text().splitlines()]
+        return [
+            _parse_mount(line) for line in Path("/proc/self/mountinfo").read_text().splitlines()
+        ]
 
     def mounts_below(self, folder: Path) -> list[Path]:
         """Return the mount points at or below a folder, in the order in which to unmount them."""
         prefix = f"{folder}/"
-        return [mount.target for mount in reversed(self.mounts()) if f"{mount.target}/".startswith(prefix)]
+        return [
+            mount.target
+            for mount in reversed(self.mounts())
+            if f"{mount.target}/".startswith(prefix)
+        ]
 
-    def clone_tree(self, source: Path, *, idmap: int | None = None, flags: MountFlag = MountFlag.NONE) -> int:
+    def clone_tree(
+        self, source: Path, *, idmap: int | None = None, flags: MountFlag = MountFlag.NONE
+    ) -> int:
         """Return an fd of a detached copy of the mount at `source`. The caller closes it.
 
         The user namespace `idmap` shifts its ids (mount_setattr(2)). The copy is private: a peer of
@@ -105,16 +133,36 @@ class Kernel:
         """
         return self._cloned(_AT_FDCWD, source, _OPEN_TREE_CLONE | os.O_CLOEXEC, idmap, flags)
 
-    def clone_below(self, folder: int, *, idmap: int | None = None, flags: MountFlag = MountFlag.NONE) -> int:
+    def clone_below(
+        self, folder: int, *, idmap: int | None = None, flags: MountFlag = MountFlag.NONE
+    ) -> int:
         """Do the same for an open folder or file, without resolving a name."""
-        return self._cloned(folder, Path(), _OPEN_TREE_CLONE | _AT_EMPTY_PATH | os.O_CLOEXEC, idmap, flags)
+        return self._cloned(
+            folder, Path(), _OPEN_TREE_CLONE | _AT_EMPTY_PATH | os.O_CLOEXEC, idmap, flags
+        )
 
-    def _cloned(self, folder: int, source: Path, how: int, idmap: int | None, flags: MountFlag) -> int:
+    def _cloned(
+        self, folder: int, source: Path, how: int, idmap: int | None, flags: MountFlag
+    ) -> int:
         name = b"" if how & _AT_EMPTY_PATH else os.fsencode(source)
         fd = self._call(f"clone the mount of {source}", _OPEN_TREE, folder, name, how)
         try:
-            attributes = struct.pack("QQQQ", int(flags) | (_ATTR_IDMAP if idmap is not None else 0), 0, _MS_PRIVATE, idmap or 0)
-            self._call(f"map the ids of {source}", _MOUNT_SETATTR, fd, b"", _AT_EMPTY_PATH, attributes, len(attributes))
+            attributes = struct.pack(
+                "QQQQ",
+                int(flags) | (_ATTR_IDMAP if idmap is not None else 0),
+                0,
+                _MS_PRIVATE,
+                idmap or 0,
+            )
+            self._call(
+                f"map the ids of {source}",
+                _MOUNT_SETATTR,
+                fd,
+                b"",
+                _AT_EMPTY_PATH,
+                attributes,
+                len(attributes),
+            )
         except BaseException:
             os.close(fd)
             raise
@@ -124,32 +172,78 @@ class Kernel:
         """Make a mount of this namespace read-only, and change nothing else (mount_setattr(2))."""
         attributes = struct.pack("QQQQ", int(MountFlag.READ_ONLY), 0, 0, 0)
         self._call(
-            f"make {target} read-only", _MOUNT_SETATTR, _AT_FDCWD, os.fsencode(target), _AT_NO_AUTOMOUNT, attributes, len(attributes)
+            f"make {target} read-only",
+            _MOUNT_SETATTR,
+            _AT_FDCWD,
+            os.fsencode(target),
+            _AT_NO_AUTOMOUNT,
+            attributes,
+            len(attributes),
         )
 
     def attach(self, mount: int, target: Path) -> None:
         """Attach a detached mount to the file tree (move_mount(2))."""
-        self._call(f"attach to {target}", _MOVE_MOUNT, mount, b"", _AT_FDCWD, os.fsencode(target), _MOVE_MOUNT_F_EMPTY_PATH)
+        self._call(
+            f"attach to {target}",
+            _MOVE_MOUNT,
+            mount,
+            b"",
+            _AT_FDCWD,
+            os.fsencode(target),
+            _MOVE_MOUNT_F_EMPTY_PATH,
+        )
 
-    def new_overlay(self, layers: Sequence[int], upper: int | Path, work: int | Path, *, options: Sequence[str], flags: MountFlag) -> int:
+    def new_overlay(
+        self,
+        layers: Sequence[int],
+        upper: int | Path,
+        work: int | Path,
+        *,
+        options: Sequence[str],
+        flags: MountFlag,
+    ) -> int:
         """Return a detached overlay of detached layers, topmost first.
 
         Raises KernelRefused (EINVAL) if this kernel accepts only paths (before 6.13).
         """
         if not self.layers_by_fd:
-            raise KernelRefused("This kernel accepts the layers of an overlay only by path.", errno=errno.EINVAL)
+            raise KernelRefused(
+                "This kernel accepts the layers of an overlay only by path.", errno=errno.EINVAL
+            )
         context = self._call("open an overlay", _FSOPEN, b"overlay", _CLOEXEC)
         try:
             for layer in layers:
-                self._call("add a layer", _FSCONFIG, context, _FSCONFIG_SET_FD, b"lowerdir+", None, layer)
+                self._call(
+                    "add a layer", _FSCONFIG, context, _FSCONFIG_SET_FD, b"lowerdir+", None, layer
+                )
             for key, place in ((b"upperdir", upper), (b"workdir", work)):
                 if isinstance(place, int):
-                    self._call("set the writable layer", _FSCONFIG, context, _FSCONFIG_SET_FD, key, None, place)
+                    self._call(
+                        "set the writable layer",
+                        _FSCONFIG,
+                        context,
+                        _FSCONFIG_SET_FD,
+                        key,
+                        None,
+                        place,
+                    )
                 else:
-                    self._call("set the writable layer", _FSCONFIG, context, _FSCONFIG_SET_STRING, key, os.fsencode(place), 0)
+                    self._call(
+                        "set the writable layer",
+                        _FSCONFIG,
+                        context,
+                        _FSCONFIG_SET_STRING,
+                        key,
+                        os.fsencode(place),
+                        0,
+                    )
             for option in options:
                 name, _, value = option.partition("=")
-                command = (_FSCONFIG_SET_STRING, name.encode(), value.encode(), 0) if value else (0, name.encode(), None, 0)
+                command = (
+                    (_FSCONFIG_SET_STRING, name.encode(), value.encode(), 0)
+                    if value
+                    else (0, name.encode(), None, 0)
+                )
                 self._call(f"set the overlay's option {option}", _FSCONFIG, context, *command)
             self._call("create an overlay", _FSCONFIG, context, _FSCONFIG_CMD_CREATE, None, None, 0)
             return self._call("mount an overlay", _FSMOUNT, context, _CLOEXEC, int(flags))
@@ -191,7 +285,10 @@ class Kernel:
 
     def copy_sparse(self, source: Path, target: Path) -> None:
         """Copy a file and keep its holes. Share its extents if possible (ioctl_ficlone(2))."""
-        with _opened(source, os.O_RDONLY) as old, _opened(target, os.O_RDWR | os.O_CREAT | os.O_EXCL) as new:
+        with (
+            _opened(source, os.O_RDONLY) as old,
+            _opened(target, os.O_RDWR | os.O_CREAT | os.O_EXCL) as new,
+        ):
             try:
                 fcntl.ioctl(new, _FICLONE, old)
                 return
@@ -211,7 +308,9 @@ class Kernel:
             raise self._refusal("free a part of a file")
 
     def _free_loop(self, file: int) -> tuple[Path, int]:
-        information = struct.pack("5Q4I64s64s32s2Q", 0, 0, 0, 0, 0, 0, 0, 0, _LO_FLAGS_AUTOCLEAR, b"", b"", b"", 0, 0)
+        information = struct.pack(
+            "5Q4I64s64s32s2Q", 0, 0, 0, 0, 0, 0, 0, 0, _LO_FLAGS_AUTOCLEAR, b"", b"", b"", 0, 0
+        )
         request = struct.pack("II", file, 4096) + information + bytes(64)
         with _opened(Path("/dev/loop-control"), os.O_RDWR) as control:
             for _ in range(64):  # another process may use the number first
@@ -227,9 +326,13 @@ class Kernel:
                 except OSError as error:
                     os.close(fd)
                     if error.errno != errno.EBUSY:
-                        raise KernelRefused(f"The kernel did not set up {device}: {error.strerror}.", errno=error.errno or 0) from None
+                        raise KernelRefused(
+                            f"The kernel did not set up {device}: {error.strerror}.",
+                            errno=error.errno or 0,
+                        ) from None
         raise HostLacks(
-            "No loop device is free on this machine.", hint="Raise the loop module's max_loop, or detach unused ones (losetup -d)."
+            "No loop device is free on this machine.",
+            hint="Raise the loop module's max_loop, or detach unused ones (losetup -d).",
         )
 
     # Firewall
@@ -247,14 +350,23 @@ class Kernel:
 
     # Seccomp
 
-    def seccomp_program(self, default: int, rules: Sequence[SeccompRule], architectures: Sequence[str]) -> bytes:
+    def seccomp_program(
+        self, default: int, rules: Sequence[SeccompRule], architectures: Sequence[str]
+    ) -> bytes:
         """Compile rules to BPF with libseccomp (seccomp_export_bpf(3)); skip unknown syscalls."""
         return _compile_seccomp(default, rules, architectures)
 
     # Below the methods
 
     def _call(self, what: str, number: int, *arguments: int | bytes | None) -> int:
-        words = [ctypes.c_char_p(word) if isinstance(word, bytes) or word is None else ctypes.c_long(word) for word in arguments]
+        words = [
+            (
+                ctypes.c_char_p(word)
+                if isinstance(word, bytes) or word is None
+                else ctypes.c_long(word)
+            )
+            for word in arguments
+        ]
         return self._check(self._libc.syscall(ctypes.c_long(number), *words), what)
 
     def _check(self, result: int, what: str) -> int:
@@ -266,7 +378,10 @@ class Kernel:
         code = ctypes.get_errno()
         hint = _HINTS.get(code, "")
         return KernelRefused(
-            f"The kernel refused to {what}: {os.strerror(code)} ({errno.errorcode.get(code, code)}).", errno=code, hint=hint
+            f"The kernel refused to {what}: {os.strerror(code)}"
+            f" ({errno.errorcode.get(code, code)}).",
+            errno=code,
+            hint=hint,
         )
 
 
@@ -310,7 +425,9 @@ def _parse_mount(line: str) -> Mount:
     before, _, after = line.partition(" - ")
     kind, source, options = after.split(" ", 2)
     target = _ESCAPE.sub(lambda match: chr(int(match[1], 8)), before.split(" ")[4])
-    return Mount(target=Path(target), kind=kind, source=source, options=frozenset(options.split(",")))
+    return Mount(
+        target=Path(target), kind=kind, source=source, options=frozenset(options.split(","))
+    )
 
 
 ALLOW = 0x7FFF0000  # SECCOMP_RET_ALLOW
@@ -342,7 +459,8 @@ def _run_nft(commands: str, *, flags: int = 0) -> tuple[str, str]:
         library = ctypes.CDLL("libnftables.so.1")
     except OSError:
         raise HostLacks(
-            "The library libnftables.so.1 is not installed on this machine.", hint="Install nftables, or run `make up`."
+            "The library libnftables.so.1 is not installed on this machine.",
+            hint="Install nftables, or run `make up`.",
         ) from None
     library.nft_ctx_new.restype = ctypes.c_void_p
     library.nft_ctx_get_error_buffer.restype = ctypes.c_char_p
@@ -356,43 +474,65 @@ def _run_nft(commands: str, *, flags: int = 0) -> tuple[str, str]:
             failed = library.nft_run_cmd_from_buffer(context, commands.encode())
             complaint: bytes = library.nft_ctx_get_error_buffer(context) or b""
             output: bytes = library.nft_ctx_get_output_buffer(context) or b""
-            return output.decode(), (complaint.decode(errors="replace").strip() or "no reason given") if failed else ""
+            return output.decode(), (
+                (complaint.decode(errors="replace").strip() or "no reason given") if failed else ""
+            )
         finally:
             library.nft_ctx_free(context)
 
 
 class _Comparison(ctypes.Structure):
-    _fields_ = (("argument", ctypes.c_uint), ("operator", ctypes.c_int), ("datum_a", ctypes.c_uint64), ("datum_b", ctypes.c_uint64))
+    _fields_ = (
+        ("argument", ctypes.c_uint),
+        ("operator", ctypes.c_int),
+        ("datum_a", ctypes.c_uint64),
+        ("datum_b", ctypes.c_uint64),
+    )
 
 
 _OPTIMIZE, _BINARY_TREE = 8, 2  # SCMP_FLTATR_CTL_OPTIMIZE
 
 
-def _compile_seccomp(default: int, rules: Sequence[SeccompRule], architectures: Sequence[str]) -> bytes:
+def _compile_seccomp(
+    default: int, rules: Sequence[SeccompRule], architectures: Sequence[str]
+) -> bytes:
     try:
         library = ctypes.CDLL("libseccomp.so.2")
     except OSError:
         raise HostLacks(
-            "The library libseccomp.so.2 is not installed on this machine.", hint="Install libseccomp2, or run `make up`."
+            "The library libseccomp.so.2 is not installed on this machine.",
+            hint="Install libseccomp2, or run `make up`.",
         ) from None
     library.seccomp_init.restype = ctypes.c_void_p
     context = ctypes.c_void_p(library.seccomp_init(ctypes.c_uint32(default)))
     try:
         library.seccomp_attr_set(context, _OPTIMIZE, _BINARY_TREE)
         for name in architectures:
-            library.seccomp_arch_add(context, ctypes.c_uint32(library.seccomp_arch_resolve_name(name.encode())))
+            library.seccomp_arch_add(
+                context, ctypes.c_uint32(library.seccomp_arch_resolve_name(name.encode()))
+            )
         for rule in rules:
             number = library.seccomp_syscall_resolve_name(rule.syscall.encode())
             if number == -1:  # __NR_SCMP_ERROR: newer than the library
                 continue
-            conditions = (_Comparison * len(rule.conditions))(*(_Comparison(*condition) for condition in rule.conditions))
-            added = library.seccomp_rule_add_array(context, ctypes.c_uint32(rule.action), number, len(rule.conditions), conditions)
+            conditions = (_Comparison * len(rule.conditions))(
+                *(_Comparison(*condition) for condition in rule.conditions)
+            )
+            added = library.seccomp_rule_add_array(
+                context, ctypes.c_uint32(rule.action), number, len(rule.conditions), conditions
+            )
             if added < 0:
-                raise KernelRefused(f"libseccomp refused a rule for {rule.syscall}: {os.strerror(-added)}.", errno=-added)
+                raise KernelRefused(
+                    f"libseccomp refused a rule for {rule.syscall}: {os.strerror(-added)}.",
+                    errno=-added,
+                )
         with tempfile.TemporaryFile() as whole:
             file = whole.fileno()
             if (exported := library.seccomp_export_bpf(context, file)) < 0:
-                raise KernelRefused(f"libseccomp could not write the filter: {os.strerror(-exported)}.", errno=-exported)
+                raise KernelRefused(
+                    f"libseccomp could not write the filter: {os.strerror(-exported)}.",
+                    errno=-exported,
+                )
             return os.pread(file, os.fstat(file).st_size, 0)
     finally:
         library.seccomp_release(context)

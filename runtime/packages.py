@@ -18,7 +18,9 @@ from runtime.process import pasteable, run
 _MINUTES = 60.0
 # A script that Debian runs before it starts a service (invoke-rc.d(8)); exit status 101 forbids it.
 _POLICY = Path("/usr/sbin/policy-rc.d")
-_POLICY_TEXT = "#!/bin/sh\n# Put here by Slipway's set-up for the time of one installation.\nexit 101\n"
+_POLICY_TEXT = (
+    "#!/bin/sh\n# Put here by Slipway's set-up for the time of one installation.\nexit 101\n"
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,8 +49,18 @@ PYTHON_VENV = Need(
 
 PLATFORM = (
     Need(found=("crun",), purpose="runs containers", debian="crun", fedora="crun"),
-    Need(found=("conmon",), purpose="monitors each container while the platform restarts", debian="conmon", fedora="conmon"),
-    Need(found=("catatonit",), purpose="init inside containers", debian="catatonit", fedora="catatonit"),
+    Need(
+        found=("conmon",),
+        purpose="monitors each container while the platform restarts",
+        debian="conmon",
+        fedora="conmon",
+    ),
+    Need(
+        found=("catatonit",),
+        purpose="init inside containers",
+        debian="catatonit",
+        fedora="catatonit",
+    ),
     Need(
         found=("/usr/share/containers/seccomp.json", "/etc/containers/seccomp.json"),
         purpose="the list of system calls that apps may use",
@@ -67,8 +79,19 @@ PLATFORM = (
         debian="libnftables1",
         fedora="nftables",
     ),
-    Need(found=("nft",), purpose="shows and removes firewall rules", debian="nftables", fedora="nftables"),
-    Need(found=("haproxy",), purpose="routes requests to apps", debian="haproxy", fedora="haproxy", service="haproxy"),
+    Need(
+        found=("nft",),
+        purpose="shows and removes firewall rules",
+        debian="nftables",
+        fedora="nftables",
+    ),
+    Need(
+        found=("haproxy",),
+        purpose="routes requests to apps",
+        debian="haproxy",
+        fedora="haproxy",
+        service="haproxy",
+    ),
     Need(
         found=("redis-server",),
         purpose="queue and events, on a private socket",
@@ -76,14 +99,39 @@ PLATFORM = (
         fedora="redis",
         service="redis-server",
     ),
-    Need(found=("mmdebstrap",), purpose="makes the base stack", debian="mmdebstrap", fedora="mmdebstrap"),
-    Need(found=("mkfs.ext4",), purpose="size-limited disks of instances", debian="e2fsprogs", fedora="e2fsprogs"),
-    Need(found=("losetup",), purpose="loop devices under those disks", debian="mount", fedora="util-linux"),
-    Need(found=("setpriv",), purpose="ties each process's life to the process manager's", debian="util-linux", fedora="util-linux"),
+    Need(
+        found=("mmdebstrap",),
+        purpose="makes the base stack",
+        debian="mmdebstrap",
+        fedora="mmdebstrap",
+    ),
+    Need(
+        found=("mkfs.ext4",),
+        purpose="size-limited disks of instances",
+        debian="e2fsprogs",
+        fedora="e2fsprogs",
+    ),
+    Need(
+        found=("losetup",),
+        purpose="loop devices under those disks",
+        debian="mount",
+        fedora="util-linux",
+    ),
+    Need(
+        found=("setpriv",),
+        purpose="ties each process's life to the process manager's",
+        debian="util-linux",
+        fedora="util-linux",
+    ),
     PYTHON_VENV,
     Need(found=("git",), purpose="deploys by git push", debian="git", fedora="git"),
     Need(found=("zstd",), purpose="packs layers", debian="zstd", fedora="zstd"),
-    Need(found=("skopeo",), purpose="moves images from and to registries and archives", debian="skopeo", fedora="skopeo"),
+    Need(
+        found=("skopeo",),
+        purpose="moves images from and to registries and archives",
+        debian="skopeo",
+        fedora="skopeo",
+    ),
     Need(
         found=("/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt"),
         purpose="trust in package registries",
@@ -98,9 +146,24 @@ PLATFORM = (
     ),
 )
 TESTS = (
-    Need(found=("chromium", "chromium-browser"), purpose="tests the portal's pages in a browser", debian="chromium", fedora="chromium"),
-    Need(found=("wrk",), purpose="load for the tests that no request is lost", debian="wrk", fedora="wrk"),
-    Need(found=("buildah",), purpose="tests: the Dockerfile builder ours is compared with", debian="buildah", fedora="buildah"),
+    Need(
+        found=("chromium", "chromium-browser"),
+        purpose="tests the portal's pages in a browser",
+        debian="chromium",
+        fedora="chromium",
+    ),
+    Need(
+        found=("wrk",),
+        purpose="load for the tests that no request is lost",
+        debian="wrk",
+        fedora="wrk",
+    ),
+    Need(
+        found=("buildah",),
+        purpose="tests: the Dockerfile builder ours is compared with",
+        debian="buildah",
+        fedora="buildah",
+    ),
     Need(
         found=("docker-registry", "registry"),
         purpose="the registry that tests push to",
@@ -121,8 +184,18 @@ TESTS = (
         fedora="golang-github-letsencrypt-pebble",
     ),
     Need(found=("curl",), purpose="a plain client", debian="curl", fedora="curl"),
-    Need(found=("systemd-analyze",), purpose="tests: a check and a score of our units", debian="systemd", fedora="systemd"),
-    Need(found=("ip",), purpose="a second opinion on interfaces and namespaces", debian="iproute2", fedora="iproute"),
+    Need(
+        found=("systemd-analyze",),
+        purpose="tests: a check and a score of our units",
+        debian="systemd",
+        fedora="systemd",
+    ),
+    Need(
+        found=("ip",),
+        purpose="a second opinion on interfaces and namespaces",
+        debian="iproute2",
+        fedora="iproute",
+    ),
 )
 
 
@@ -131,14 +204,25 @@ def missing(needs: Iterable[Need]) -> list[Need]:
     return [need for need in needs if not need.met()]
 
 
-def install(needs: Iterable[Need], *, tool: str, environment: Mapping[str, str], on_output: Callable[[bytes], None] | None = None) -> None:
+def install(
+    needs: Iterable[Need],
+    *,
+    tool: str,
+    environment: Mapping[str, str],
+    on_output: Callable[[bytes], None] | None = None,
+) -> None:
     """Install the packages of these needs with `apt-get` or `dnf`, without starting services.
 
     Raises ProcessFailed if the package manager fails.
     """
     needs = list(needs)
     if tool == "dnf":
-        run(["dnf", "install", "-y", *sorted({need.fedora for need in needs})], timeout=30 * _MINUTES, env=environment, on_output=on_output)
+        run(
+            ["dnf", "install", "-y", *sorted({need.fedora for need in needs})],
+            timeout=30 * _MINUTES,
+            env=environment,
+            on_output=on_output,
+        )
     elif tool == "apt-get":
         _apt_install(sorted({need.debian for need in needs}), environment, on_output)
     else:
@@ -149,7 +233,10 @@ def install(needs: Iterable[Need], *, tool: str, environment: Mapping[str, str],
     _switch_off([need.service for need in needs if need.service], environment)
     if still := missing(needs):
         what = ", ".join(f"{need.found[0]} ({need.purpose})" for need in still)
-        raise HostLacks(f"After installing, this is still missing: {what}.", hint="Install it by hand, then run the same command again.")
+        raise HostLacks(
+            f"After installing, this is still missing: {what}.",
+            hint="Install it by hand, then run the same command again.",
+        )
 
 
 def command_line(needs: Iterable[Need], *, tool: str) -> str:
@@ -158,7 +245,9 @@ def command_line(needs: Iterable[Need], *, tool: str) -> str:
     return pasteable([tool, "install", *packages])
 
 
-def _apt_install(packages: list[str], environment: Mapping[str, str], on_output: Callable[[bytes], None] | None) -> None:
+def _apt_install(
+    packages: list[str], environment: Mapping[str, str], on_output: Callable[[bytes], None] | None
+) -> None:
     quiet = {**environment, "DEBIAN_FRONTEND": "noninteractive"}
     wait = ["-o", "DPkg::Lock::Timeout=300"]  # another installation may be running
     # A file with our text is from a set-up that was killed during an installation.
@@ -167,7 +256,12 @@ def _apt_install(packages: list[str], environment: Mapping[str, str], on_output:
         _POLICY.write_text(_POLICY_TEXT)
         _POLICY.chmod(0o755)
     try:
-        run(["apt-get", *wait, "update", "-q"], timeout=10 * _MINUTES, env=quiet, on_output=on_output)
+        run(
+            ["apt-get", *wait, "update", "-q"],
+            timeout=10 * _MINUTES,
+            env=quiet,
+            on_output=on_output,
+        )
         run(
             ["apt-get", *wait, "install", "-y", "-q", "--no-install-recommends", *packages],
             timeout=30 * _MINUTES,
@@ -189,6 +283,7 @@ def _is_there(place: str) -> bool:
     if place.startswith("/"):
         return any(Path("/").glob(place.lstrip("/")))
     return (
-        shutil.which(place, path="/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin") is not None
+        shutil.which(place, path="/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin")
+        is not None
         or shutil.which(place) is not None
     )

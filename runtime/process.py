@@ -63,18 +63,40 @@ def run(
     """
     words = tuple(str(word) for word in command)
     stdin = subprocess.PIPE if input is not None else subprocess.DEVNULL
-    process = spawn(_entering(groups, words), stdin=stdin, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=env, cwd=cwd)
+    process = spawn(
+        _entering(groups, words),
+        stdin=stdin,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env=env,
+        cwd=cwd,
+    )
     try:
-        checks = [check for check in (cancellation.check if stoppable else None, watch) if check is not None]
+        checks = [
+            check
+            for check in (cancellation.check if stoppable else None, watch)
+            if check is not None
+        ]
         exchange = _Exchange(process, input or b"", on_output, checks)
         exchange.until_exit(time.monotonic() + timeout)
     except _OutOfTime:
-        raise ProcessFailed(f"`{pasteable(words)}` did not end within {timeout:g} s and was stopped.{_tail(exchange.stderr)}") from None
+        raise ProcessFailed(
+            f"`{pasteable(words)}` did not end within {timeout:g} s and was"
+            f" stopped.{_tail(exchange.stderr)}"
+        ) from None
     finally:
         _end(process)
-    completed = Completed(command=words, returncode=process.returncode, stdout=bytes(exchange.stdout), stderr=bytes(exchange.stderr))
+    completed = Completed(
+        command=words,
+        returncode=process.returncode,
+        stdout=bytes(exchange.stdout),
+        stderr=bytes(exchange.stderr),
+    )
     if check and completed.returncode:
-        raise ProcessFailed(f"`{pasteable(words)}` {_outcome(completed.returncode)}.{_tail(completed.stderr or completed.stdout)}")
+        raise ProcessFailed(
+            f"`{pasteable(words)}`"
+            f" {_outcome(completed.returncode)}.{_tail(completed.stderr or completed.stdout)}"
+        )
     return completed
 
 
@@ -95,16 +117,30 @@ def spawn(
     words = [str(word) for word in command]
     try:
         return subprocess.Popen(
-            words, stdin=stdin, stdout=stdout, stderr=stderr, env=env, cwd=cwd, pass_fds=pass_fds, close_fds=True, start_new_session=True
+            words,
+            stdin=stdin,
+            stdout=stdout,
+            stderr=stderr,
+            env=env,
+            cwd=cwd,
+            pass_fds=pass_fds,
+            close_fds=True,
+            start_new_session=True,
         )
     except FileNotFoundError as error:
         if cwd is not None and str(error.filename) == str(cwd):
-            raise ProcessFailed(f"`{pasteable(words)}` cannot start: the folder {cwd} does not exist.") from None
+            raise ProcessFailed(
+                f"`{pasteable(words)}` cannot start: the folder {cwd} does not exist."
+            ) from None
         raise HostLacks(
-            f"The program {words[0]} is not installed on this machine.", hint="Install its package, or run `make up`."
+            f"The program {words[0]} is not installed on this machine.",
+            hint="Install its package, or run `make up`.",
         ) from None
     except PermissionError:
-        raise HostLacks(f"No permission to run the program {words[0]}.", hint="Check its mode and the mount's noexec.") from None
+        raise HostLacks(
+            f"No permission to run the program {words[0]}.",
+            hint="Check its mode and the mount's noexec.",
+        ) from None
 
 
 def pasteable(command: Sequence[str | Path]) -> str:
@@ -234,5 +270,7 @@ def _outcome(returncode: int) -> str:
 
 
 def _tail(output: bytes | bytearray) -> str:
-    lines = [line for line in output.decode(errors="replace").splitlines() if line.strip()][-_LAST_LINES:]
+    lines = [line for line in output.decode(errors="replace").splitlines() if line.strip()][
+        -_LAST_LINES:
+    ]
     return " It said: " + "\n".join(lines) if lines else ""

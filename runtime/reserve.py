@@ -59,17 +59,25 @@ class Reserve:
             return ""
         if size < held:
             os.truncate(self._path, size)
-            return f"The state's disk is full: {Bytes(held - size)} of the reserve were released, {Bytes(size)} are left. Free some space"
+            return (
+                f"The state's disk is full: {Bytes(held - size)} of the reserve were released,"
+                f" {Bytes(size)} are left. Free some space"
+            )
         with suppress(OSError):  # another process used the space first: the next round tries again
             _grow(self._path, held, size)
-            return f"The reserve of the state's disk is complete again: {Bytes(size)}" if held else ""
+            return (
+                f"The reserve of the state's disk is complete again: {Bytes(size)}" if held else ""
+            )
         return ""
 
     def describe(self) -> str:
         """Return a sentence for `make doctor`; empty if the reserve is complete or missing."""
         if not self._path.exists() or self.held >= self.wanted:
             return ""
-        return f"The disk of {self._path.parent} was full: {self.held} of the reserve of {self.wanted} are left. Free some space on it."
+        return (
+            f"The disk of {self._path.parent} was full: {self.held} of the reserve of {self.wanted}"
+            " are left. Free some space on it."
+        )
 
 
 def _grow(path: Path, held: int, size: int) -> None:

@@ -83,7 +83,10 @@ def _mirrors(text: str) -> tuple[tuple[str, str], ...]:
     for word in _words(text):
         host, equals, mirror = word.partition("=")
         if not (host and equals and mirror) or "://" in mirror:
-            raise ValueError("write each as HOST=MIRROR, such as docker.io=mirror.internal:5000/hub, without http://")
+            raise ValueError(
+                "write each as HOST=MIRROR, such as docker.io=mirror.internal:5000/hub, without"
+                " http://"
+            )
         found.append((host, mirror.rstrip("/")))
     return tuple(found)
 

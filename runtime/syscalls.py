@@ -16,11 +16,26 @@ from enum import IntFlag
 
 _OPENAT2 = 437
 _RETRIES = 100
-_PR_SET_PDEATHSIG, _PR_CAPBSET_DROP, _PR_SET_NO_NEW_PRIVS, _PR_SET_SECCOMP, _PR_SET_DUMPABLE = 1, 24, 38, 22, 4
+_PR_SET_PDEATHSIG, _PR_CAPBSET_DROP, _PR_SET_NO_NEW_PRIVS, _PR_SET_SECCOMP, _PR_SET_DUMPABLE = (
+    1,
+    24,
+    38,
+    22,
+    4,
+)
 _SECCOMP_MODE_FILTER = 2
 _CAPABILITY_VERSION_3 = 0x20080522
 _CAP_LAST = 63
-_MS_NOSUID, _MS_NODEV, _MS_NOEXEC, _MS_RDONLY, _MS_REMOUNT, _MS_REC, _MS_PRIVATE, _MS_BIND = 2, 4, 8, 1, 32, 16384, 1 << 18, 4096
+_MS_NOSUID, _MS_NODEV, _MS_NOEXEC, _MS_RDONLY, _MS_REMOUNT, _MS_REC, _MS_PRIVATE, _MS_BIND = (
+    2,
+    4,
+    8,
+    1,
+    32,
+    16384,
+    1 << 18,
+    4096,
+)
 _MNT_DETACH = 2
 
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -65,7 +80,11 @@ def openat2(folder: int, name: bytes, flags: int, mode: int = 0, *, resolve: Res
     how = struct.pack("QQQ", flags | os.O_CLOEXEC, mode, int(resolve))
     for _ in range(_RETRIES):
         fd = _libc.syscall(
-            ctypes.c_long(_OPENAT2), ctypes.c_long(folder), ctypes.c_char_p(name), ctypes.c_char_p(how), ctypes.c_long(len(how))
+            ctypes.c_long(_OPENAT2),
+            ctypes.c_long(folder),
+            ctypes.c_char_p(name),
+            ctypes.c_char_p(how),
+            ctypes.c_long(len(how)),
         )
         if fd >= 0:
             return int(fd)
@@ -101,7 +120,10 @@ def drop_capabilities(keep: Capability) -> None:
     They are also removed from the bounding set.
     """
     for number in range(_CAP_LAST + 1):
-        if not int(keep) >> number & 1 and _libc.prctl(_PR_CAPBSET_DROP, ctypes.c_ulong(number), 0, 0, 0) < 0:
+        if (
+            not int(keep) >> number & 1
+            and _libc.prctl(_PR_CAPBSET_DROP, ctypes.c_ulong(number), 0, 0, 0) < 0
+        ):
             if ctypes.get_errno() == errno.EINVAL:  # beyond the last one that this kernel knows
                 break
             raise _failure("prctl(PR_CAPBSET_DROP)")
@@ -123,19 +145,25 @@ def write_files_as(owner: int) -> None:
             raise OSError(errno.EPERM, os.strerror(errno.EPERM), f"setfsuid({owner})")
     header, sets = struct.pack("=Ii", _CAPABILITY_VERSION_3, 0), ctypes.create_string_buffer(24)
     _check(_libc.capget(ctypes.c_char_p(header), sets), "capget")
-    low, high = (struct.unpack_from("=3I", sets, place) for place in (0, 12))  # effective, permitted, inheritable
+    low, high = (
+        struct.unpack_from("=3I", sets, place) for place in (0, 12)
+    )  # effective, permitted, inheritable
     words = struct.pack("=6I", low[1], low[1], low[2], high[1], high[1], high[2])
     _check(_libc.capset(ctypes.c_char_p(header), ctypes.c_char_p(words)), "capset")
 
 
 def forbid_new_privileges() -> None:
     """Forbid that an executed program gains privileges (PR_SET_NO_NEW_PRIVS)."""
-    _check(_libc.prctl(_PR_SET_NO_NEW_PRIVS, ctypes.c_ulong(1), 0, 0, 0), "prctl(PR_SET_NO_NEW_PRIVS)")
+    _check(
+        _libc.prctl(_PR_SET_NO_NEW_PRIVS, ctypes.c_ulong(1), 0, 0, 0), "prctl(PR_SET_NO_NEW_PRIVS)"
+    )
 
 
 def die_with_parent(number: int) -> None:
     """Request this signal for the parent's end (PR_SET_PDEATHSIG). A change of user clears it."""
-    _check(_libc.prctl(_PR_SET_PDEATHSIG, ctypes.c_ulong(number), 0, 0, 0), "prctl(PR_SET_PDEATHSIG)")
+    _check(
+        _libc.prctl(_PR_SET_PDEATHSIG, ctypes.c_ulong(number), 0, 0, 0), "prctl(PR_SET_PDEATHSIG)"
+    )
 
 
 def hide_memory() -> None:
@@ -150,12 +178,22 @@ def filter_calls(program: bytes) -> None:
     """
     instructions = ctypes.create_string_buffer(program, len(program))
     pointer = struct.pack("@HP", len(program) // 8, ctypes.addressof(instructions))
-    _check(_libc.prctl(_PR_SET_SECCOMP, ctypes.c_ulong(_SECCOMP_MODE_FILTER), ctypes.c_char_p(pointer), 0, 0), "prctl(PR_SET_SECCOMP)")
+    _check(
+        _libc.prctl(
+            _PR_SET_SECCOMP, ctypes.c_ulong(_SECCOMP_MODE_FILTER), ctypes.c_char_p(pointer), 0, 0
+        ),
+        "prctl(PR_SET_SECCOMP)",
+    )
 
 
-def _mount(source: str | None, target: str, kind: str | None, flags: int, options: str | None = None) -> None:
+def _mount(
+    source: str | None, target: str, kind: str | None, flags: int, options: str | None = None
+) -> None:
     words = [None if word is None else word.encode() for word in (source, target, kind, options)]
-    _check(_libc.mount(words[0], words[1], words[2], ctypes.c_ulong(flags), words[3]), f"mount {target}")
+    _check(
+        _libc.mount(words[0], words[1], words[2], ctypes.c_ulong(flags), words[3]),
+        f"mount {target}",
+    )
 
 
 def _check(result: int, what: str) -> None:

@@ -32,10 +32,20 @@ def main(arguments: list[str]) -> int:
     outcome = pytest.main(["-p", "tests.lanes", "-n", "2", *arguments], plugins=[failures])
     if outcome != pytest.ExitCode.TESTS_FAILED or not 0 < len(failures.ids) <= MOST_RUN_AGAIN:
         return int(outcome)
-    print(f"\nRunning {len(failures.ids)} failed test(s) again, alone:", *failures.ids, sep="\n  ", flush=True)
+    print(
+        f"\nRunning {len(failures.ids)} failed test(s) again, alone:",
+        *failures.ids,
+        sep="\n  ",
+        flush=True,
+    )
     code = subprocess.call([sys.executable, "-m", "pytest", *failures.ids])
     if code == pytest.ExitCode.OK:
-        print("\nUnstable: failed next to other tests and passed alone:", *failures.ids, sep="\n  ", flush=True)
+        print(
+            "\nUnstable: failed next to other tests and passed alone:",
+            *failures.ids,
+            sep="\n  ",
+            flush=True,
+        )
     return code
 
 

@@ -36,10 +36,14 @@ QUIET_BROWSER = [
 ]
 # The time of an example depends on the load of the machine. It is shared, and the guest of `make
 # test-vm` is twenty times slower.
-settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile(
+    "any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
 settings.load_profile("any machine")
 
-LEFT_BEHIND = 16  # exit code of a run that left objects or changed the host; its tests are not run again
+LEFT_BEHIND = (
+    16  # exit code of a run that left objects or changed the host; its tests are not run again
+)
 PATIENCE = 10  # seconds: network namespaces and cgroups disappear shortly after their removal
 
 _before: set[str] = set()
@@ -56,13 +60,17 @@ def pytest_sessionstart(session: pytest.Session) -> None:
 
 @pytest.hookimpl(trylast=True)
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    if not watches_the_host(session.config):  # the other lane may still run: the main process checks both
+    if not watches_the_host(
+        session.config
+    ):  # the other lane may still run: the main process checks both
         return
     deadline = time.monotonic() + (0 if leaks.another_run() else PATIENCE)
     while (left := leaks.leftovers() - _before) and time.monotonic() < deadline:
         time.sleep(0.2)
     _left.extend(sorted(left))
-    _changed.extend(fingerprint.differences(_host, fingerprint.take(), kernel_objects=not leaks.another_run()))
+    _changed.extend(
+        fingerprint.differences(_host, fingerprint.take(), kernel_objects=not leaks.another_run())
+    )
     if _changed or (left and not leaks.another_run()):
         session.exitstatus = LEFT_BEHIND
 
@@ -77,11 +85,16 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         for thing in _left:
             terminalreporter.write_line(thing)
         if leaks.another_run():
-            terminalreporter.write_line("Another pytest runs on this machine, so this may be its own: the run is not failed for it.")
+            terminalreporter.write_line(
+                "Another pytest runs on this machine, so this may be its own: the run is not failed"
+                " for it."
+            )
 
 
 def watches_the_host(config: pytest.Config) -> bool:
-    """Return whether this process checks what the run left on the host. Without root a test can leave nothing there."""
+    """Return whether this process checks what the run left on the host. Without root a test can
+    leave nothing there.
+    """
     return not is_lane(config) and os.geteuid() == 0
 
 
@@ -98,7 +111,9 @@ def _empty_helper_groups_are_removed() -> Iterator[None]:
     """
     before = list(session._in_use)
     yield
-    made = set(session._in_use) - set(before)  # by an engine of this test only: others are still in use
+    made = set(session._in_use) - set(
+        before
+    )  # by an engine of this test only: others are still in use
     session._in_use[:] = before
     for groups in made:
         assert isinstance(groups, HelperGroups)
@@ -110,7 +125,11 @@ def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
 
     Compressed data contains the time, and two lanes must give a test the same name.
     """
-    return f"{argname}-of-{len(val)}-bytes" if isinstance(val, bytes) and len(val) > LONGEST_BYTES_IN_A_NAME else None
+    return (
+        f"{argname}-of-{len(val)}-bytes"
+        if isinstance(val, bytes) and len(val) > LONGEST_BYTES_IN_A_NAME
+        else None
+    )
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -119,7 +138,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     They report a wrong table of values in seconds, before the first container.
     """
     order = ("architecture", "runtime", "workers", "portal", "system", "browser")
-    items.sort(key=lambda item: next((place for place, area in enumerate(order) if f"/tests/{area}/" in str(item.path)), len(order)))
+    items.sort(
+        key=lambda item: next(
+            (place for place, area in enumerate(order) if f"/tests/{area}/" in str(item.path)),
+            len(order),
+        )
+    )
 
 
 @pytest.fixture(scope="session")
@@ -140,7 +164,9 @@ def chromium() -> Iterator[Browser]:
     from playwright.sync_api import sync_playwright  # not imported where only the runtime is tested
 
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=QUIET_BROWSER)
+        browser = playwright.chromium.launch(
+            executable_path="/usr/bin/chromium", args=QUIET_BROWSER
+        )
         yield browser
         browser.close()
 
@@ -154,7 +180,19 @@ def redis_server() -> Iterator[str]:
     from django.conf import settings  # only after pytest-django has chosen them
 
     path = f"{settings.RUN}/redis.sock"
-    command = ("redis-server", "--port", "0", "--unixsocket", path, "--save", "", "--appendonly", "no", "--logfile", "/dev/null")
+    command = (
+        "redis-server",
+        "--port",
+        "0",
+        "--unixsocket",
+        path,
+        "--save",
+        "",
+        "--appendonly",
+        "no",
+        "--logfile",
+        "/dev/null",
+    )
     server = subprocess.Popen(command, cwd=settings.RUN)
     deadline = time.monotonic() + 20
     while True:

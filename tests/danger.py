@@ -11,4 +11,6 @@ import pytest
 # SLIPWAY_TEST_DANGER=1 is for a disposable machine.
 ALLOWED = socket.gethostname() == "guest" or os.environ.get("SLIPWAY_TEST_DANGER") == "1"
 
-dangerous = pytest.mark.skipif(not ALLOWED, reason="may change the host's own files: run it in the guest (make test-vm)")
+dangerous = pytest.mark.skipif(
+    not ALLOWED, reason="may change the host's own files: run it in the guest (make test-vm)"
+)

@@ -1,7 +1,8 @@
 """Plugin of `make test-fast`: keep only tests that need neither root nor a service nor a database.
 
-The imports of a test's file and of its fixtures decide. The test is left out if one of them can start programs, open
-sockets, call the kernel or read the database. So no list of tests has to be kept.
+The imports of a test's file and of its fixtures decide. The test is left out if one of them can
+start programs, open sockets, call the kernel or read the database. So no list of tests has to be
+kept.
 """
 
 from __future__ import annotations
@@ -40,7 +41,9 @@ NEEDS_MORE = (  # modules, with all below them
 MOST_EXAMPLES = 10
 ROOT = Path(__file__).parents[1]
 FOLDER = Path(__file__).parent
-FIXTURES_WITH_MORE = frozenset({"db", "transactional_db", "redis_server", "broker", "chromium", "settings"})
+FIXTURES_WITH_MORE = frozenset(
+    {"db", "transactional_db", "redis_server", "broker", "chromium", "settings"}
+)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -52,13 +55,15 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 def _use_few_examples(item: pytest.Item) -> None:
-    """Cap the examples of a property test; `make test` draws them all. A test's own settings go before every profile of
-    Hypothesis, so they are replaced where it keeps them.
+    """Cap the examples of a property test; `make test` draws them all. A test's own settings go
+    before every profile of Hypothesis, so they are replaced where it keeps them.
     """
     function = getattr(item, "function", None)
     if function is not None and is_hypothesis_test(function):
         chosen: settings = function._hypothesis_internal_use_settings
-        function._hypothesis_internal_use_settings = settings(chosen, max_examples=min(chosen.max_examples, MOST_EXAMPLES))
+        function._hypothesis_internal_use_settings = settings(
+            chosen, max_examples=min(chosen.max_examples, MOST_EXAMPLES)
+        )
 
 
 def _is_fast(item: pytest.Item) -> bool:
@@ -68,13 +73,17 @@ def _is_fast(item: pytest.Item) -> bool:
     files = {item.path}
     for definitions in item._fixtureinfo.name2fixturedefs.values():
         files |= {Path(definition.func.__code__.co_filename) for definition in definitions}
-    ours = {path for path in files if path.is_relative_to(FOLDER) and path != FOLDER / "conftest.py"}
+    ours = {
+        path for path in files if path.is_relative_to(FOLDER) and path != FOLDER / "conftest.py"
+    }
     return not any(_needs_more(path) for path in ours)
 
 
 @cache
 def _needs_more(path: Path) -> bool:
-    """Return whether the file imports one of NEEDS_MORE, directly or through a helper of the tests."""
+    """Return whether the file imports one of NEEDS_MORE, directly or through a helper of the
+    tests.
+    """
     for name in _imports(path):
         if any(name == module or name.startswith(f"{module}.") for module in NEEDS_MORE):
             return True

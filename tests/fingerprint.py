@@ -23,16 +23,30 @@ from pathlib import Path
 from runtime.process import run
 
 LEFT_OUT = {  # pattern of a name: why it is not compared
-    r"file /etc/(mtab|resolv\.conf|hosts|adjtime|machine-id|fstab)": "DHCP clients, and the host's own start, rewrite them at any time",
+    r"file /etc/(mtab|resolv\.conf|hosts|adjtime|machine-id|fstab)": (
+        "DHCP clients, and the host's own start, rewrite them at any time"
+    ),
     r"file /etc/.*(~|\.dpkg-\w+|\.lock)": "locks and backups of the package manager and of useradd",
-    r"file /etc/(passwd|group|shadow|gshadow|subuid|subgid)-": "backups that useradd writes; the accounts are compared one by one",
-    r"setting (kernel/random/|kernel/ns_last_pid|kernel/pty/nr|fs/(file-nr|inode|dentry|aio-nr|quota|mqueue|epoll)|kernel/cad_pid)": "counters",
-    r"setting (vm/stat_refresh|kernel/sched_domain/|kernel/keys/|fs/binfmt_misc/register)": "reading them has an effect, or shows no value",
+    r"file /etc/(passwd|group|shadow|gshadow|subuid|subgid)-": (
+        "backups that useradd writes; the accounts are compared one by one"
+    ),
+    r"setting (kernel/random/|kernel/ns_last_pid|kernel/pty/nr|fs/(file-nr|inode|dentry|aio-nr|quota|mqueue|epoll)|kernel/cad_pid)": (  # noqa: E501
+        "counters"
+    ),
+    r"setting (vm/stat_refresh|kernel/sched_domain/|kernel/keys/|fs/binfmt_misc/register)": (
+        "reading them has an effect, or shows no value"
+    ),
     r"mount /tmp/": "tools that make systems, such as mmdebstrap, mount there for a minute",
     r"setting kernel/(tainted|bootloader)": "a module that set-up loads may taint the kernel",
-    r"folder /(tmp|run|proc|sys|dev|var/tmp)/": "their entries belong to every program of the machine",
-    r"folder /root/\.(cache|npm|config|local|gnupg|gitconfig|wget-hsts|bash_history|python_history)": "package managers and shells write them",
-    r"device /dev/(loop|pts|mqueue|shm|vcs|dm-|nbd|zram)": "created and removed with disks and terminals",
+    r"folder /(tmp|run|proc|sys|dev|var/tmp)/": (
+        "their entries belong to every program of the machine"
+    ),
+    r"folder /root/\.(cache|npm|config|local|gnupg|gitconfig|wget-hsts|bash_history|python_history)": (  # noqa: E501
+        "package managers and shells write them"
+    ),
+    r"device /dev/(loop|pts|mqueue|shm|vcs|dm-|nbd|zram)": (
+        "created and removed with disks and terminals"
+    ),
 }
 _LEFT_OUT = re.compile("|".join(f"(?:{pattern})" for pattern in LEFT_OUT))
 # Other platforms and test runs on this machine: a test's node is called `t` and six hex digits, an
@@ -42,10 +56,24 @@ OTHERS = re.compile(
 )
 TEST_INTERFACE = re.compile(r"t[0-9a-f]{6}")
 ACCOUNTS = ("passwd", "group", "shadow", "gshadow", "subuid", "subgid")
-PROGRAMS = ("/usr", "/usr/bin", "/usr/sbin", "/usr/local/bin", "/usr/local/sbin", "/usr/lib", "/boot", "/root", "/home", "/var", "/var/lib")
+PROGRAMS = (
+    "/usr",
+    "/usr/bin",
+    "/usr/sbin",
+    "/usr/local/bin",
+    "/usr/local/sbin",
+    "/usr/lib",
+    "/boot",
+    "/root",
+    "/home",
+    "/var",
+    "/var/lib",
+)
 SETTINGS = ("kernel", "fs", "vm", "user")
 PACKAGES = (Path("/var/lib/dpkg/status"), Path("/var/lib/rpm/rpmdb.sqlite"))
-PACKAGED = re.compile(r"(file /etc/|folder /(usr|var|boot|lib|bin|sbin)|entry /(usr|var|boot|lib|bin|sbin)|account )")
+PACKAGED = re.compile(
+    r"(file /etc/|folder /(usr|var|boot|lib|bin|sbin)|entry /(usr|var|boot|lib|bin|sbin)|account )"
+)
 KERNEL_OBJECTS = re.compile(r"(mount|cgroup|interface|table|network namespace|listening) ")
 
 
@@ -81,7 +109,9 @@ def take(state: Path | None = None) -> Fingerprint:
     return {name: thing for part in parts for name, thing in part if not _LEFT_OUT.match(name)}
 
 
-def differences(before: Fingerprint, after: Fingerprint, *, kernel_objects: bool = True) -> list[str]:
+def differences(
+    before: Fingerprint, after: Fingerprint, *, kernel_objects: bool = True
+) -> list[str]:
     """Return a line for each difference. Without `kernel_objects`, mounts and sockets are ignored.
 
     If packages were installed between the records, new and changed files of packages are not
@@ -93,7 +123,11 @@ def differences(before: Fingerprint, after: Fingerprint, *, kernel_objects: bool
         old, new = before.get(name), after.get(name)
         if old == new or name == "packages" or (not kernel_objects and KERNEL_OBJECTS.match(name)):
             continue
-        if installed and PACKAGED.match(name) and (old is None or new is None or old.owner == new.owner):
+        if (
+            installed
+            and PACKAGED.match(name)
+            and (old is None or new is None or old.owner == new.owner)
+        ):
             continue
         lines.append(_told(name, old, new))
     return lines
@@ -103,8 +137,15 @@ def _told(name: str, old: Thing | None, new: Thing | None) -> str:
     if old is None or new is None:
         thing = old or new
         assert thing is not None
-        return f"{'added' if old is None else 'removed'}: {name} ({' '.join(part for part in (thing.owner, thing.content) if part)})"
-    changes = [f"{before or 'nothing'} -> {after or 'nothing'}" for before, after in _fields(old, new) if before != after]
+        return (
+            f"{'added' if old is None else 'removed'}: {name}"
+            f" ({' '.join(part for part in (thing.owner, thing.content) if part)})"
+        )
+    changes = [
+        f"{before or 'nothing'} -> {after or 'nothing'}"
+        for before, after in _fields(old, new)
+        if before != after
+    ]
     return f"changed: {name}: {', '.join(changes)}"
 
 
@@ -127,7 +168,13 @@ def _files(top: str) -> Iterator[tuple[str, Thing]]:
                 yield f"file {path}", found
         for entry in _listed(folder):
             if entry.is_symlink():
-                yield f"file {entry.path}", Thing(_owner(entry.stat(follow_symlinks=False)), f"link to {Path(entry.path).readlink()}")
+                yield (
+                    f"file {entry.path}",
+                    Thing(
+                        _owner(entry.stat(follow_symlinks=False)),
+                        f"link to {Path(entry.path).readlink()}",
+                    ),
+                )
 
 
 def _folder(top: str) -> Iterator[tuple[str, Thing]]:
@@ -140,8 +187,15 @@ def _folder(top: str) -> Iterator[tuple[str, Thing]]:
             found = entry.stat(follow_symlinks=False)
         except FileNotFoundError:
             continue  # it was removed in the meantime
-        size = f" of {found.st_size} bytes" if stat.S_ISREG(found.st_mode) and not top.startswith("/var") and top != "/root" else ""
-        yield f"folder {top.rstrip('/')}/{entry.name}", Thing(_owner(found), f"{_kind(found)}{size}")
+        size = (
+            f" of {found.st_size} bytes"
+            if stat.S_ISREG(found.st_mode) and not top.startswith("/var") and top != "/root"
+            else ""
+        )
+        yield (
+            f"folder {top.rstrip('/')}/{entry.name}",
+            Thing(_owner(found), f"{_kind(found)}{size}"),
+        )
 
 
 def _listed(folder: str) -> list[os.DirEntry[str]]:
@@ -159,7 +213,9 @@ def _looked_at(path: str, *, whole: bool) -> Thing | None:
         if not stat.S_ISREG(found.st_mode):
             return Thing(_owner(found), _kind(found))
         attributes = " ".join(os.listxattr(path, follow_symlinks=False))
-        digest = hashlib.blake2b(Path(path).read_bytes(), digest_size=8).hexdigest() if whole else ""
+        digest = (
+            hashlib.blake2b(Path(path).read_bytes(), digest_size=8).hexdigest() if whole else ""
+        )
         return Thing(_owner(found), f"{digest} {attributes}".strip())
     except FileNotFoundError:
         return None  # it was removed in the meantime
@@ -172,8 +228,15 @@ def _owner(found: os.stat_result) -> str:
 
 
 def _kind(found: os.stat_result) -> str:
-    kinds: dict[str, Callable[[int], bool]] = {"folder": stat.S_ISDIR, "link": stat.S_ISLNK, "file": stat.S_ISREG}
-    return next((name for name, is_kind in kinds.items() if is_kind(found.st_mode)), f"special file {found.st_rdev}")
+    kinds: dict[str, Callable[[int], bool]] = {
+        "folder": stat.S_ISDIR,
+        "link": stat.S_ISLNK,
+        "file": stat.S_ISREG,
+    }
+    return next(
+        (name for name, is_kind in kinds.items() if is_kind(found.st_mode)),
+        f"special file {found.st_rdev}",
+    )
 
 
 def _packages() -> Iterator[tuple[str, Thing]]:
@@ -184,7 +247,10 @@ def _packages() -> Iterator[tuple[str, Thing]]:
 
 def _accounts() -> Iterator[tuple[str, Thing]]:
     for user in pwd.getpwall():
-        yield f"account {user.pw_name}", Thing(f"{user.pw_uid}:{user.pw_gid}", f"{user.pw_dir} {user.pw_shell}")
+        yield (
+            f"account {user.pw_name}",
+            Thing(f"{user.pw_uid}:{user.pw_gid}", f"{user.pw_dir} {user.pw_shell}"),
+        )
     for group in grp.getgrall():
         yield f"account group {group.gr_name}", Thing(f"{group.gr_gid}", " ".join(group.gr_mem))
     for name in ("shadow", "subuid", "subgid"):
@@ -229,7 +295,10 @@ def _mounts() -> Iterator[tuple[str, Thing]]:
 def _namespaces() -> Iterator[tuple[str, Thing]]:
     for entry in _listed("/proc/1/ns"):
         try:
-            yield f"namespace of process 1: {entry.name}", Thing("", str(Path(entry.path).readlink()))
+            yield (
+                f"namespace of process 1: {entry.name}",
+                Thing("", str(Path(entry.path).readlink())),
+            )
         except PermissionError:
             break  # only root may look
     for name in _entries("/run/netns"):
@@ -240,7 +309,9 @@ def _namespaces() -> Iterator[tuple[str, Thing]]:
 def _cgroups() -> Iterator[tuple[str, Thing]]:
     """Yield the top of each hierarchy. Groups below belong to the program that created them."""
     root = Path("/sys/fs/cgroup")
-    hierarchies = [root, *(path for path in root.iterdir() if path.is_mount())] if root.exists() else []
+    hierarchies = (
+        [root, *(path for path in root.iterdir() if path.is_mount())] if root.exists() else []
+    )
     for hierarchy in hierarchies:
         for path in hierarchy.iterdir():
             if path.is_dir() and not path.is_symlink() and not OTHERS.search(path.name):
@@ -271,7 +342,14 @@ def _listening() -> Iterator[tuple[str, Thing]]:
 
     Other sockets change with the machine's programs.
     """
-    for kind, state in (("tcp", "0A"), ("tcp6", "0A"), ("udp", "07"), ("udp6", "07"), ("raw", "07"), ("raw6", "07")):
+    for kind, state in (
+        ("tcp", "0A"),
+        ("tcp6", "0A"),
+        ("udp", "07"),
+        ("udp6", "07"),
+        ("raw", "07"),
+        ("raw6", "07"),
+    ):
         path = Path("/proc/net") / kind
         for line in path.read_text().splitlines()[1:] if path.exists() else ():
             fields = line.split()

@@ -22,12 +22,15 @@ ORDER = (  # the longest first, but the platform waits until the languages are b
     "tests/workers/",
     "tests/",
 )
-NodeManager.EXIT_TIMEOUT = 120  # seconds: after Ctrl-C a lane takes its platform down, and the default of ten is not enough
+# seconds: after Ctrl-C a lane takes its platform down, and the default of ten is not enough
+NodeManager.EXIT_TIMEOUT = 120
 
 
 class Lanes(LoadScopeScheduling):
     def _split_scope(self, nodeid: str) -> str:
-        return next((folder for folder in TOGETHER if nodeid.startswith(folder)), nodeid.partition("::")[0])
+        return next(
+            (folder for folder in TOGETHER if nodeid.startswith(folder)), nodeid.partition("::")[0]
+        )
 
 
 def pytest_xdist_make_scheduler(config, log) -> Lanes:
@@ -37,4 +40,9 @@ def pytest_xdist_make_scheduler(config, log) -> Lanes:
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    items.sort(key=lambda item: next((place for place, folder in enumerate(ORDER) if item.nodeid.startswith(folder)), len(ORDER)))
+    items.sort(
+        key=lambda item: next(
+            (place for place, folder in enumerate(ORDER) if item.nodeid.startswith(folder)),
+            len(ORDER),
+        )
+    )

@@ -17,7 +17,11 @@ FOLDER = re.compile(r"/(?:pytest-of-[^/]+/pytest-\d+|slipway-tests-[^/]+)/")
 
 def leftovers() -> set[str]:
     """Return a description of every kernel object of a test that exists now."""
-    return {thing for thing in (*_mounts(), *_cgroups(), *_interfaces(), *_tables(), *_processes()) if _of_a_test(thing)}
+    return {
+        thing
+        for thing in (*_mounts(), *_cgroups(), *_interfaces(), *_tables(), *_processes())
+        if _of_a_test(thing)
+    }
 
 
 def another_run() -> bool:
@@ -36,7 +40,12 @@ def _mounts() -> list[str]:
 
 def _cgroups() -> list[str]:
     root = Path("/sys/fs/cgroup")
-    return [f"cgroup {folder}" for pattern in ("t*", "*/t*", "*/*/t*") for folder in root.glob(pattern) if folder.is_dir()]
+    return [
+        f"cgroup {folder}"
+        for pattern in ("t*", "*/t*", "*/*/t*")
+        for folder in root.glob(pattern)
+        if folder.is_dir()
+    ]
 
 
 def _interfaces() -> list[str]:
@@ -44,9 +53,14 @@ def _interfaces() -> list[str]:
 
 
 def _tables() -> list[str]:
-    if shutil.which("nft") is None:  # `make check` needs no program of a node, and without nft there is no table
+    if (
+        shutil.which("nft") is None
+    ):  # `make check` needs no program of a node, and without nft there is no table
         return []
-    return [f"nftables {line}" for line in run(["nft", "list", "tables"], check=False).stdout.decode().splitlines()]
+    return [
+        f"nftables {line}"
+        for line in run(["nft", "list", "tables"], check=False).stdout.decode().splitlines()
+    ]
 
 
 def _processes() -> list[str]:
@@ -58,7 +72,13 @@ def _command_lines() -> list[tuple[int, str]]:
     found = []
     for entry in Path("/proc").glob("[0-9]*"):
         try:
-            words = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace").strip()
+            words = (
+                (entry / "cmdline")
+                .read_bytes()
+                .replace(b"\0", b" ")
+                .decode(errors="replace")
+                .strip()
+            )
         except (FileNotFoundError, ProcessLookupError):
             continue  # it ended in the meantime
         if words:

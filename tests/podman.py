@@ -15,12 +15,21 @@ class Podman:
     """Podman and Buildah in a folder. Its name is short, because podman refuses long names."""
 
     def __init__(self, folder: Path) -> None:
-        self._storage = ("--root", f"{folder}/root", "--runroot", f"{folder}/run", "--storage-driver", "vfs")
+        self._storage = (
+            "--root",
+            f"{folder}/root",
+            "--runroot",
+            f"{folder}/run",
+            "--storage-driver",
+            "vfs",
+        )
         self._environment = {**os.environ, "TMPDIR": str(folder)}
         self._temporary = ("--tmpdir", f"{folder}/tmp")
 
     def podman(self, *words: str) -> Completed:
-        return run(["podman", *self._storage, *self._temporary, *words], timeout=280, env=self._environment)
+        return run(
+            ["podman", *self._storage, *self._temporary, *words], timeout=280, env=self._environment
+        )
 
     def buildah(self, *words: str) -> Completed:
         return run(["buildah", *self._storage, *words], timeout=280, env=self._environment)

@@ -19,5 +19,12 @@ NUMBERS = range(200 + int(_LANE) % LANES, 250, LANES) if _LANE else range(200, 2
 def free_range() -> IPv4Network:
     """Return a random free range of 10.200.0.0/16 to 10.249.0.0/16."""
     links = json.loads(run(["ip", "-json", "-4", "address"]).stdout)
-    taken = {int(address["local"].split(".")[1]) for link in links for address in link["addr_info"] if address["local"].startswith("10.")}
-    return IPv4Network((f"10.{secrets.choice([number for number in NUMBERS if number not in taken])}.0.0", 16))
+    taken = {
+        int(address["local"].split(".")[1])
+        for link in links
+        for address in link["addr_info"]
+        if address["local"].startswith("10.")
+    }
+    return IPv4Network(
+        (f"10.{secrets.choice([number for number in NUMBERS if number not in taken])}.0.0", 16)
+    )

@@ -37,7 +37,9 @@ WARM = Path("/var/cache/slipway/tests")
 
 
 def seed(config: NodeConfig) -> Store:
-    """Create a store in `config.state` that already has the platform's first images, and Node.js."""
+    """Create a store in `config.state` that already has the platform's first images, and
+    Node.js.
+    """
     warm = _warm(config)
     config.state.mkdir(parents=True, exist_ok=True)
     with _making():
@@ -58,7 +60,9 @@ def add(config: NodeConfig, runtime: Runtime) -> None:
 def filling() -> Iterator[subprocess.Popen[bytes]]:
     """Yield a process that builds what the examples need; end it with the block."""
     with tempfile.TemporaryFile() as output:
-        process = subprocess.Popen((sys.executable, "-m", "tests.warm"), cwd=ROOT, stdout=output, stderr=subprocess.STDOUT)
+        process = subprocess.Popen(
+            (sys.executable, "-m", "tests.warm"), cwd=ROOT, stdout=output, stderr=subprocess.STDOUT
+        )
         try:
             yield process
         finally:
@@ -74,7 +78,11 @@ def fill() -> None:
         warm = NodeConfig(name=f"t{secrets.token_hex(3)}", state=WARM, run=Path(run))
         with _making():
             _ensure_beginning(warm)
-        for done in [pool.submit(_ground, warm, path) for path in sorted((ROOT / "examples").iterdir()) if path.is_dir()]:
+        for done in [
+            pool.submit(_ground, warm, path)
+            for path in sorted((ROOT / "examples").iterdir())
+            if path.is_dir()
+        ]:
             done.result()
 
 

@@ -61,7 +61,9 @@ app.conf.update(
     task_acks_on_failure_or_timeout=True,  # the row records a failure; a retry would not help
     task_reject_on_worker_lost=True,
     worker_prefetch_multiplier=1,
-    task_queues=tuple(Queue(name, Exchange(name), routing_key=name) for name in ("build", "node", "upkeep")),
+    task_queues=tuple(
+        Queue(name, Exchange(name), routing_key=name) for name in ("build", "node", "upkeep")
+    ),
     task_default_queue="upkeep",
     task_routes={
         "slipway.build": {"queue": "build"},

@@ -24,4 +24,6 @@ class Clock(bootsteps.StartStopStep):
         return "upkeep" in parent.app.amqp.queues.consume_from
 
     def create(self, parent: Any) -> Any:
-        return EmbeddedService(parent.app, thread=True, scheduler_cls=parent.app.conf.beat_scheduler)
+        return EmbeddedService(
+            parent.app, thread=True, scheduler_cls=parent.app.conf.beat_scheduler
+        )

@@ -6,14 +6,46 @@ An entry may be missed or run twice without harm.
 from __future__ import annotations
 
 SCHEDULE = {
-    "send lost tasks again": {"task": "slipway.take_up_lost", "schedule": 5.0, "options": {"queue": "upkeep", "expires": 5}},
-    "start due runs": {"task": "slipway.tick", "schedule": 5.0, "options": {"queue": "upkeep", "expires": 5}},
-    "scale by load": {"task": "slipway.autoscale", "schedule": 2.0, "options": {"queue": "upkeep", "expires": 2}},
-    "check domains": {"task": "slipway.tend_domains", "schedule": 15.0, "options": {"queue": "upkeep", "expires": 15}},
-    "delete old data": {"task": "slipway.tidy_up", "schedule": 3600.0, "options": {"queue": "upkeep", "expires": 600}},
-    "collect garbage": {"task": "slipway.collect_garbage", "schedule": 3600.0, "options": {"queue": "upkeep", "expires": 600}},
-    "watch the disk": {"task": "slipway.watch_disk", "schedule": 60.0, "options": {"queue": "upkeep", "expires": 30}},
-    "publish images": {"task": "slipway.publish_images", "schedule": 60.0, "options": {"queue": "upkeep", "expires": 30}},
+    "send lost tasks again": {
+        "task": "slipway.take_up_lost",
+        "schedule": 5.0,
+        "options": {"queue": "upkeep", "expires": 5},
+    },
+    "start due runs": {
+        "task": "slipway.tick",
+        "schedule": 5.0,
+        "options": {"queue": "upkeep", "expires": 5},
+    },
+    "scale by load": {
+        "task": "slipway.autoscale",
+        "schedule": 2.0,
+        "options": {"queue": "upkeep", "expires": 2},
+    },
+    "check domains": {
+        "task": "slipway.tend_domains",
+        "schedule": 15.0,
+        "options": {"queue": "upkeep", "expires": 15},
+    },
+    "delete old data": {
+        "task": "slipway.tidy_up",
+        "schedule": 3600.0,
+        "options": {"queue": "upkeep", "expires": 600},
+    },
+    "collect garbage": {
+        "task": "slipway.collect_garbage",
+        "schedule": 3600.0,
+        "options": {"queue": "upkeep", "expires": 600},
+    },
+    "watch the disk": {
+        "task": "slipway.watch_disk",
+        "schedule": 60.0,
+        "options": {"queue": "upkeep", "expires": 30},
+    },
+    "publish images": {
+        "task": "slipway.publish_images",
+        "schedule": 60.0,
+        "options": {"queue": "upkeep", "expires": 30},
+    },
 }
 CONVERGE_ALL = 10.0  # seconds between two rounds in which the supervisor has every app reconciled
 RECONCILE_ROUTER = 10.0

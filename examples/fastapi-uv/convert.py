@@ -22,7 +22,11 @@ class Converted(BaseModel):
     unit: Unit
 
 
-TO_KELVIN = {Unit.CELSIUS: (1.0, 273.15), Unit.FAHRENHEIT: (5 / 9, 273.15 - 32 * 5 / 9), Unit.KELVIN: (1.0, 0.0)}  # factor, offset
+TO_KELVIN = {
+    Unit.CELSIUS: (1.0, 273.15),
+    Unit.FAHRENHEIT: (5 / 9, 273.15 - 32 * 5 / 9),
+    Unit.KELVIN: (1.0, 0.0),
+}  # factor, offset
 
 
 @app.get("/", include_in_schema=False)

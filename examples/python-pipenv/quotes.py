@@ -17,7 +17,11 @@ app = bottle.Bottle()
 @app.get("/")
 def today() -> str:
     saying = SAYINGS[date.today().toordinal() % len(SAYINGS)]
-    return bottle.template("<!doctype html><title>A saying</title><h1>{{saying}}</h1><p><a href='/all.json'>all of them</a></p>", saying=saying)
+    return bottle.template(
+        "<!doctype html><title>A saying</title><h1>{{saying}}</h1><p><a href='/all.json'>all of"
+        " them</a></p>",
+        saying=saying,
+    )
 
 
 @app.get("/all.json")

@@ -5,4 +5,7 @@ from datetime import UTC, datetime
 
 if __name__ == "__main__":
     key = os.environ.get("SECRET_KEY", "")
-    print(f"{os.environ.get('GREETING', 'hello')}: it is {datetime.now(UTC):%H:%M} and the key has {len(key)} digits")
+    print(
+        f"{os.environ.get('GREETING', 'hello')}: it is {datetime.now(UTC):%H:%M} and the key has"
+        f" {len(key)} digits"
+    )

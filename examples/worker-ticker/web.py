@@ -37,7 +37,9 @@ PAGE = b"""<!doctype html>
 
 def stamp(moment: str) -> str:
     """Return the signature of a moment. The platform generates the secret (slipway.toml), so others cannot forge it."""
-    return hmac.new(os.environ.get("SECRET_KEY", "").encode(), moment.encode(), "sha256").hexdigest()
+    return hmac.new(
+        os.environ.get("SECRET_KEY", "").encode(), moment.encode(), "sha256"
+    ).hexdigest()
 
 
 class Page(BaseHTTPRequestHandler):

@@ -72,7 +72,12 @@ class Watcher:
         try:
             with self._lock:
                 if self._connection is None:
-                    self._connection = sqlite3.connect(f"{self._path.as_uri()}?mode=ro", uri=True, check_same_thread=False, timeout=5)
+                    self._connection = sqlite3.connect(
+                        f"{self._path.as_uri()}?mode=ro",
+                        uri=True,
+                        check_same_thread=False,
+                        timeout=5,
+                    )
                 return int(self._connection.execute("PRAGMA data_version").fetchone()[0])
         except sqlite3.OperationalError:
             return None
@@ -93,4 +98,6 @@ def _watcher() -> Watcher | NoWatcher:
     (sqlite.org/howtocorrupt).
     """
     database = settings.DATABASES["default"]
-    return Watcher(Path(database["NAME"])) if database["ENGINE"].endswith("sqlite3") else NoWatcher()
+    return (
+        Watcher(Path(database["NAME"])) if database["ENGINE"].endswith("sqlite3") else NoWatcher()
+    )

@@ -1,7 +1,7 @@
 """The tree of all errors of the portal.
 
     Refused                 what was not done, and why; `hint` says how to fix it
-    ├── NotFound            it does not exist, or the person has no access (intentionally the same error)
+    ├── NotFound            it does not exist, or the person has no access (the same on purpose)
     ├── NotSignedIn         no or a wrong password, token or session
     ├── NotAllowed          visible to the person, who may not change it
     ├── NameRefused         a name that is not valid or not available
@@ -10,9 +10,9 @@
     ├── QuotaExceeded       a limit of the team would be exceeded
     ├── TooLarge            a body that is larger than the limit of this URL for this sender
     ├── NoRoom              the platform's disk is full
-    ├── TooBusy             the team or the person has too many operations open; `retry_after` says when to retry
+    ├── TooBusy             too many open operations; `retry_after` says when to retry
     │   └── TooManyRequests a rate limit of the person, token or address was reached
-    ├── RegistryRefused     an error of a registry client, with a code of the OCI distribution specification
+    ├── RegistryRefused     an error of a registry client, with a code of the OCI specification
     └── Conflict            another request was first, or the current state does not allow it
 
 Each error has the status of its HTTP response. Pages show the sentence and the hint, the API
@@ -86,7 +86,9 @@ class QuotaExceeded(Refused):
 
     status = 403
 
-    def __init__(self, sentence: str, *, hint: str, name: str, limit: str, used: str, wanted: str) -> None:
+    def __init__(
+        self, sentence: str, *, hint: str, name: str, limit: str, used: str, wanted: str
+    ) -> None:
         super().__init__(sentence, hint=hint)
         self.name = name
         self.limit = limit
@@ -127,7 +129,15 @@ class RegistryRefused(Refused):
     `headers`.
     """
 
-    def __init__(self, code: str, sentence: str, *, status: int, hint: str = "", headers: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        code: str,
+        sentence: str,
+        *,
+        status: int,
+        hint: str = "",
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
         super().__init__(sentence, hint=hint)
         self.code = code
         self.status = status

@@ -46,7 +46,12 @@ def publish(app_name: str, kind: str) -> None:
     try:
         client().publish(_channel(app_name), str(kind))
     except redis.RedisError as error:
-        log.warning("Event %s of app %s was not published, because Redis did not answer: %s", kind, app_name, error)
+        log.warning(
+            "Event %s of app %s was not published, because Redis did not answer: %s",
+            kind,
+            app_name,
+            error,
+        )
 
 
 async def subscribe(app_name: str) -> AsyncIterator[str]:
@@ -66,7 +71,9 @@ async def subscribe(app_name: str) -> AsyncIterator[str]:
                         yield message["data"]
         except (redis.RedisError, OSError) as error:
             if not complained:
-                log.warning("No events of app %s until Redis is available again: %s", app_name, error)
+                log.warning(
+                    "No events of app %s until Redis is available again: %s", app_name, error
+                )
                 complained = True
         finally:
             await client.aclose()
@@ -93,4 +100,6 @@ def _channel(app_name: str) -> str:
 @cache
 def client() -> redis.Redis:
     """Return the Redis client of this process."""
-    return redis.Redis.from_url(settings.REDIS_CLIENT_URL, decode_responses=True, socket_connect_timeout=1, socket_timeout=2)
+    return redis.Redis.from_url(
+        settings.REDIS_CLIENT_URL, decode_responses=True, socket_connect_timeout=1, socket_timeout=2
+    )

@@ -18,7 +18,11 @@ from portal.gitserver import leftovers
 class Worker(UvicornWorker):  # type: ignore[misc]  # the package ships no types
     """Checks its parent once per second. At shutdown, open event streams delay it only shortly."""
 
-    CONFIG_KWARGS: ClassVar[dict[str, Any]] = {**UvicornWorker.CONFIG_KWARGS, "timeout_notify": 1, "timeout_graceful_shutdown": 3}
+    CONFIG_KWARGS: ClassVar[dict[str, Any]] = {
+        **UvicornWorker.CONFIG_KWARGS,
+        "timeout_notify": 1,
+        "timeout_graceful_shutdown": 3,
+    }
 
     def init_process(self) -> None:
         """Remove leftovers of a killed predecessor. This runs here because gunicorn imports the

@@ -13,7 +13,9 @@ import re
 _COLOUR = re.compile(r"\x1b\[[0-9;:]*m")
 # C0 and C1 controls, DEL, other line ends, and characters that change the text direction
 # (CVE-2021-42574).
-_UNSAFE = re.compile("[\x00-\x08\x0a-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069\ufeff]")
+_UNSAFE = re.compile(
+    "[\x00-\x08\x0a-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069\ufeff]"
+)
 
 
 def printable(line: str) -> str:

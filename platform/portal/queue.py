@@ -38,7 +38,10 @@ class Task(StrEnum):
 
 _OF_BUILDS = (Task.BUILD, Task.UPGRADE_STACK)
 _UPKEEP = (Task.CHECK_DOMAIN, Task.TEND_CERTIFICATE, Task.TEND_DOMAINS)
-QUEUES = {task: "build" if task in _OF_BUILDS else "upkeep" if task in _UPKEEP else "node" for task in Task}
+QUEUES = {
+    task: "build" if task in _OF_BUILDS else "upkeep" if task in _UPKEEP else "node"
+    for task in Task
+}
 
 # requests do not wait for an unavailable broker
 _ONE_MORE_TRY = {"max_retries": 1, "interval_start": 0, "interval_step": 0, "interval_max": 0}
@@ -52,7 +55,11 @@ def client_of(broker: str) -> Celery:
         accept_content=["json"],
         task_ignore_result=True,
         task_publish_retry_policy=_ONE_MORE_TRY,
-        broker_transport_options={"socket_connect_timeout": 1, "socket_timeout": 2, **_ONE_MORE_TRY},
+        broker_transport_options={
+            "socket_connect_timeout": 1,
+            "socket_timeout": 2,
+            **_ONE_MORE_TRY,
+        },
     )
     return celery
 
@@ -69,4 +76,9 @@ def _send(task: Task, ids: tuple[int, ...]) -> None:
     try:
         client.send_task(task.value, args=list(ids), queue=QUEUES[task], ignore_result=True)
     except (OperationalError, OSError) as error:
-        log.warning("%s%s waits for the upkeep schedule, because the broker did not answer: %s", task, ids, error)
+        log.warning(
+            "%s%s waits for the upkeep schedule, because the broker did not answer: %s",
+            task,
+            ids,
+            error,
+        )

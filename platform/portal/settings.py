@@ -62,7 +62,10 @@ HTTPS_OURSELVES = SCHEME == "https" and bool(HTTPS_PORT)
 _port = HTTPS_PORT if HTTPS_OURSELVES else HTTP_PORT
 PORT_IN_URLS = "" if _standard[SCHEME] == _port else f":{_port}"
 PORTAL_URL = f"{SCHEME}://{PORTAL_HOST}{PORT_IN_URLS}"
-CSRF_TRUSTED_ORIGINS = [f"{SCHEME}://{host}{PORT_IN_URLS}" for host in dict.fromkeys((PORTAL_HOST, "localhost", "127.0.0.1"))]
+CSRF_TRUSTED_ORIGINS = [
+    f"{SCHEME}://{host}{PORT_IN_URLS}"
+    for host in dict.fromkeys((PORTAL_HOST, "localhost", "127.0.0.1"))
+]
 
 SECURE = SCHEME == "https"
 if SECURE:
@@ -83,7 +86,8 @@ SECURE_REFERRER_POLICY = "same-origin"
 SECURE_CROSS_ORIGIN_OPENER_POLICY = "same-origin"
 # scripts, styles, fonts, connections: only our own files, nothing inline
 CONTENT_SECURITY_POLICY = (
-    "default-src 'self'; img-src 'self' data:; object-src 'none'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
+    "default-src 'self'; img-src 'self' data:; object-src 'none'; base-uri 'none'; form-action"
+    " 'self'; frame-ancestors 'none'"
 )
 
 AUTH_USER_MODEL = "accounts.Person"
@@ -93,7 +97,12 @@ LOGOUT_REDIRECT_URL = "/sign-in"
 PASSWORD_HASHERS = ["portal.accounts.hashing.PatientHasher"]
 AUTH_PASSWORD_VALIDATORS = [
     {"NAME": f"django.contrib.auth.password_validation.{name}"}
-    for name in ("UserAttributeSimilarityValidator", "MinimumLengthValidator", "CommonPasswordValidator", "NumericPasswordValidator")
+    for name in (
+        "UserAttributeSimilarityValidator",
+        "MinimumLengthValidator",
+        "CommonPasswordValidator",
+        "NumericPasswordValidator",
+    )
 ]
 
 # --- Limits of requests ---------------------------------------------------------------------------
@@ -119,17 +128,29 @@ FILE_UPLOAD_HANDLERS = ["portal.builds.uploads.ArchiveUploadHandler"]
 # The environment of git processes and their hooks. It contains nothing from the pusher.
 GIT_ENVIRONMENT = {
     **{name: value for name, value in os.environ.items() if name.startswith("SLIPWAY_")},
-    **{name: os.environ[name] for name in ("DATABASE_URL", "REDIS_URL", "PATH", "PYTHONPATH", "TZ") if name in os.environ},
+    **{
+        name: os.environ[name]
+        for name in ("DATABASE_URL", "REDIS_URL", "PATH", "PYTHONPATH", "TZ")
+        if name in os.environ
+    },
 }
 # Inside a git hook: the folder where pushed objects are in quarantine until it succeeds
 # (git-receive-pack(1)).
 GIT_HOOK_ENVIRONMENT = {
     name: os.environ[name]
-    for name in ("GIT_DIR", "GIT_OBJECT_DIRECTORY", "GIT_ALTERNATE_OBJECT_DIRECTORIES", "GIT_QUARANTINE_PATH", "GIT_CONFIG_PARAMETERS")
+    for name in (
+        "GIT_DIR",
+        "GIT_OBJECT_DIRECTORY",
+        "GIT_ALTERNATE_OBJECT_DIRECTORIES",
+        "GIT_QUARANTINE_PATH",
+        "GIT_CONFIG_PARAMETERS",
+    )
     if name in os.environ
 }
 # a descriptor, inside the hook
-GIT_PUSH_TAKEN = int(os.environ["SLIPWAY_PUSH_TAKEN"]) if os.environ.get("SLIPWAY_PUSH_TAKEN") else None
+GIT_PUSH_TAKEN = (
+    int(os.environ["SLIPWAY_PUSH_TAKEN"]) if os.environ.get("SLIPWAY_PUSH_TAKEN") else None
+)
 
 # --- Programs that process tenants' data ----------------------------------------------------------
 # below each control group hierarchy; root makes our user its owner
@@ -179,7 +200,10 @@ TEMPLATES = [
         "BACKEND": "django.template.backends.django.DjangoTemplates",
         "DIRS": [ROOT / "templates"],
         "OPTIONS": {
-            "libraries": {"amounts": "portal.templatetags.amounts", "parts": "portal.templatetags.parts"},
+            "libraries": {
+                "amounts": "portal.templatetags.amounts",
+                "parts": "portal.templatetags.parts",
+            },
             "context_processors": [
                 "django.template.context_processors.request",
                 "django.contrib.auth.context_processors.auth",
@@ -196,31 +220,41 @@ USE_TZ = True
 TIME_ZONE = "UTC"
 
 # --- Static files ---------------------------------------------------------------------------------
-# After `collectstatic`, file names contain a hash and are cached permanently. Before it, for example
-# in tests, files are served from their source folder.
+# After `collectstatic`, file names contain a hash and are cached permanently. Before it, for
+# example in tests, files are served from their source folder.
 STATIC_URL = "/static/"
-STATICFILES_DIRS = [folder for folder in (ROOT / "platform" / "portal" / "static" / "dist",) if folder.exists()]
+STATICFILES_DIRS = [
+    folder for folder in (ROOT / "platform" / "portal" / "static" / "dist",) if folder.exists()
+]
 STATIC_ROOT = ROOT / "build" / "static"
 _collected = (STATIC_ROOT / "staticfiles.json").exists()
 WHITENOISE_USE_FINDERS = not _collected
 STORAGES = {
     "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
     "staticfiles": {
-        "BACKEND": "whitenoise.storage.CompressedManifestStaticFilesStorage"
-        if _collected
-        else "django.contrib.staticfiles.storage.StaticFilesStorage"
+        "BACKEND": (
+            "whitenoise.storage.CompressedManifestStaticFilesStorage"
+            if _collected
+            else "django.contrib.staticfiles.storage.StaticFilesStorage"
+        )
     },
 }
 
 # --- Database -------------------------------------------------------------------------------------
-DATABASES = {"default": dj_database_url.parse(os.environ.get("DATABASE_URL") or f"sqlite:///{STATE}/db/slipway.sqlite3", conn_max_age=0)}
+DATABASES = {
+    "default": dj_database_url.parse(
+        os.environ.get("DATABASE_URL") or f"sqlite:///{STATE}/db/slipway.sqlite3", conn_max_age=0
+    )
+}
 if DATABASES["default"]["ENGINE"].endswith("sqlite3"):
     # IMMEDIATE takes the write lock at the beginning of a transaction, so that a decision read in
     # it stays valid (sqlite.org/lang_transaction).
     DATABASES["default"]["OPTIONS"] = {
         "transaction_mode": "IMMEDIATE",
         "timeout": 20,
-        "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA busy_timeout=20000;",
+        "init_command": (
+            "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA busy_timeout=20000;"
+        ),
     }
 
 LOGGING = {

@@ -27,11 +27,17 @@ class BaseLayers:
 
     image: tuple[Layer, ...]
     steps: tuple[Layer, ...]
-    environment: Mapping[str, str] = field(default_factory=dict)  # the variables that the stack sets
-    labels: Mapping[str, str] = field(default_factory=dict)  # names the image's layers that an upgrade may replace
+    environment: Mapping[str, str] = field(
+        default_factory=dict
+    )  # the variables that the stack sets
+    labels: Mapping[str, str] = field(
+        default_factory=dict
+    )  # names the image's layers that an upgrade may replace
 
 
-def ensure_base_layers(config: NodeConfig, store: Store, decided: BuildPlan, log: Log, progress: Log) -> BaseLayers:
+def ensure_base_layers(
+    config: NodeConfig, store: Store, decided: BuildPlan, log: Log, progress: Log
+) -> BaseLayers:
     """Make the layers that do not exist yet.
 
     `log` gets the result, `progress` each line while a stack is made.
@@ -40,14 +46,18 @@ def ensure_base_layers(config: NodeConfig, store: Store, decided: BuildPlan, log
     if decided.bare:
         log(f"Stack: none, the image has only programs and certificates; {decided.runtime_words}")
         bare = ensure_bare(config, store, stack, progress)
-        return BaseLayers(image=(bare,), steps=_toolchain(config, store, decided, log, progress) or (bare,))
+        return BaseLayers(
+            image=(bare,), steps=_toolchain(config, store, decided, log, progress) or (bare,)
+        )
     layers = (
         *ensure_runtime(config, store, decided.runtime, stack, progress),
         *ensure_runtimes(config, store, decided.also, stack, progress),
     )
     what = f"; {decided.runtime_words}" if decided.runtime_words else ""
     log(f"Stack: {stack.name}{what} ({sizes(layers)}, {seconds(started)})")
-    names = tuple(runtime.name for runtime in (decided.runtime, *decided.also) if runtime is not None)
+    names = tuple(
+        runtime.name for runtime in (decided.runtime, *decided.also) if runtime is not None
+    )
     return BaseLayers(
         image=layers,
         steps=_toolchain(config, store, decided, log, progress) or layers,
@@ -56,12 +66,20 @@ def ensure_base_layers(config: NodeConfig, store: Store, decided: BuildPlan, log
     )
 
 
-def ensure_runtimes(config: NodeConfig, store: Store, runtimes: Iterable[Runtime], stack: Stack, progress: Log) -> tuple[Layer, ...]:
+def ensure_runtimes(
+    config: NodeConfig, store: Store, runtimes: Iterable[Runtime], stack: Stack, progress: Log
+) -> tuple[Layer, ...]:
     """Return the layers of other languages and tools, without the stack's own."""
-    return tuple(layer for runtime in runtimes for layer in ensure_runtime(config, store, runtime, stack, progress)[1:])
+    return tuple(
+        layer
+        for runtime in runtimes
+        for layer in ensure_runtime(config, store, runtime, stack, progress)[1:]
+    )
 
 
-def extra_layers_of_step(config: NodeConfig, store: Store, runtimes: Iterable[Runtime], stack: Stack, progress: Log) -> tuple[Layer, ...]:
+def extra_layers_of_step(
+    config: NodeConfig, store: Store, runtimes: Iterable[Runtime], stack: Stack, progress: Log
+) -> tuple[Layer, ...]:
     """Return additional layers for a step.
 
     None if the stack is an image of a registry: it has its own tools, and nothing can be added to
@@ -70,11 +88,16 @@ def extra_layers_of_step(config: NodeConfig, store: Store, runtimes: Iterable[Ru
     return () if stack.image else ensure_runtimes(config, store, runtimes, stack, progress)
 
 
-def _toolchain(config: NodeConfig, store: Store, decided: BuildPlan, log: Log, progress: Log) -> tuple[Layer, ...]:
+def _toolchain(
+    config: NodeConfig, store: Store, decided: BuildPlan, log: Log, progress: Log
+) -> tuple[Layer, ...]:
     """Return the base layers of the steps if they differ from those of the app, else nothing."""
     if decided.toolchain is None or not decided.installs:
         return ()
     started = time.monotonic()
     layers = ensure_runtime(config, store, decided.toolchain, decided.stack, progress)
-    log(f"Built with: {decided.toolchain.name} ({sizes(layers)}, {seconds(started)}), which is not part of the image")
+    log(
+        f"Built with: {decided.toolchain.name} ({sizes(layers)}, {seconds(started)}), which is not"
+        " part of the image"
+    )
     return (*layers, *ensure_runtimes(config, store, decided.also, decided.stack, progress))

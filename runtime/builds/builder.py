@@ -1,4 +1,5 @@
-"""Build an image from an archive: unpack, plan, install, add the code, write. The log has every step.
+"""Build an image from an archive: unpack, plan, install, add the code, write. The log has every
+step.
 
 No folder, container or mount remains after a build, even after a kill. A build works in one
 workspace with a flock.
@@ -73,12 +74,16 @@ class BuildRequest:
     limits: Limits
     team_limits: TeamLimits | None = None
     arguments: Mapping[str, str] = field(default_factory=dict)  # a Dockerfile's build arguments
-    secrets: Mapping[str, str] = field(default_factory=dict)  # by the id that RUN --mount=type=secret names
+    secrets: Mapping[str, str] = field(
+        default_factory=dict
+    )  # by the id that RUN --mount=type=secret names
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BuiltImage:
-    """The result: the manifest's digest, and the shell line of each process type (and of `release`)."""
+    """The result: the manifest's digest, and the shell line of each process type (and of
+    `release`).
+    """
 
     digest: str
     processes: dict[str, str]
@@ -89,19 +94,39 @@ class BuiltImage:
 class Builder:
     """Builder of images on this node. Any number of builds may run at the same time."""
 
-    def __init__(self, config: NodeConfig, store: Store, containers: Containers, *, time_limit: float = TIME_LIMIT) -> None:
-        self._config, self._store, self._containers, self._time_limit = config, store, containers, time_limit
+    def __init__(
+        self,
+        config: NodeConfig,
+        store: Store,
+        containers: Containers,
+        *,
+        time_limit: float = TIME_LIMIT,
+    ) -> None:
+        self._config, self._store, self._containers, self._time_limit = (
+            config,
+            store,
+            containers,
+            time_limit,
+        )
         self._cache, self._pulls = StepCache(config, store), Pulls(config, store)
         self._kernel, self._confinement = Kernel(), Confinement()
         self.packages = PackageCaches(config)
 
-    def build(self, request: BuildRequest, log: Log, cancelled: Callable[[], bool] = lambda: False) -> BuiltImage:
-        """Build, and write each step to `log`. BadArchive, BadSource and BuildFailed carry the reason."""
+    def build(
+        self, request: BuildRequest, log: Log, cancelled: Callable[[], bool] = lambda: False
+    ) -> BuiltImage:
+        """Build, and write each step to `log`. BadArchive, BadSource and BuildFailed carry the
+        reason.
+        """
         self._config.workspaces.mkdir(parents=True, exist_ok=True)
-        self._config.workspaces.chmod(0o711)  # other users cannot list them, and the names cannot be guessed
+        self._config.workspaces.chmod(
+            0o711
+        )  # other users cannot list them, and the names cannot be guessed
         disk.check_room(self._config)
         with self._store.lease(), scratch.scratch(self._config.workspaces) as workspace:
-            workspace.chmod(0o711)  # a container's root, unprivileged here, must reach its bind mounts
+            workspace.chmod(
+                0o711
+            )  # a container's root, unprivileged here, must reach its bind mounts
             budget = Budget(self._time_limit, log, cancelled=cancelled)
             with (
                 cancellation.when(cancelled),
@@ -129,8 +154,15 @@ class Builder:
                 )
                 return _Build(context, self._pulls, request).run()
 
-    def take_in(self, image: PushedImage | ReferredImage, log: Log, cancelled: Callable[[], bool] = lambda: False) -> BuiltImage:
-        """Import an image that was made elsewhere. Raise the errors of `build`, and ImageDamaged."""
+    def take_in(
+        self,
+        image: PushedImage | ReferredImage,
+        log: Log,
+        cancelled: Callable[[], bool] = lambda: False,
+    ) -> BuiltImage:
+        """Import an image that was made elsewhere. Raise the errors of `build`, and
+        ImageDamaged.
+        """
         disk.check_room(self._config)
         started = time.monotonic()
         with self._store.lease(), cancellation.when(cancelled), disk.reporting_when_full():
@@ -139,14 +171,21 @@ class Builder:
             digest = self._store.write_image(taken.layers, taken.config, {ORIGINAL: taken.original})
             self._store.tag(f"{image.app}:build-{image.build_id}", digest)
         log(f"Processes: {', '.join(taken.processes)}")
-        log(f"Image: {digest.short}, {sizes(taken.layers)} in {count(len(taken.layers), 'layer')}, imported in {seconds(started)}")
+        log(
+            f"Image: {digest.short}, {sizes(taken.layers)} in {count(len(taken.layers), 'layer')},"
+            f" imported in {seconds(started)}"
+        )
         return BuiltImage(digest=digest, processes=taken.processes, health=health_of(taken.config))
 
     def sweep(self) -> list[str]:
-        """Remove the remains of killed builds: workspaces without a lock, and their containers. Return messages."""
+        """Remove the remains of killed builds: workspaces without a lock, and their containers.
+        Return messages.
+        """
         self._config.workspaces.mkdir(parents=True, exist_ok=True)
         for mount in self._kernel.mounts_below(self._config.workspaces):
-            if not scratch.is_held(self._config.workspaces / mount.relative_to(self._config.workspaces).parts[0]):
+            if not scratch.is_held(
+                self._config.workspaces / mount.relative_to(self._config.workspaces).parts[0]
+            ):
                 self._kernel.unmount(mount, lazily=True)
         removed = scratch.sweep(self._config.workspaces)
         for container in self._containers.list():
@@ -199,22 +238,31 @@ class _Build:
         return self._image(layers, decided, ground)
 
     def _layers(self, decided: BuildPlan, tree: Checkout) -> tuple[BaseLayers, list[Layer]]:
-        """Make all layers of the plan, bottom first. An earlier stage is built first; its output is then the source."""
+        """Make all layers of the plan, bottom first. An earlier stage is built first; its output is
+        then the source.
+        """
         context = self.context
         if decided.earlier is not None:
             _, made = self._layers(decided.earlier, tree)
             context.budget.check()
-            layer, tree = context.store.unpacked(made[-1]), Checkout(context.workspace / "taken", context.helper)
+            layer, tree = (
+                context.store.unpacked(made[-1]),
+                Checkout(context.workspace / "taken", context.helper),
+            )
             tree.take(layer, decided.takes)
             context.log(f"The image gets only /{decided.takes} of that")
         tree.leave_out(decided.left_out)
-        ground = ensure_base_layers(context.config, context.store, decided, context.log, context.progress)
+        ground = ensure_base_layers(
+            context.config, context.store, decided, context.log, context.progress
+        )
         layers = list(ground.image)
         below = list(ground.steps)
 
         def step(install: Install, reads: Path | None) -> None:
             context.budget.check()
-            tools = extra_layers_of_step(context.config, context.store, install.beside, decided.stack, context.progress)
+            tools = extra_layers_of_step(
+                context.config, context.store, install.beside, decided.stack, context.progress
+            )
             below.append(self.workshop.layer(install, reads, [*below, *tools]))
             if install.ships:
                 layers.append(below[-1])
@@ -244,25 +292,33 @@ class _Build:
         return {**self.app_file.building.arguments, **self.request.arguments}
 
     def _dockerfile_text(self, tree: Checkout) -> bytes | None:
-        """Return the Dockerfile, if the build uses one. BadSource: the file that the manifest names is missing."""
+        """Return the Dockerfile, if the build uses one. BadSource: the file that the manifest names
+        is missing.
+        """
         builder = self.app_file.building.builder
         if builder not in ("", DOCKERFILE):
             return None
         text = tree.text(self._file, MAX_TEXT + 1)
         if text is None and builder == DOCKERFILE:
             raise BadSource(
-                f"{self.app_file.file} requires a Dockerfile at {self._file}, which is not in the source.", hint="Correct build.dockerfile."
+                f"{self.app_file.file} requires a Dockerfile at {self._file}, which is not in the"
+                " source.",
+                hint="Correct build.dockerfile.",
             )
         return text
 
     def _declared(self, tree: Checkout) -> dict[str, str]:
-        """Return the process types that a Dockerfile's source declares. The manifest overrides the Procfile."""
+        """Return the process types that a Dockerfile's source declares. The manifest overrides the
+        Procfile.
+        """
         text = tree.text("Procfile", MAX_TEXT)
         declared = {} if text is None else procfile.parse(text.decode(errors="replace"))
         return {**declared, **self.app_file.commands}
 
     def _instead_of_dockerfile(self, tree: Checkout, foreign: tuple[str, ...]) -> BuildPlan | None:
-        """Return a plan without the Dockerfile if its base is not available and the other files suffice."""
+        """Return a plan without the Dockerfile if its base is not available and the other files
+        suffice.
+        """
         if self.app_file.building.builder:
             return None
         try:
@@ -275,9 +331,14 @@ class _Build:
                 decided = self._plan(replace(found, files=found.files - {dockerfile.FILE}))
             except BadSource:
                 return None
-            if decided.detected.language is LanguageName.PLAIN:  # a Procfile names commands, but no way to build
+            if (
+                decided.detected.language is LanguageName.PLAIN
+            ):  # a Procfile names commands, but no way to build
                 return None
-            self.context.log(f"The Dockerfile starts with {', '.join(foreign)}. {failure.what} The build uses the other files.")
+            self.context.log(
+                f"The Dockerfile starts with {', '.join(foreign)}. {failure.what} The build uses"
+                " the other files."
+            )
             return decided
         except (TransferFailed, ImageDamaged):
             return None  # the build itself reports the line with the error
@@ -287,7 +348,12 @@ class _Build:
         context = self.context
         if self.request.team_limits is not None:
             check_registry(self.request.team_limits.network, name)
-        return self.pulls.find(name, context.log, deadline=time.monotonic() + context.budget.left(), team=self.request.team)
+        return self.pulls.find(
+            name,
+            context.log,
+            deadline=time.monotonic() + context.budget.left(),
+            team=self.request.team,
+        )
 
     def _dockerfile(self, tree: Checkout, text: bytes) -> BuiltImage:
         """Build with the source's own Dockerfile; see runtime.builds.dockerfile."""
@@ -299,14 +365,24 @@ class _Build:
             proxies=dockerfile.proxies(),
             authorities=authorities.extended_bundle(package_environment()),
         )
-        made = dockerfile.build(self.context, tree.path, text, options, resolve=self._pull, declared=self._declared(tree))
+        made = dockerfile.build(
+            self.context,
+            tree.path,
+            text,
+            options,
+            resolve=self._pull,
+            declared=self._declared(tree),
+        )
         return self._finish(made.layers, dockerfile.labelled(made), made.processes)
 
     def _unpack(self) -> Checkout:
         tree = Checkout(self.context.workspace / "source", self.context.helper)
         done = tree.unpack(self.request.archive, self.request.filename)
         unwrapped = f", without its top folder {done.unwrapped}" if done.unwrapped else ""
-        self.context.log(f"Source: {count(done.files, 'file')}, {Bytes(done.size)}, from {self.request.filename}{unwrapped}")
+        self.context.log(
+            f"Source: {count(done.files, 'file')}, {Bytes(done.size)}, from"
+            f" {self.request.filename}{unwrapped}"
+        )
         return tree
 
     def _say(self, decided: BuildPlan) -> None:
@@ -319,7 +395,9 @@ class _Build:
         place = tree.become_layer(self.context.workspace / f"code{self.workshop.steps}")
         layer = self.context.store.add_layer(place, move=True, team=self.request.team)
         self.workshop.descriptions[layer.diff_id] = "App code"
-        self.context.log(f"App code: {Bytes(layer.size)} in {seconds(started)}, layer {layer.digest.short}")
+        self.context.log(
+            f"App code: {Bytes(layer.size)} in {seconds(started)}, layer {layer.digest.short}"
+        )
         return layer
 
     def _image(self, layers: list[Layer], decided: BuildPlan, ground: BaseLayers) -> BuiltImage:
@@ -337,14 +415,33 @@ class _Build:
                 **ground.labels,
             },
         )
-        return self._finish(layers, complete(config, layers, {**layer_names(self.context.config), **self.workshop.descriptions}), processes)
+        return self._finish(
+            layers,
+            complete(
+                config, layers, {**layer_names(self.context.config), **self.workshop.descriptions}
+            ),
+            processes,
+        )
 
-    def _finish(self, layers: list[Layer], config: ImageConfig, processes: dict[str, str]) -> BuiltImage:
+    def _finish(
+        self, layers: list[Layer], config: ImageConfig, processes: dict[str, str]
+    ) -> BuiltImage:
         context = self.context
         digest = context.store.write_image(layers, config)
         context.store.tag(f"{self.request.app}:build-{self.request.build_id}", digest)
         context.log(f"Processes: {', '.join(processes)}")
         for name in sorted(self.app_file.processes.keys() - processes.keys()):
-            context.log(f"Warning: {self.app_file.file} configures process type {name}, but no command is defined for it.")
-        context.log(f"Image: {digest.short}, {sizes(layers)} in {count(len(layers), 'layer')}, built in {seconds(self.started)}")
-        return BuiltImage(digest=digest, processes=processes, app_file=self.app_file.covering(processes), health=health_of(config))
+            context.log(
+                f"Warning: {self.app_file.file} configures process type {name}, but no command is"
+                " defined for it."
+            )
+        context.log(
+            f"Image: {digest.short}, {sizes(layers)} in {count(len(layers), 'layer')}, built in"
+            f" {seconds(self.started)}"
+        )
+        return BuiltImage(
+            digest=digest,
+            processes=processes,
+            app_file=self.app_file.covering(processes),
+            health=health_of(config),
+        )

@@ -1,4 +1,6 @@
-"""Contains what the parts of one build share: its owner, its limits, its helper process and the services of the node."""
+"""Contains what the parts of one build share: its owner, its limits, its helper process and the
+services of the node.
+"""
 
 from __future__ import annotations
 

@@ -31,5 +31,8 @@ def check_registry(policy: NetworkPolicy, text: str) -> None:
         return
     raise NotAllowed(
         f"The network policy of this team does not allow builds to fetch from {name.host}.",
-        hint=f"An admin can add {name.host} to the team's allow list, or allow builds to reach the internet.",
+        hint=(
+            f"An admin can add {name.host} to the team's allow list, or allow builds to reach the"
+            " internet."
+        ),
     )

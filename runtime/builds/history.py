@@ -1,4 +1,5 @@
-"""History of the layers in an image's configuration: an entry for each layer, or for each Dockerfile instruction.
+"""History of the layers in an image's configuration: an entry for each layer, or for each
+Dockerfile instruction.
 
 It holds no time and no machine, so the same source on the same base still has the same digest.
 """
@@ -21,7 +22,9 @@ def with_step(config: ImageConfig, created_by: str, *, empty: bool = False) -> I
     return replace(config, history=(*config.history, HistoryStep(created_by=text, empty=empty)))
 
 
-def complete(config: ImageConfig, layers: Sequence[Layer], names: Mapping[Digest, str]) -> ImageConfig:
+def complete(
+    config: ImageConfig, layers: Sequence[Layer], names: Mapping[Digest, str]
+) -> ImageConfig:
     """Return the configuration with a history of exactly these layers, bottom first.
 
     Its own history is kept if it has one entry for each layer. Otherwise the entries are the
@@ -30,4 +33,7 @@ def complete(config: ImageConfig, layers: Sequence[Layer], names: Mapping[Digest
     """
     if sum(not step.empty for step in config.history) == len(layers):
         return config
-    return replace(config, history=tuple(HistoryStep(created_by=names.get(layer.diff_id, "")) for layer in layers))
+    return replace(
+        config,
+        history=tuple(HistoryStep(created_by=names.get(layer.diff_id, "")) for layer in layers),
+    )

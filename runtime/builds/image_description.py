@@ -42,7 +42,9 @@ def describe(config: NodeConfig, images: Store, digest: str) -> ImageDescription
     layers = images.layers_of(digest)
     document, _ = images.configuration(images.manifest(digest))
     names = layer_names(config)
-    steps = [step.created_by for step in complete(document, layers, names).history if not step.empty]
+    steps = [
+        step.created_by for step in complete(document, layers, names).history if not step.empty
+    ]
     tales = tuple(
         LayerDescription(
             digest=layer.digest,

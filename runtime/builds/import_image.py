@@ -1,4 +1,5 @@
-"""Import an image that was pushed here or is in another registry: verify it, resolve its user, find its processes.
+"""Import an image that was pushed here or is in another registry: verify it, resolve its user, find
+its processes.
 
 Its layers stay unchanged and are shared like any others.
 Only the configuration is written again, with the facts that an instance needs.
@@ -34,7 +35,9 @@ from runtime.images.store import Store
 from runtime.network.policy import NetworkPolicy
 
 PORT_LABEL = "slipway.port"  # the only port that the image declares with EXPOSE
-_PROCESSES_LABEL = "slipway.processes"  # of an image that some Slipway built: JSON, process type to shell line
+_PROCESSES_LABEL = (  # of an image that some Slipway built: JSON, process type to shell line
+    "slipway.processes"
+)
 _TYPES = {
     "application/vnd.docker.image.rootfs.diff.tar.gzip": manifest.LAYER_GZIP,
     "application/vnd.docker.image.rootfs.diff.tar.zstd": manifest.LAYER_ZSTD,
@@ -63,7 +66,9 @@ class ReferredImage:
     build_id: int
     app: str
     name: str  # HOST/NAME:TAG, in Docker's format
-    access: Access  # the team's own credentials; they are not for other teams, so they are not stored
+    access: (
+        Access  # the team's own credentials; they are not for other teams, so they are not stored
+    )
     most: Bytes  # the limit of its unpacked layers
     team: int  # the team whose limits apply to the download
     policy: NetworkPolicy = field(default_factory=NetworkPolicy)  # the team's
@@ -79,7 +84,9 @@ class ImportedImage:
     original: Digest
 
 
-def take_in(config: NodeConfig, store: Store, image: PushedImage | ReferredImage, log: Callable[[str], None]) -> ImportedImage:
+def take_in(
+    config: NodeConfig, store: Store, image: PushedImage | ReferredImage, log: Callable[[str], None]
+) -> ImportedImage:
     """Import an image; the caller holds a lease.
 
     ImageDamaged, BadSource and TransferFailed carry the reason.
@@ -95,7 +102,10 @@ def take_in(config: NodeConfig, store: Store, image: PushedImage | ReferredImage
         raise BadSource("The image is empty.", hint="Use an image that has a program.")
     processes = _processes(adopted.config)
     return ImportedImage(
-        layers=tuple(replace(layer, media_type=_TYPES.get(layer.media_type, layer.media_type)) for layer in adopted.layers),
+        layers=tuple(
+            replace(layer, media_type=_TYPES.get(layer.media_type, layer.media_type))
+            for layer in adopted.layers
+        ),
         config=_labelled(adopted, store, processes, log),
         processes=processes,
         original=adopted.digest,
@@ -111,19 +121,26 @@ def _adopt(config: NodeConfig, store: Store, image: PushedImage) -> Adopted:
     with scratch(config.images / "ingest") as space:
 
         def take(digest: Digest) -> Path:
-            places = (image.received / f"{image.team}-{digest.hex}", *(folder / digest.hex for folder in image.served))
+            places = (
+                image.received / f"{image.team}-{digest.hex}",
+                *(folder / digest.hex for folder in image.served),
+            )
             if not (space / digest.hex).exists():
                 take_over(digest, space, places, user=config.user)
             return space / digest.hex
 
         manifest = take(image.manifest)
-        pointer = Descriptor(media_type=_kind(manifest), digest=image.manifest, size=manifest.stat().st_size)
+        pointer = Descriptor(
+            media_type=_kind(manifest), digest=image.manifest, size=manifest.stat().st_size
+        )
         for digest in _parts(manifest):
             take(digest)
         return adopt(store, space, pointer, most=image.most)
 
 
-def _pull(config: NodeConfig, store: Store, image: ReferredImage, log: Callable[[str], None]) -> Adopted:
+def _pull(
+    config: NodeConfig, store: Store, image: ReferredImage, log: Callable[[str], None]
+) -> Adopted:
     """Pull an image.
 
     It is pulled again each time: a new deploy of a tag needs its present image, as far as the
@@ -134,9 +151,17 @@ def _pull(config: NodeConfig, store: Store, image: ReferredImage, log: Callable[
     check_registry(image.policy, image.name)
     name = allowed(registries, image.name, mirrored=mirrored)
     asked = registries.asked(name) if mirrored else name
-    access = replace(image.access, plain_http=registries.is_plain(asked), reach=reach(registries, name, asked))
-    log(f"Pulling {name}" + (f" from {asked.host}" if asked != name else "") + (f" as {access.user}" if access.user else ""))
-    transfer = Transfer(config, store, time_limit=config.pull_timeout, team=image.team, progress=log)
+    access = replace(
+        image.access, plain_http=registries.is_plain(asked), reach=reach(registries, name, asked)
+    )
+    log(
+        f"Pulling {name}"
+        + (f" from {asked.host}" if asked != name else "")
+        + (f" as {access.user}" if access.user else "")
+    )
+    transfer = Transfer(
+        config, store, time_limit=config.pull_timeout, team=image.team, progress=log
+    )
     try:
         adopted = transfer.bring(f"docker://{asked}", access, most=image.most)
     except (TransferFailed, ImageDamaged) as failure:
@@ -155,7 +180,9 @@ def _parts(path: Path) -> list[Digest]:
     try:
         parsed = manifest.parse_manifest(json.dumps(document).encode())
     except (KeyError, TypeError, ValueError, AttributeError):
-        raise BadSource("The pushed data is not a valid image manifest.", hint="Push the image again.") from None
+        raise BadSource(
+            "The pushed data is not a valid image manifest.", hint="Push the image again."
+        ) from None
     return [parsed.config.digest, *(layer.digest for layer in parsed.layers)]
 
 
@@ -165,7 +192,9 @@ def _json(path: Path) -> dict[str, object]:
     except ValueError:
         document = None
     if not isinstance(document, dict):
-        raise BadSource("The pushed data is not a valid image manifest.", hint="Push the image again.")
+        raise BadSource(
+            "The pushed data is not a valid image manifest.", hint="Push the image again."
+        )
     return document
 
 
@@ -175,7 +204,9 @@ def _processes(config: ImageConfig) -> dict[str, str]:
         return _declared(label)
     own = _own(config)
     if not own:
-        raise BadSource("The image has no command to run.", hint="Add a CMD or ENTRYPOINT to its Dockerfile.")
+        raise BadSource(
+            "The image has no command to run.", hint="Add a CMD or ENTRYPOINT to its Dockerfile."
+        )
     return {"web": own}
 
 
@@ -185,9 +216,16 @@ def _declared(text: str) -> dict[str, str]:
     The rules of a Procfile apply, since anybody may write a label.
     """
     try:
-        lines = [f"{name}: {command}" for name, command in dict(json.loads(text)).items() if "\n" not in f"{name}{command}"]
+        lines = [
+            f"{name}: {command}"
+            for name, command in dict(json.loads(text)).items()
+            if "\n" not in f"{name}{command}"
+        ]
     except (ValueError, TypeError, AttributeError):
-        raise BadSource(f"The label {_PROCESSES_LABEL} of the image is not a valid list of processes.", hint="Remove the label.") from None
+        raise BadSource(
+            f"The label {_PROCESSES_LABEL} of the image is not a valid list of processes.",
+            hint="Remove the label.",
+        ) from None
     return procfile.parse("\n".join(lines))
 
 
@@ -202,17 +240,32 @@ class _User:
         return BadSource(f"The image's user: {what}", hint=hint)
 
 
-def _labelled(adopted: Adopted, store: Store, processes: dict[str, str], log: Callable[[str], None]) -> ImageConfig:
+def _labelled(
+    adopted: Adopted, store: Store, processes: dict[str, str], log: Callable[[str], None]
+) -> ImageConfig:
     config = adopted.config
     paths = tuple(store.unpacked(layer) for layer in reversed(adopted.layers))
     with Confinement().session() as helper:
         user = account(config.user or "0", reader(paths, helper), _User())
-    labels = {USER_LABEL: f"{user.uid}:{user.gid}", _PROCESSES_LABEL: json.dumps(processes, sort_keys=True)}
+    labels = {
+        USER_LABEL: f"{user.uid}:{user.gid}",
+        _PROCESSES_LABEL: json.dumps(processes, sort_keys=True),
+    }
     if processes.get("web") == _own(config):
         labels[WEB_LABEL] = _own(config)
-    ports = [port.partition("/")[0] for port in config.exposed_ports if not port.endswith(("/udp", "/sctp"))]
+    ports = [
+        port.partition("/")[0]
+        for port in config.exposed_ports
+        if not port.endswith(("/udp", "/sctp"))
+    ]
     if len(ports) == 1:
         labels[PORT_LABEL] = ports[0]
         log(f"The image listens on port {ports[0]} (its EXPOSE); $PORT is the same")
     ours = (USER_LABEL, WEB_LABEL, PORT_LABEL, _PROCESSES_LABEL)
-    return replace(config, labels={**{name: text for name, text in config.labels.items() if name not in ours}, **labels})
+    return replace(
+        config,
+        labels={
+            **{name: text for name, text in config.labels.items() if name not in ours},
+            **labels,
+        },
+    )

@@ -1,4 +1,6 @@
-"""Make layers of the install steps of a build: from the cache, or in a build container of the team."""
+"""Make layers of the install steps of a build: from the cache, or in a build container of the
+team.
+"""
 
 from __future__ import annotations
 
@@ -31,7 +33,9 @@ class StepRunner:
 
     context: BuildContext
     steps: int = 0  # number of steps that were started
-    descriptions: dict[Digest, str] = field(default_factory=dict)  # what made each layer, by diff ID
+    descriptions: dict[Digest, str] = field(
+        default_factory=dict
+    )  # what made each layer, by diff ID
 
     def layer(self, install: Install, tree: Path | None, below: list[Layer]) -> Layer:
         """Return the layer of a step on top of `below`, bottom first.
@@ -49,21 +53,37 @@ class StepRunner:
         own_key = step_key(install, parent, contents, around.identity, team=context.team)
         keys = (own_key,) if install.reads_all else (key, own_key)
         with context.cache.turn(keys[0], context.budget):
-            if layer := next((found for candidate in keys if (found := context.cache.find(candidate))), None):
+            if layer := next(
+                (found for candidate in keys if (found := context.cache.find(candidate))), None
+            ):
                 self.descriptions[layer.diff_id] = install.describe()
-                context.log(f"{install.name}: cached, reused layer {layer.digest.short} (same {install.reads()}), {Bytes(layer.size)}")
+                context.log(
+                    f"{install.name}: cached, reused layer {layer.digest.short} (same"
+                    f" {install.reads()}), {Bytes(layer.size)}"
+                )
                 return layer
             started = time.monotonic()
             context.log(f"{install.name}: `{install.shown}` for {install.reads()}")
-            inputs = tree if tree is not None and install.reads_all else _written(place / "inputs", contents)
+            inputs = (
+                tree
+                if tree is not None and install.reads_all
+                else _written(place / "inputs", contents)
+            )
             paths = tuple(context.store.unpacked(layer) for layer in reversed(below))
-            shared = not install.reads_all and not (keeps(install.tool) and context.packages.has(context.team))
+            shared = not install.reads_all and not (
+                keeps(install.tool) and context.packages.has(context.team)
+            )
             with self._shown(inputs, place / "shown") as seen:
-                made = self._run(install, place, alone=shared, layers=paths, inputs=seen, around=around)
+                made = self._run(
+                    install, place, alone=shared, layers=paths, inputs=seen, around=around
+                )
             layer = context.store.add_layer(made, move=True, team=context.team)
             context.cache.keep(keys[0] if shared else own_key, layer, install)
             self.descriptions[layer.diff_id] = install.describe()
-            context.log(f"{install.name}: installed in {time.monotonic() - started:.1f} s, {Bytes(layer.size)}, layer {layer.digest.short}")
+            context.log(
+                f"{install.name}: installed in {time.monotonic() - started:.1f} s,"
+                f" {Bytes(layer.size)}, layer {layer.digest.short}"
+            )
             return layer
 
     @contextmanager
@@ -85,13 +105,24 @@ class StepRunner:
             kernel.unmount(place, lazily=True)
 
     def _contents(self, install: Install, tree: Path) -> dict[str, bytes]:
-        """Return the part of the source that decides the step's key: the files that it reads, or a digest of each file."""
+        """Return the part of the source that decides the step's key: the files that it reads, or a
+        digest of each file.
+        """
         with self.context.helper.tree(tree) as top:
             if install.reads_all:
                 return self.context.helper.call(code.read_whole, tree=top)
             return self.context.helper.call(code.read_files, tree=top, names=install.files)
 
-    def _run(self, install: Install, place: Path, *, alone: bool, layers: tuple[Path, ...], inputs: Path, around: ToolSettings) -> Path:
+    def _run(
+        self,
+        install: Install,
+        place: Path,
+        *,
+        alone: bool,
+        layers: tuple[Path, ...],
+        inputs: Path,
+        around: ToolSettings,
+    ) -> Path:
         """Run the step in its container with the team's package cache.
 
         Without the cache if that becomes too large.
@@ -99,11 +130,20 @@ class StepRunner:
         context = self.context
         context.apply_team_limits()
         texts = _written(place / "texts", {name: text.encode() for name, text in install.texts})
-        run = InstallRun(install=install, id=context.container_id(self.steps), layers=layers, inputs=inputs, texts=texts, around=around)
+        run = InstallRun(
+            install=install,
+            id=context.container_id(self.steps),
+            layers=layers,
+            inputs=inputs,
+            texts=texts,
+            around=around,
+        )
         if not keeps(install.tool):
             return run_install(context, run)
         try:
-            with context.packages.lent(context.team, first_id_of(context.team), place, alone=alone) as lent:
+            with context.packages.lent(
+                context.team, first_id_of(context.team), place, alone=alone
+            ) as lent:
                 return run_install(context, run, lent)
         except CacheTooLarge as too_large:
             context.log(f"{too_large.what} The step runs again without it.")

@@ -44,12 +44,19 @@ class StepCache:
         mark(path)  # the collector removes the least recently used first
         try:
             return self._store.layer(Digest(journal.read_json(path)["diff_id"]))
-        except (KeyError, TypeError, ValueError):  # missing or damaged: it is built and written again
+        except (
+            KeyError,
+            TypeError,
+            ValueError,
+        ):  # missing or damaged: it is built and written again
             return None
 
     def keep(self, key: str, layer: Layer, install: Step) -> None:
         self._folder.mkdir(parents=True, exist_ok=True)
-        journal.write_json(self._folder / f"{key}.json", {"diff_id": layer.diff_id, "step": install.name, "reads": install.reads()})
+        journal.write_json(
+            self._folder / f"{key}.json",
+            {"diff_id": layer.diff_id, "step": install.name, "reads": install.reads()},
+        )
 
     @contextmanager
     def turn(self, key: str, budget: Budget) -> Iterator[None]:
@@ -63,4 +70,8 @@ class StepCache:
                 if held:
                     yield
                     return
-            budget.check("The build reached its time limit while another build installed the same dependencies.", hint="Deploy again.")
+            budget.check(
+                "The build reached its time limit while another build installed the same"
+                " dependencies.",
+                hint="Deploy again.",
+            )

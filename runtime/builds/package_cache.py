@@ -34,11 +34,16 @@ _INSIDE = "/build/cache"
 _VARIABLES = {
     Tool.UV: {"UV_CACHE_DIR": f"{_INSIDE}/uv", "PIP_CACHE_DIR": f"{_INSIDE}/pip"},
     Tool.NPM: {"NPM_CONFIG_CACHE": f"{_INSIDE}/npm", "NPM_CONFIG_LOGS_MAX": "0"},
-    Tool.PNPM: dict.fromkeys(("NPM_CONFIG_STORE_DIR", "PNPM_CONFIG_STORE_DIR"), f"{_INSIDE}/pnpm"),  # up to version 10, and from 11 on
+    Tool.PNPM: dict.fromkeys(
+        ("NPM_CONFIG_STORE_DIR", "PNPM_CONFIG_STORE_DIR"), f"{_INSIDE}/pnpm"
+    ),  # up to version 10, and from 11 on
     # Yarn 1 reads npm's variables. Later versions mirror the archives of the app's folder in their
     # own folder. Plug'n'Play runs from the app's folder; YARN_CACHE_FOLDER would move the archives
     # out of it.
-    Tool.YARN: {"NPM_CONFIG_CACHE_FOLDER": f"{_INSIDE}/yarn", "YARN_GLOBAL_FOLDER": f"{_INSIDE}/berry"},
+    Tool.YARN: {
+        "NPM_CONFIG_CACHE_FOLDER": f"{_INSIDE}/yarn",
+        "YARN_GLOBAL_FOLDER": f"{_INSIDE}/berry",
+    },
     Tool.COMPOSER: {"COMPOSER_CACHE_DIR": f"{_INSIDE}/composer"},
 }
 
@@ -55,7 +60,9 @@ class MountedCache:
 
     def around(self, step: ToolSettings, tool: Tool) -> ToolSettings:
         """Return the step's surroundings with the cache added."""
-        environment = {name: value for name, value in step.environment.items() if name != "UV_NO_CACHE"}
+        environment = {
+            name: value for name, value in step.environment.items() if name != "UV_NO_CACHE"
+        }
         binds = (*step.binds, Bind(source=self.folder, target=_INSIDE, writable=True))
         return replace(step, environment={**environment, **_VARIABLES[tool]}, binds=binds)
 
@@ -96,12 +103,17 @@ class PackageCaches:
             yield (lent := MountedCache(folder=fresh, team=team, most=self._config.package_cache))
             if not lent.overflowed:
                 self._packages.mkdir(mode=0o711, parents=True, exist_ok=True)
-                with self.using(team), suppress(OSError):  # the team has a cache already, or it is on another disk
+                with (
+                    self.using(team),
+                    suppress(OSError),
+                ):  # the team has a cache already, or it is on another disk
                     fresh.rename(theirs)
         else:
             with self.using(team):
                 self._packages.mkdir(mode=0o711, parents=True, exist_ok=True)
-                yield MountedCache(folder=_made(theirs, owner), team=team, most=self._config.package_cache)
+                yield MountedCache(
+                    folder=_made(theirs, owner), team=team, most=self._config.package_cache
+                )
         self.cut(team)
 
     def has(self, team: int) -> bool:
@@ -128,12 +140,20 @@ class PackageCaches:
             if not held or not folder.is_dir():
                 return 0
             with Confinement().session(team) as helper:
-                return helper.call(cut, top=helper.tree(folder, writable=True, as_written=True), most=most)
+                return helper.call(
+                    cut, top=helper.tree(folder, writable=True, as_written=True), most=most
+                )
 
     def cut_mounts(self, team: int, most: int) -> None:
-        """Remove the team's least recently used cache mounts until the rest fits; none while a step uses any."""
+        """Remove the team's least recently used cache mounts until the rest fits; none while a step
+        uses any.
+        """
         with self._locked(team, fcntl.LOCK_EX | fcntl.LOCK_NB) as held:
-            mounts = sorted(_folders(self._mounts / str(team)), key=lambda path: path.stat().st_mtime) if held else []
+            mounts = (
+                sorted(_folders(self._mounts / str(team)), key=lambda path: path.stat().st_mtime)
+                if held
+                else []
+            )
             sizes = {mount: _size(mount, team) for mount in mounts}
             total = sum(sizes.values())
             for mount in mounts if total > most else ():
@@ -148,7 +168,10 @@ class PackageCaches:
         Return their number.
         """
         removed = 0
-        for folder in (*_folders(self._packages), *(mount for team in _folders(self._mounts) for mount in _folders(team))):
+        for folder in (
+            *_folders(self._packages),
+            *(mount for team in _folders(self._mounts) for mount in _folders(team)),
+        ):
             team = folder.name if folder.parent == self._packages else folder.parent.name
             if not team.isdecimal() or not (all_of_it or now - folder.stat().st_mtime > KEPT):
                 continue
@@ -161,7 +184,9 @@ class PackageCaches:
     @contextmanager
     def _locked(self, team: int, how: int) -> Iterator[bool]:
         self._config.locks.mkdir(parents=True, exist_ok=True)
-        fd = os.open(self._config.locks / f"packages-{team}", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        fd = os.open(
+            self._config.locks / f"packages-{team}", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600
+        )
         try:
             try:
                 fcntl.flock(fd, how)
@@ -186,4 +211,8 @@ def _size(folder: Path, team: int) -> int:
 
 
 def _folders(folder: Path) -> list[Path]:
-    return [path for path in sorted(folder.iterdir()) if path.is_dir() and not path.is_symlink()] if folder.is_dir() else []
+    return (
+        [path for path in sorted(folder.iterdir()) if path.is_dir() and not path.is_symlink()]
+        if folder.is_dir()
+        else []
+    )

@@ -16,7 +16,8 @@ from runtime.trees.walk import walk
 
 CUT_TO = 0.8  # share of the limit, so that the next download does not exceed it again
 _GONE = ".gone-"
-_AS_ONE = {"uv": 4, "yarn": 3}  # number of path components that these tools remove as a whole; others check each file that they find
+# Number of path components that these tools remove as a whole; others check each file they find.
+_AS_ONE = {"uv": 4, "yarn": 3}
 
 
 @confined
@@ -39,7 +40,9 @@ def cut(top: Folder, most: int) -> int:
 
 
 def _parts(top: Folder) -> dict[tuple[str, ...], tuple[int, float]]:
-    """Return the parts that can be removed separately: (bytes, last use as Unix seconds) by their path components."""
+    """Return the parts that can be removed separately: (bytes, last use as Unix seconds) by their
+    path components.
+    """
     found: dict[tuple[str, ...], tuple[int, float]] = {}
     for entry in walk(top):
         if entry.is_folder:

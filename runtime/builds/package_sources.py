@@ -1,4 +1,5 @@
-"""The host's settings for package registries, passed to build steps: indexes, proxies, certificates, npm's settings.
+"""The host's settings for package registries, passed to build steps: indexes, proxies,
+certificates, npm's settings.
 
 They are read from the files and variables of pip, uv, npm, go, bundler and composer.
 Only settings for downloads are passed on.
@@ -29,10 +30,14 @@ from runtime.errors import HostLacks
 
 _PROXIES = re.compile(r"(?i:https?_proxy|all_proxy|no_proxy)")
 _UV = re.compile(
-    r"UV_(?:DEFAULT_INDEX|INDEX|INDEX_URL|EXTRA_INDEX_URL|FIND_LINKS|INSECURE_HOST|HTTP_TIMEOUT|INDEX_STRATEGY|INDEX_\w+_(?:USERNAME|PASSWORD))"
+    r"UV_(?:DEFAULT_INDEX|INDEX|INDEX_URL|EXTRA_INDEX_URL|FIND_LINKS|INSECURE_HOST|HTTP_TIMEOUT"
+    r"|INDEX_STRATEGY|INDEX_\w+_(?:USERNAME|PASSWORD))"
 )
-_NPM = re.compile(r"(?:@[\w.-]+:)?registry|//\S+:(?:_authToken|_auth|username|_password|email)|(?:https?-)?proxy|noproxy|strict-ssl"
-                  r"|replace-registry-host|omit-lockfile-registry-resolved|fetch-[\w-]+|maxsockets")  # fmt: skip
+_NPM = re.compile(
+    r"(?:@[\w.-]+:)?registry|//\S+:(?:_authToken|_auth|username|_password|email)"
+    r"|(?:https?-)?proxy|noproxy|strict-ssl|replace-registry-host|omit-lockfile-registry-resolved"
+    r"|fetch-[\w-]+|maxsockets"
+)
 _INSIDE = "/build"  # where binds appear in a build container
 
 
@@ -60,11 +65,18 @@ def surroundings(tool: Tool, workspace: Path) -> ToolSettings:
     if trusted := authorities.bundle(host):
         inside = f"{_INSIDE}/authorities.crt"
         binds.append(Bind(source=trusted, target=inside))
-        environment |= dict.fromkeys(("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "NODE_EXTRA_CA_CERTS", "NPM_CONFIG_CAFILE"), inside)
+        environment |= dict.fromkeys(
+            ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "NODE_EXTRA_CA_CERTS", "NPM_CONFIG_CAFILE"),
+            inside,
+        )
     if tool is Tool.SHELL:
         return ToolSettings(environment=environment, binds=tuple(binds), identity={})
     of_tool = _for(tool, host, workspace)
-    return ToolSettings(environment={**environment, **of_tool.environment}, binds=(*binds, *of_tool.binds), identity=of_tool.identity)
+    return ToolSettings(
+        environment={**environment, **of_tool.environment},
+        binds=(*binds, *of_tool.binds),
+        identity=of_tool.identity,
+    )
 
 
 def _for_uv(host: Mapping[str, str]) -> ToolSettings:
@@ -84,7 +96,10 @@ def _for_uv(host: Mapping[str, str]) -> ToolSettings:
     if "UV_INDEX" in environment:
         environment["UV_INDEX_STRATEGY"] = "unsafe-best-match"  # as pip handles several indexes
     environment |= {name: value for name, value in host.items() if _UV.fullmatch(name)}
-    places = " ".join(environment.get(name, "").replace(",", " ") for name in ("UV_DEFAULT_INDEX", "UV_INDEX", "UV_FIND_LINKS"))
+    places = " ".join(
+        environment.get(name, "").replace(",", " ")
+        for name in ("UV_DEFAULT_INDEX", "UV_INDEX", "UV_FIND_LINKS")
+    )
     folders = sorted({folder for place in places.split() if (folder := _folder(place))})
     binds = [Bind(source=Path(folder), target=folder) for folder in folders]
     binds.append(Bind(source=_uv(), target=f"{_INSIDE}/bin/uv"))
@@ -98,7 +113,9 @@ def _for_uv(host: Mapping[str, str]) -> ToolSettings:
         "UV_NO_CACHE": "1",
         "UV_LINK_MODE": "copy",
         "UV_COMPILE_BYTECODE": "1",
-        "PYC_INVALIDATION_MODE": "UNCHECKED_HASH",  # Python does not check the source's time when it imports a module
+        "PYC_INVALIDATION_MODE": (
+            "UNCHECKED_HASH"
+        ),  # Python does not check the source's time when it imports a module
         "UV_PYTHON_DOWNLOADS": "never",
         "UV_NO_PROGRESS": "1",
     }
@@ -120,27 +137,50 @@ def _for(tool: Tool, host: Mapping[str, str], workspace: Path) -> ToolSettings:
 
 def _for_npm(host: Mapping[str, str], workspace: Path) -> ToolSettings:
     """Return npm's own settings, reduced to those that downloads need."""
-    files = [Path("/etc/npmrc"), Path("/usr/etc/npmrc"), Path("/usr/local/etc/npmrc"), Path(host.get("HOME", "/root"), ".npmrc")]
-    files += [Path(host[name]) for name in ("NPM_CONFIG_GLOBALCONFIG", "NPM_CONFIG_USERCONFIG") if name in host]
+    files = [
+        Path("/etc/npmrc"),
+        Path("/usr/etc/npmrc"),
+        Path("/usr/local/etc/npmrc"),
+        Path(host.get("HOME", "/root"), ".npmrc"),
+    ]
+    files += [
+        Path(host[name])
+        for name in ("NPM_CONFIG_GLOBALCONFIG", "NPM_CONFIG_USERCONFIG")
+        if name in host
+    ]
     settings: dict[str, str] = {}
     for file in files:
         for line in file.read_text(errors="replace").splitlines() if file.is_file() else ():
             name, equals, value = (part.strip() for part in line.partition("="))
             if equals and _NPM.fullmatch(name):
                 settings[name] = value
-    environment = {name: value for name, value in host.items() if name in ("NPM_CONFIG_REGISTRY", "npm_config_registry")}
+    environment = {
+        name: value
+        for name, value in host.items()
+        if name in ("NPM_CONFIG_REGISTRY", "npm_config_registry")
+    }
     text = "".join(f"{name}={value}\n" for name, value in sorted(settings.items()))
     written = workspace / "npmrc"
     written.write_text(text)
     identity = {"settings": _hash({**settings, **environment})}
     registry = settings.get("registry") or next(iter(environment.values()), "")
-    environment |= {"NPM_CONFIG_USERCONFIG": f"{_INSIDE}/npmrc", "NPM_CONFIG_CACHE": "/tmp/npm"}  # noqa: S108  # inside the container
+    environment |= {
+        "NPM_CONFIG_USERCONFIG": f"{_INSIDE}/npmrc",
+        "NPM_CONFIG_CACHE": "/tmp/npm",  # noqa: S108
+    }  # inside the container
     environment |= _for_yarn(settings, registry, host)
-    return ToolSettings(environment=environment, binds=(Bind(source=written, target=f"{_INSIDE}/npmrc"),), identity=identity)
+    return ToolSettings(
+        environment=environment,
+        binds=(Bind(source=written, target=f"{_INSIDE}/npmrc"),),
+        identity=identity,
+    )
 
 
-def _for_yarn(settings: Mapping[str, str], registry: str, host: Mapping[str, str]) -> dict[str, str]:
-    """Return the settings of yarn 2 and later, which read no npmrc (https://yarnpkg.com/configuration/yarnrc).
+def _for_yarn(
+    settings: Mapping[str, str], registry: str, host: Mapping[str, str]
+) -> dict[str, str]:
+    """Return the settings of yarn 2 and later, which read no npmrc
+    (https://yarnpkg.com/configuration/yarnrc).
 
     Yarn 1 and pnpm read npmrc and ignore these variables.
     """
@@ -150,12 +190,18 @@ def _for_yarn(settings: Mapping[str, str], registry: str, host: Mapping[str, str
         "YARN_HTTP_PROXY": settings.get("proxy") or proxies.get("http_proxy", ""),
         "YARN_HTTPS_PROXY": settings.get("https-proxy") or proxies.get("https_proxy", ""),
         "YARN_HTTPS_CA_FILE_PATH": f"{_INSIDE}/authorities.crt" if authorities.bundle(host) else "",
-        "YARN_NPM_AUTH_TOKEN": next((value for name, value in settings.items() if name.endswith(":_authToken")), ""),
-        "YARN_UNSAFE_HTTP_WHITELIST": urlsplit(registry).hostname or "" if registry.startswith("http:") else "",
+        "YARN_NPM_AUTH_TOKEN": next(
+            (value for name, value in settings.items() if name.endswith(":_authToken")), ""
+        ),
+        "YARN_UNSAFE_HTTP_WHITELIST": (
+            urlsplit(registry).hostname or "" if registry.startswith("http:") else ""
+        ),
     }
     return {
         **{name: value for name, value in found.items() if value},
-        "YARN_ENABLE_GLOBAL_CACHE": "0",  # the archives that Plug'n'Play runs from are in the app's folder, not in a home folder
+        "YARN_ENABLE_GLOBAL_CACHE": (
+            "0"
+        ),  # the archives that Plug'n'Play runs from are in the app's folder, not in a home folder
         "YARN_ENABLE_PROGRESS_BARS": "0",
         "YARN_ENABLE_TELEMETRY": "0",
     }
@@ -167,7 +213,12 @@ def _pip_settings(host: Mapping[str, str]) -> dict[str, str]:
     Later files have precedence over earlier files, and variables over all files.
     """
     home = Path(host.get("HOME", "/root"))
-    files = [Path("/etc/xdg/pip/pip.conf"), Path("/etc/pip.conf"), home / ".pip/pip.conf", home / ".config/pip/pip.conf"]
+    files = [
+        Path("/etc/xdg/pip/pip.conf"),
+        Path("/etc/pip.conf"),
+        home / ".pip/pip.conf",
+        home / ".config/pip/pip.conf",
+    ]
     if chosen := host.get("PIP_CONFIG_FILE"):
         files.append(Path(chosen))
     settings: dict[str, str] = {}
@@ -176,17 +227,25 @@ def _pip_settings(host: Mapping[str, str]) -> dict[str, str]:
         try:
             parser.read(file)
         except configparser.Error as error:
-            raise HostLacks(f"Could not read pip's settings in {file}: {error}.", hint="Correct the file.") from None
+            raise HostLacks(
+                f"Could not read pip's settings in {file}: {error}.", hint="Correct the file."
+            ) from None
         for section in ("global", "install"):
             if parser.has_section(section):
                 settings |= dict(parser.items(section))
-    settings |= {name.removeprefix("PIP_").lower().replace("_", "-"): value for name, value in host.items() if name.startswith("PIP_")}
+    settings |= {
+        name.removeprefix("PIP_").lower().replace("_", "-"): value
+        for name, value in host.items()
+        if name.startswith("PIP_")
+    }
     return settings
 
 
 def _usable(words: str) -> list[str]:
     """Return the package locations; a folder that this machine does not have is omitted."""
-    return [word for word in words.split() if "://" in word.removeprefix("file://") or _folder(word)]
+    return [
+        word for word in words.split() if "://" in word.removeprefix("file://") or _folder(word)
+    ]
 
 
 def _folder(place: str) -> str:
@@ -195,7 +254,11 @@ def _folder(place: str) -> str:
     if not path.startswith("/") or not Path(path).is_dir():
         return ""
     # an index's pages refer to files next to it
-    return str(Path(path).parent) if place.startswith("file://") and Path(path).name == "simple" else path
+    return (
+        str(Path(path).parent)
+        if place.startswith("file://") and Path(path).name == "simple"
+        else path
+    )
 
 
 def _uv() -> Path:

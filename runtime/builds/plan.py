@@ -24,15 +24,20 @@ class BuildPlan:
     detected: Detected
     runtime: Runtime | None
     runtime_words: str  # for the log: the runtime and the reason, or ""
-    also: tuple[Runtime, ...] = ()  # further languages and tools of the image, each in its own layer
-    earlier: BuildPlan | None = None  # a preceding stage; the image has none of its layers, only the folder `takes` of the last one
+    # further languages and tools of the image, each in its own layer
+    also: tuple[Runtime, ...] = ()
+    # a preceding stage; the image has none of its layers, only the folder `takes` of the last one
+    earlier: BuildPlan | None = None
     takes: str = ""  # a folder that the earlier stage makes; it is the source of this stage
     installs: tuple[Install, ...]
     environment: Mapping[str, str]
     processes: Mapping[str, str]
     left_out: tuple[str, ...] = ()  # top folders that do not go into the image
-    toolchain: Runtime | None = None  # the base of the install steps, if it differs from that of the app
-    bare: bool = False  # the image holds the results of the steps and certificates: no stack, no code, no shell
+    toolchain: Runtime | None = (
+        None  # the base of the install steps, if it differs from that of the app
+    )
+    # the image holds the results of the steps and certificates: no stack, no code, no shell
+    bare: bool = False
     notes: tuple[str, ...] = field(default=())  # for the log
 
     @property
@@ -41,14 +46,27 @@ class BuildPlan:
 
         Node.js runs on any stack.
         """
-        return next((stack_of(runtime) for runtime in (self.runtime, *self.also) if isinstance(runtime, DebianRuntime)), stack_of(None))
+        return next(
+            (
+                stack_of(runtime)
+                for runtime in (self.runtime, *self.also)
+                if isinstance(runtime, DebianRuntime)
+            ),
+            stack_of(None),
+        )
 
 
 _ENVIRONMENT = {"LANG": "C.UTF-8", "HOME": "/app"}
-_NO_PROCESS = {"none": ""}  # for a language that builds for another: nothing of it is started, so nothing is missing
+_NO_PROCESS = {
+    "none": ""
+}  # for a language that builds for another: nothing of it is started, so nothing is missing
 
 
-def plan(source: Source, node_versions: Callable[[], list[str]], pythons: Mapping[str, DebianRuntime] = PYTHON) -> BuildPlan:
+def plan(
+    source: Source,
+    node_versions: Callable[[], list[str]],
+    pythons: Mapping[str, DebianRuntime] = PYTHON,
+) -> BuildPlan:
     """Return the plan. BadSource names the missing or contradicting part.
 
     `node_versions` is called only for unusual versions.
@@ -56,12 +74,20 @@ def plan(source: Source, node_versions: Callable[[], list[str]], pythons: Mappin
     detected = detect(source)
     declared = procfile.parse(source.texts["Procfile"]) if "Procfile" in source.files else {}
     declared |= source.app_file.commands
-    inputs = Inputs(source=source, detected=detected, commands=declared, node_versions=node_versions, pythons=pythons)
+    inputs = Inputs(
+        source=source,
+        detected=detected,
+        commands=declared,
+        node_versions=node_versions,
+        pythons=pythons,
+    )
     decided = _of_language(LANGUAGES[detected.language], inputs)
     if decided.earlier is not None:  # the other languages are stages of this one
         return decided
     for name in reversed(detected.first):
-        before = replace(inputs, detected=replace(detected, language=name, first=()), commands=_NO_PROCESS)
+        before = replace(
+            inputs, detected=replace(detected, language=name, first=()), commands=_NO_PROCESS
+        )
         decided = joined(_of_language(LANGUAGES[name], before), decided)
     return decided
 
@@ -96,12 +122,16 @@ def joined(first: BuildPlan, last: BuildPlan) -> BuildPlan:
 
     In PATH, the first one's commands come after those of the last.
     """
-    further = [runtime for runtime in (first.runtime, *first.also, *last.also) if runtime is not None]
+    further = [
+        runtime for runtime in (first.runtime, *first.also, *last.also) if runtime is not None
+    ]
     own, usual = (plan.environment["PATH"].removesuffix(USUAL_PATH) for plan in (last, first))
     why = f"{first.detected.language} is built first, then {last.detected.language}, which serves"
     return replace(
         last,
-        runtime_words="; ".join(words for words in (last.runtime_words, first.runtime_words) if words),
+        runtime_words="; ".join(
+            words for words in (last.runtime_words, first.runtime_words) if words
+        ),
         also=tuple(further),
         installs=in_order((*first.installs, *last.installs)),
         environment={**first.environment, **last.environment, "PATH": f"{own}{usual}{USUAL_PATH}"},

@@ -62,7 +62,10 @@ def read(proc: Path = Path("/proc")) -> Pressure:
     except OSError:  # a kernel without PSI, or PSI is switched off (psi=0: EOPNOTSUPP)
         some = None
     sizes = {name: int(size) for name, size in _KIB.findall((proc / "meminfo").read_text())}
-    return Pressure(stalled=float(some[1]) if some else None, available=100 * sizes["MemAvailable"] / sizes["MemTotal"])
+    return Pressure(
+        stalled=float(some[1]) if some else None,
+        available=100 * sizes["MemAvailable"] / sizes["MemTotal"],
+    )
 
 
 def is_tight(pressure: Pressure, marks: NodeConfig) -> bool:
@@ -80,7 +83,12 @@ def is_easy(pressure: Pressure, marks: NodeConfig) -> bool:
 
 
 def decide(
-    pressure: Pressure, builds: Iterable[BuildContainer], marks: NodeConfig, *, now: float, thawed_at: float
+    pressure: Pressure,
+    builds: Iterable[BuildContainer],
+    marks: NodeConfig,
+    *,
+    now: float,
+    thawed_at: float,
 ) -> tuple[Freeze | Thaw, ...]:
     """Freeze all builds at once, and let them continue one after another, the oldest first.
 

@@ -1,4 +1,6 @@
-"""The host's settings for the registries of Go, Composer and Bundler, and the variables of these tools in a build container."""
+"""The host's settings for the registries of Go, Composer and Bundler, and the variables of these
+tools in a build container.
+"""
 
 from __future__ import annotations
 
@@ -30,13 +32,15 @@ WAYS: Mapping[Tool, Mapping[str, str]] = {
         "BUNDLE_WITHOUT": "development:test",
         "BUNDLE_SILENCE_ROOT_WARNING": "1",
         "BUNDLE_IGNORE_MESSAGES": "1",
-        "BUNDLE_APP_CONFIG": "/tmp/bundle",  # noqa: S108  # not what a developer's own .bundle/config says
+        "BUNDLE_APP_CONFIG": ("/tmp/bundle"),  # noqa: S108  # not what a developer's own .bundle/config says
         "MAKEFLAGS": "-j2",
     },
 }
 _GO = re.compile(r"GO(?:PROXY|SUMDB|NOSUMDB|NOPROXY|PRIVATE|INSECURE|VCS|AUTH)")
 _BUNDLE = re.compile(r"BUNDLE_(?:MIRROR__\w+|\w+__\w+|SSL_\w+|TIMEOUT|RETRY|REDIRECT)")
-_COMPOSER = re.compile(r"COMPOSER_(?:AUTH|CAFILE|DISABLE_NETWORK|MIRROR_PATH_REPOS|IPRESOLVE|PROCESS_TIMEOUT)")
+_COMPOSER = re.compile(
+    r"COMPOSER_(?:AUTH|CAFILE|DISABLE_NETWORK|MIRROR_PATH_REPOS|IPRESOLVE|PROCESS_TIMEOUT)"
+)
 
 
 def settings(tool: Tool, host: Mapping[str, str]) -> dict[str, str]:
@@ -47,11 +51,21 @@ def settings(tool: Tool, host: Mapping[str, str]) -> dict[str, str]:
     home = Path(host.get("HOME", "/root"))
     if tool is Tool.GO:
         file = Path(host.get("GOENV") or home / ".config/go/env")  # cmd/go, "go help environment"
-        lines = dict(line.split("=", 1) for line in _text(file).splitlines() if "=" in line and not line.startswith("#"))
+        lines = dict(
+            line.split("=", 1)
+            for line in _text(file).splitlines()
+            if "=" in line and not line.startswith("#")
+        )
         return {name: value for name, value in {**lines, **host}.items() if _GO.fullmatch(name)}
     if tool is Tool.BUNDLER:
-        found = re.findall(r"^(BUNDLE_\w+): \"?(.*?)\"?$", _text(home / ".bundle/config"), re.MULTILINE)  # bundle-config(1)
-        return {name: value for name, value in {**dict(found), **host}.items() if _BUNDLE.fullmatch(name)}
+        found = re.findall(
+            r"^(BUNDLE_\w+): \"?(.*?)\"?$", _text(home / ".bundle/config"), re.MULTILINE
+        )  # bundle-config(1)
+        return {
+            name: value
+            for name, value in {**dict(found), **host}.items()
+            if _BUNDLE.fullmatch(name)
+        }
     if tool is Tool.COMPOSER:
         given = {name: value for name, value in host.items() if _COMPOSER.fullmatch(name)}
         folder = Path(host.get("COMPOSER_HOME") or home / ".config/composer")
@@ -65,7 +79,9 @@ def _object(text: str, file: Path) -> object:
     try:
         return json.loads(text)
     except ValueError as error:
-        raise HostLacks(f"Could not read Composer's credentials in {file}: {error}.", hint="Correct the file.") from None
+        raise HostLacks(
+            f"Could not read Composer's credentials in {file}: {error}.", hint="Correct the file."
+        ) from None
 
 
 def _text(file: Path) -> str:

@@ -1,4 +1,5 @@
-"""Run an install step in a build container with the team's limits, no config vars and a read-only source.
+"""Run an install step in a build container with the team's limits, no config vars and a read-only
+source.
 
 The folders that the step writes become a layer.
 """
@@ -58,30 +59,54 @@ def run_install(context: BuildContext, run: InstallRun, cache: MountedCache | No
         layers=run.layers,
         command=("/bin/sh", "-c", _SCRIPT.format(source=_SOURCE, command=install.command)),
         environment=around.environment,
-        uid=0,  # root only in the container's own user namespace; the app, as 1000, cannot change the installed files
+        # root only in the container's own user namespace; the app, as 1000, cannot change the
+        # installed files
+        uid=0,
         gid=0,
         limits=context.limits,
-        binds=(Bind(source=run.inputs, target=_SOURCE), Bind(source=run.texts, target=TEXTS), *around.binds),
+        binds=(
+            Bind(source=run.inputs, target=_SOURCE),
+            Bind(source=run.texts, target=TEXTS),
+            *around.binds,
+        ),
         purpose=Purpose.BUILD,
         labels={WORKSPACE: context.workspace.name},
     )
     context.containers.remove(spec.id)  # of a build that was killed
     try:
-        end = run_within(context, spec, log=context.log, is_to_end=cache.overflows if cache is not None else lambda: False)
+        end = run_within(
+            context,
+            spec,
+            log=context.log,
+            is_to_end=cache.overflows if cache is not None else lambda: False,
+        )
         if cache is not None and cache.overflowed and not budget.is_cancelled():
-            raise CacheTooLarge(f"{install.name}: the package cache exceeded {Bytes(cache.most * OVERFLOW)}.")
+            raise CacheTooLarge(
+                f"{install.name}: the package cache exceeded {Bytes(cache.most * OVERFLOW)}."
+            )
         budget.check(
-            f"{install.name}: `{install.shown}` reached its time limit and was stopped.", hint="Use fewer or smaller dependencies."
+            f"{install.name}: `{install.shown}` reached its time limit and was stopped.",
+            hint="Use fewer or smaller dependencies.",
         )
         if end.code != 0:
-            raise BuildFailed(f"{install.name}: `{install.tool}` failed. {end.explain()}", hint="See the build log.")
+            raise BuildFailed(
+                f"{install.name}: `{install.tool}` failed. {end.explain()}",
+                hint="See the build log.",
+            )
         return _collect(context, run)
     finally:
         context.containers.remove(spec.id)
 
 
-def run_within(context: BuildContext, spec: ContainerSpec, *, log: Callable[[str], None], is_to_end: Callable[[], bool]) -> Exit:
-    """Run a build container until it ends, `is_to_end()` is true, or the build is cancelled or has used up its time.
+def run_within(
+    context: BuildContext,
+    spec: ContainerSpec,
+    *,
+    log: Callable[[str], None],
+    is_to_end: Callable[[], bool],
+) -> Exit:
+    """Run a build container until it ends, `is_to_end()` is true, or the build is cancelled or has
+    used up its time.
 
     `log` gets its output. Time in which the container is frozen does not count.
     """
@@ -96,13 +121,17 @@ def run_within(context: BuildContext, spec: ContainerSpec, *, log: Callable[[str
 
     longest = budget.left() + FROZEN_MOST + 1  # the budget ends it earlier
     try:
-        return context.containers.run(spec, on_output=on_output, timeout=longest, cancelled=cancelled, on_freeze=budget.freeze)
+        return context.containers.run(
+            spec, on_output=on_output, timeout=longest, cancelled=cancelled, on_freeze=budget.freeze
+        )
     finally:
         budget.freeze(False)
 
 
 def _collect(context: BuildContext, run: InstallRun) -> Path:
-    """Copy the step's folders from a stopped container's writable layer, in a confined helper of the team."""
+    """Copy the step's folders from a stopped container's writable layer, in a confined helper of
+    the team.
+    """
     made = context.workspace / f"made-{run.id}"
     made.mkdir(mode=0o755)
     with Confinement().session(context.team) as helper:

@@ -48,15 +48,21 @@ class Install:
     says: str = ""  # the command in a few words, for the log; if "", the last part of `command`
     on_code: bool = False
     ships: bool = True  # the layer is part of the image; if False, only later steps use it
-    texts: tuple[tuple[str, str], ...] = ()  # name -> content: files that Slipway writes to TEXTS for the command
-    beside: tuple[Runtime, ...] = ()  # additional layers below the step, which the image does not have
+    texts: tuple[
+        tuple[str, str], ...
+    ] = ()  # name -> content: files that Slipway writes to TEXTS for the command
+    beside: tuple[
+        Runtime, ...
+    ] = ()  # additional layers below the step, which the image does not have
 
     @property
     def reads_all(self) -> bool:
         return self.whole or self.on_code
 
     def reads(self) -> str:
-        """Return the inputs for the log: "requirements.txt", "pyproject.toml and uv.lock", "the source"."""
+        """Return the inputs for the log: "requirements.txt", "pyproject.toml and uv.lock", "the
+        source".
+        """
         if self.reads_all:
             return "the source"
         return " and ".join(self.files) or "the toolchain"
@@ -76,9 +82,15 @@ def in_order(installs: tuple[Install, ...]) -> tuple[Install, ...]:
 
 
 def step_key(
-    install: Install, parent: Digest, contents: Mapping[str, bytes], surroundings: Mapping[str, str], *, team: int | None = None
+    install: Install,
+    parent: Digest,
+    contents: Mapping[str, bytes],
+    surroundings: Mapping[str, str],
+    *,
+    team: int | None = None,
 ) -> str:
-    """Return 64 hex digits over all inputs of the step: lower layers, bytes read, command, tools and settings.
+    """Return 64 hex digits over all inputs of the step: lower layers, bytes read, command, tools
+    and settings.
 
     `team` is set for a step that saw more than declared inputs, such as a whole source. No other
     team finds its layer.

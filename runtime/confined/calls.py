@@ -118,4 +118,6 @@ def program() -> bytes:
     """Return the list as a seccomp program, only for this machine's native system calls."""
     rules = [SeccompRule(syscall=name, action=ALLOW) for name in _ALLOWED]
     rules.append(SeccompRule(syscall="ioctl", action=ALLOW, conditions=((1, _EQUAL, _FICLONE, 0),)))
-    return Kernel().seccomp_program(errno_action(errno.EPERM), rules, _MACHINES.get(platform.machine(), ()))
+    return Kernel().seccomp_program(
+        errno_action(errno.EPERM), rules, _MACHINES.get(platform.machine(), ())
+    )

@@ -28,7 +28,14 @@ from runtime.trees.folder import Folder
 
 # Apply to files of the team's ids. Each one is valid only in the helper's user namespace
 # (capabilities(7)).
-KEPT = Capability.CHOWN | Capability.DAC_OVERRIDE | Capability.DAC_READ_SEARCH | Capability.FOWNER | Capability.FSETID | Capability.SETFCAP
+KEPT = (
+    Capability.CHOWN
+    | Capability.DAC_OVERRIDE
+    | Capability.DAC_READ_SEARCH
+    | Capability.FOWNER
+    | Capability.FSETID
+    | Capability.SETFCAP
+)
 _LONGEST_TRACE = 4000
 
 
@@ -80,7 +87,9 @@ def _answer(asked: Message, channel: socket.socket) -> dict[str, Any]:
     """Run a call and return its result or error as the host expects it."""
     try:
         function = registry.find(asked.body["call"])
-        arguments = _arguments(asked.body["arguments"], wire.signature(function), asked.fds, channel)
+        arguments = _arguments(
+            asked.body["arguments"], wire.signature(function), asked.fds, channel
+        )
         try:
             result = function(**arguments)
         finally:
@@ -105,7 +114,9 @@ def _close(arguments: Mapping[str, Any]) -> None:
                 item.close()
 
 
-def _arguments(given: Mapping[str, Any], kinds: Mapping[str, Any], fds: list[int], channel: socket.socket) -> dict[str, Any]:
+def _arguments(
+    given: Mapping[str, Any], kinds: Mapping[str, Any], fds: list[int], channel: socket.socket
+) -> dict[str, Any]:
     """Return the arguments by name. Each folder or file has its own descriptor."""
     found: dict[str, Any] = {}
     for name, kind in kinds.items():
@@ -116,7 +127,13 @@ def _arguments(given: Mapping[str, Any], kinds: Mapping[str, Any], fds: list[int
     return found
 
 
-def run(channel: socket.socket, mapped: socket.socket, order: Mapping[str, Any], groups: list[int], program: bytes) -> NoReturn:
+def run(
+    channel: socket.socket,
+    mapped: socket.socket,
+    order: Mapping[str, Any],
+    groups: list[int],
+    program: bytes,
+) -> NoReturn:
     """Run a forked helper from its start to its end."""
     try:
         for group in groups:

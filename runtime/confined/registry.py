@@ -37,7 +37,9 @@ def confined(function: Callable[P, R]) -> Callable[P, R]:
     bytes, and frozen dataclasses, tuples and mappings of those.
     """
     if function.__module__ not in MODULES:
-        raise TypeError(f"{function.__module__} is not among the modules of runtime.confined.registry")
+        raise TypeError(
+            f"{function.__module__} is not among the modules of runtime.confined.registry"
+        )
     _marked[name_of(function)] = function
     return function
 

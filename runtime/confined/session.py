@@ -52,16 +52,22 @@ class HelperGroup(Protocol):
 
     @property
     def doors(self) -> tuple[Path, ...]:
-        """The files (cgroup.procs) to which a process writes to join the group, one per hierarchy."""
+        """The files (cgroup.procs) to which a process writes to join the group, one per
+        hierarchy.
+        """
 
     def reached(self) -> str:
-        """Return the limit that ended the helper, such as "256 MiB of memory"; empty if none did."""
+        """Return the limit that ended the helper, such as "256 MiB of memory"; empty if none
+        did.
+        """
 
 
 class Groups(Protocol):
     """Control groups for helpers, under their team's limits."""
 
-    def helper(self, team: int, *, processes: int | None = None) -> AbstractContextManager[HelperGroup]:
+    def helper(
+        self, team: int, *, processes: int | None = None
+    ) -> AbstractContextManager[HelperGroup]:
         """Create a group for a helper of this team; the block removes it.
 
         `processes` limits its processes and threads.
@@ -125,7 +131,14 @@ class Session:
         """
         return self.call_for(PATIENCE, lambda _: None, function, *args, **kwargs)
 
-    def call_for(self, seconds: float, say: Callable[[str], None], function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
+    def call_for(
+        self,
+        seconds: float,
+        say: Callable[[str], None],
+        function: Callable[P, R],
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> R:
         """Run a function like `call`, with a timeout, and pass its output to `say` line by line."""
         if args:
             raise TypeError("a helper's function takes its arguments by name")
@@ -169,13 +182,21 @@ class Session:
         except (Closed, Malformed) as fault:
             answer = {"fault": f"it ended ({fault})"}
         if not answer.get("ready"):
-            raise HostLacks(f"A confined helper could not drop its privileges: {answer.get('fault')}.", hint=_LOOK_AT)
+            raise HostLacks(
+                f"A confined helper could not drop its privileges: {answer.get('fault')}.",
+                hint=_LOOK_AT,
+            )
 
-    def _answer(self, name: str, deadline: float, seconds: float, say: Callable[[str], None]) -> dict[str, Any]:
+    def _answer(
+        self, name: str, deadline: float, seconds: float, say: Callable[[str], None]
+    ) -> dict[str, Any]:
         while True:
             cancellation.check()
             if time.monotonic() > deadline:
-                raise LimitReached(f"`{name}` did not end within {seconds:g} s and was stopped.", hint="Make the source smaller.")
+                raise LimitReached(
+                    f"`{name}` did not end within {seconds:g} s and was stopped.",
+                    hint="Make the source smaller.",
+                )
             if not select.select([self._channel], [], [], _LOOK)[0]:
                 continue
             try:
@@ -183,7 +204,9 @@ class Session:
             except Closed:
                 raise self._death(name) from None
             except Malformed as fault:
-                raise HelperFailed(f"The helper's answer to `{name}` is not valid: {fault}.") from None
+                raise HelperFailed(
+                    f"The helper's answer to `{name}` is not valid: {fault}."
+                ) from None
             if "say" not in body:
                 return body
             say(str(body["say"]))
@@ -200,7 +223,11 @@ class Session:
     def _error(self, name: str, answer: dict[str, Any]) -> Exception:
         if "failure" in answer:
             kind = getattr(errors, str(answer["failure"]), None)
-            if isinstance(kind, type) and issubclass(kind, RuntimeFailure) and kind not in (KernelRefused, errors.CertificateRefused):
+            if (
+                isinstance(kind, type)
+                and issubclass(kind, RuntimeFailure)
+                and kind not in (KernelRefused, errors.CertificateRefused)
+            ):
                 return kind(str(answer.get("what")), hint=str(answer.get("hint")))
         if "errno" in answer:
             code = int(answer["errno"])
@@ -208,13 +235,17 @@ class Session:
             error.add_note(f"In a confined helper, {name}:\n{answer.get('trace')}")
             return error
         if "exhausted" in answer:
-            return LimitReached(f"`{name}` needed more memory than its limit.", hint="Reduce the size of the source or of its files.")
+            return LimitReached(
+                f"`{name}` needed more memory than its limit.",
+                hint="Reduce the size of the source or of its files.",
+            )
         return HelperFailed(f"`{name}` failed in its helper: {answer.get('fault')}")
 
     def _death(self, name: str) -> RuntimeFailure:
         if self._group is not None and (limit := self._group.reached()):
             return LimitReached(
-                f"`{name}` needed more than {limit} and was stopped.", hint="Reduce the size of the source or of its files."
+                f"`{name}` needed more than {limit} and was stopped.",
+                hint="Reduce the size of the source or of its files.",
             )
         return HelperFailed(f"The helper ended while it ran `{name}`.")
 
@@ -226,7 +257,10 @@ class Confinement:
     """
 
     def __init__(self, *, kernel: Kernel | None = None, groups: Groups | None = None) -> None:
-        self._kernel, self._groups = kernel or Kernel(), groups or (_in_use[-1] if _in_use else None)
+        self._kernel, self._groups = (
+            kernel or Kernel(),
+            groups or (_in_use[-1] if _in_use else None),
+        )
 
     @contextmanager
     def shared_session(self, team: int) -> Iterator[Session]:
@@ -248,12 +282,19 @@ class Confinement:
     def session(self, team: int = PLATFORM, *, memory: int = MEMORY) -> Iterator[Session]:
         """Start a helper for one team; it ends with the block."""
         with ExitStack() as stack:
-            group = stack.enter_context(self._groups.helper(team) if self._groups is not None else nullcontext(None))
-            doors = [stack.enter_context(_opened(door, os.O_WRONLY)) for door in (group.doors if group else ())]
+            group = stack.enter_context(
+                self._groups.helper(team) if self._groups is not None else nullcontext(None)
+            )
+            doors = [
+                stack.enter_context(_opened(door, os.O_WRONLY))
+                for door in (group.doors if group else ())
+            ]
             ours, theirs = socket.socketpair()
             stack.callback(ours.close)
             with theirs:
-                process, ids = _ZYGOTE.fork({"first_id": first_id_of(team), "memory": memory}, [theirs.fileno(), *doors])
+                process, ids = _ZYGOTE.fork(
+                    {"first_id": first_id_of(team), "memory": memory}, [theirs.fileno(), *doors]
+                )
             stack.callback(os.close, process)
             stack.callback(os.close, ids)
             session = Session(team, ours, process, ids, self._kernel, stack, group)
@@ -312,9 +353,14 @@ class _Zygote:
                 except Closed:  # it was killed: start another
                     self._end()
                     if last:
-                        raise HostLacks("Could not start a confined helper: its zygote exits at once.", hint=_LOOK_AT) from None
+                        raise HostLacks(
+                            "Could not start a confined helper: its zygote exits at once.",
+                            hint=_LOOK_AT,
+                        ) from None
             if len(answer.fds) != 2:
-                raise HostLacks(f"Could not start a confined helper: {answer.body.get('fault')}.", hint=_LOOK_AT)
+                raise HostLacks(
+                    f"Could not start a confined helper: {answer.body.get('fault')}.", hint=_LOOK_AT
+                )
             return answer.fds[0], answer.fds[1]
 
     def _started(self) -> socket.socket:
@@ -322,7 +368,9 @@ class _Zygote:
             ours, theirs = socket.socketpair()
             with theirs:
                 command = [sys.executable, "-m", "runtime.confined.zygote", str(theirs.fileno())]
-                self._process = spawn(command, pass_fds=(theirs.fileno(),), env=_ENVIRONMENT, cwd=_ROOT)
+                self._process = spawn(
+                    command, pass_fds=(theirs.fileno(),), env=_ENVIRONMENT, cwd=_ROOT
+                )
             self._orders, self._of = ours, os.getpid()
         return self._orders
 
@@ -337,7 +385,12 @@ class _Zygote:
 
 
 _ROOT = Path(__file__).parents[2]
-_ENVIRONMENT = {"PATH": os.defpath, "PYTHONPATH": str(_ROOT), "MALLOC_ARENA_MAX": "1", "PYTHONDONTWRITEBYTECODE": "1"}
+_ENVIRONMENT = {
+    "PATH": os.defpath,
+    "PYTHONPATH": str(_ROOT),
+    "MALLOC_ARENA_MAX": "1",
+    "PYTHONDONTWRITEBYTECODE": "1",
+}
 _LOOK_AT = "Check `sysctl user.max_user_namespaces`, and read the worker's log."
 _ZYGOTE = _Zygote()
 

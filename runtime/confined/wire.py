@@ -52,7 +52,9 @@ def send(channel: socket.socket, body: Mapping[str, Any], fds: list[int] | None 
         channel.sendall(_HEAD.pack(len(data), len(passed)))
         for start in range(0, len(passed), _MOST_FDS):
             part = passed[start : start + _MOST_FDS]
-            channel.sendmsg([b"."], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", part).tobytes())])
+            channel.sendmsg(
+                [b"."], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", part).tobytes())]
+            )
         channel.sendall(data)
     except (BrokenPipeError, ConnectionResetError):
         raise Closed from None
@@ -105,7 +107,9 @@ def decode(value: Any, kind: Any, fds: list[int]) -> Any:  # of the type `kind`
         if kind is Folder:
             return Folder(os.dup(fds[value]))
         if kind is BinaryIO:
-            return os.fdopen(os.dup(fds[value]), _MODES[fcntl.fcntl(fds[value], fcntl.F_GETFL) & os.O_ACCMODE])
+            return os.fdopen(
+                os.dup(fds[value]), _MODES[fcntl.fcntl(fds[value], fcntl.F_GETFL) & os.O_ACCMODE]
+            )
         if Folder in get_args(kind):
             return tuple(Folder(os.dup(fds[index])) for index in value)
         return msgspec.convert(value, kind, strict=True)
@@ -141,7 +145,9 @@ def _exactly(channel: socket.socket, length: int) -> bytes:
 
 
 def _descriptors(channel: socket.socket) -> list[int]:
-    data, ancillary, flags, _ = channel.recvmsg(1, socket.CMSG_SPACE(_MOST_FDS * 4), socket.MSG_CMSG_CLOEXEC)
+    data, ancillary, flags, _ = channel.recvmsg(
+        1, socket.CMSG_SPACE(_MOST_FDS * 4), socket.MSG_CMSG_CLOEXEC
+    )
     fds = array.array("i")
     for level, kind, content in ancillary:
         if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:

@@ -33,7 +33,9 @@ class Attachment(Protocol):
 class Network(Protocol):
     """Assigns addresses to containers and releases them. Every method may be called again."""
 
-    def attach(self, container_id: str, userns: Path, *, team: int, app: str, build: bool) -> Attachment:
+    def attach(
+        self, container_id: str, userns: Path, *, team: int, app: str, build: bool
+    ) -> Attachment:
         """Return the container's attachment; create it if it does not exist.
 
         The policy of `team` applies to the container. Its traffic is counted for `app`.

@@ -111,7 +111,12 @@ def config(spec: ContainerSpec, host: HostFacts) -> dict[str, Any]:
         "root": {"path": str(host.rootfs), "readonly": False},
         "hostname": hostname(spec),
         "process": _process(spec, host),
-        "mounts": [*_kernel_mounts(host), *_own_files(spec, host), *_temporaries(spec), *(_bind(bind) for bind in spec.binds)],
+        "mounts": [
+            *_kernel_mounts(host),
+            *_own_files(spec, host),
+            *_temporaries(spec),
+            *(_bind(bind) for bind in spec.binds),
+        ],
         "linux": {
             "namespaces": _namespaces(host),
             "cgroupsPath": host.cgroup,
@@ -136,7 +141,13 @@ def _process(spec: ContainerSpec, host: HostFacts) -> dict[str, Any]:
         "cwd": spec.working_directory,
         "noNewPrivileges": True,
         **({"oomScoreAdj": DIES_FIRST} if spec.purpose is Purpose.BUILD else {}),
-        "capabilities": {"bounding": held, "effective": held, "permitted": held, "inheritable": [], "ambient": []},
+        "capabilities": {
+            "bounding": held,
+            "effective": held,
+            "permitted": held,
+            "inheritable": [],
+            "ambient": [],
+        },
         "rlimits": [
             {"type": "RLIMIT_NOFILE", "soft": host.open_files, "hard": host.open_files},
             {"type": "RLIMIT_CORE", "soft": 0, "hard": 0},
@@ -151,13 +162,22 @@ def _groups(spec: ContainerSpec) -> dict[str, list[int]]:
 
 def _temporaries(spec: ContainerSpec) -> list[dict[str, Any]]:
     return [
-        _mount(temporary.target, "tmpfs", ("nosuid", "nodev", "mode=1777", f"size={int(temporary.size)}")) for temporary in spec.temporaries
+        _mount(
+            temporary.target,
+            "tmpfs",
+            ("nosuid", "nodev", "mode=1777", f"size={int(temporary.size)}"),
+        )
+        for temporary in spec.temporaries
     ]
 
 
 def _namespaces(host: HostFacts) -> list[dict[str, str]]:
-    network = {"type": "network"} if host.netns is None else {"type": "network", "path": str(host.netns)}
-    fresh: Sequence[dict[str, str]] = [{"type": kind} for kind in ("pid", "mount", "ipc", "uts", "cgroup")]
+    network = (
+        {"type": "network"} if host.netns is None else {"type": "network", "path": str(host.netns)}
+    )
+    fresh: Sequence[dict[str, str]] = [
+        {"type": kind} for kind in ("pid", "mount", "ipc", "uts", "cgroup")
+    ]
     return [{"type": "user", "path": str(host.userns)}, network, *fresh]
 
 
@@ -165,13 +185,24 @@ def _kernel_mounts(host: HostFacts) -> list[dict[str, Any]]:
     mounts = [
         _mount("/proc", "proc", ("nosuid", "noexec", "nodev")),
         _mount("/dev", "tmpfs", ("nosuid", "mode=755", "size=65536k")),
-        _mount("/dev/pts", "devpts", ("nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620", f"max={TERMINALS}")),
-        _mount("/dev/shm", "tmpfs", ("nosuid", "noexec", "nodev", "mode=1777", f"size={SHARED_MEMORY}"), source="shm"),  # noqa: S108
+        _mount(
+            "/dev/pts",
+            "devpts",
+            ("nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620", f"max={TERMINALS}"),
+        ),
+        _mount(
+            "/dev/shm",  # noqa: S108
+            "tmpfs",
+            ("nosuid", "noexec", "nodev", "mode=1777", f"size={SHARED_MEMORY}"),
+            source="shm",
+        ),
         _mount("/dev/mqueue", "mqueue", ("nosuid", "noexec", "nodev")),
         _mount("/sys", "sysfs", ("nosuid", "noexec", "nodev", "ro")),
     ]
     if host.show_cgroup:
-        mounts.append(_mount("/sys/fs/cgroup", "cgroup", ("nosuid", "noexec", "nodev", "relatime", "ro")))
+        mounts.append(
+            _mount("/sys/fs/cgroup", "cgroup", ("nosuid", "noexec", "nodev", "relatime", "ro"))
+        )
     return mounts
 
 
@@ -197,16 +228,31 @@ def mount_points(spec: ContainerSpec) -> tuple[str, ...]:
 
     Where the layers have no such path, the runtime creates an empty file or folder.
     """
-    own = ("/proc", "/dev", "/sys", *((TEMPORARY,) if spec.own_tmp else ()), *(f"/etc/{name}" for name in OWN_FILES))
-    return (*own, *(temporary.target for temporary in spec.temporaries), *(bind.target for bind in spec.binds))
+    own = (
+        "/proc",
+        "/dev",
+        "/sys",
+        *((TEMPORARY,) if spec.own_tmp else ()),
+        *(f"/etc/{name}" for name in OWN_FILES),
+    )
+    return (
+        *own,
+        *(temporary.target for temporary in spec.temporaries),
+        *(bind.target for bind in spec.binds),
+    )
 
 
 def hosts_file(spec: ContainerSpec, address: str | None) -> str:
     """Return the text of /etc/hosts. The container's name has its own address, or 127.0.1.1."""
-    return f"127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost\n{address or '127.0.1.1'}\t{hostname(spec)}\n"
+    return (
+        "127.0.0.1\tlocalhost\n::1\tlocalhost"
+        f" ip6-localhost\n{address or '127.0.1.1'}\t{hostname(spec)}\n"
+    )
 
 
-def resolver_file(of_host: str, *, unstubbed: str = "", fallback: Sequence[str] = ("1.1.1.1", "9.9.9.9")) -> str:
+def resolver_file(
+    of_host: str, *, unstubbed: str = "", fallback: Sequence[str] = ("1.1.1.1", "9.9.9.9")
+) -> str:
     """Return the text of /etc/resolv.conf: the host's, without servers on the host's loopback.
 
     If the host has only a stub on its loopback (systemd-resolved), the servers behind the stub
@@ -214,13 +260,19 @@ def resolver_file(of_host: str, *, unstubbed: str = "", fallback: Sequence[str] 
     """
     for text in (of_host, unstubbed):
         lines = [line.split() for line in text.splitlines()]
-        servers = [words[1] for words in lines if words[:1] == ["nameserver"] and len(words) > 1 and not _is_loopback(words[1])]
+        servers = [
+            words[1]
+            for words in lines
+            if words[:1] == ["nameserver"] and len(words) > 1 and not _is_loopback(words[1])
+        ]
         if servers:
             break
     else:
         servers = list(fallback)
     kept = [" ".join(words) for words in lines if words[:1] in (["search"], ["options"])]
-    return "".join(f"{line}\n" for line in [*(f"nameserver {server}" for server in servers[:3]), *kept])
+    return "".join(
+        f"{line}\n" for line in [*(f"nameserver {server}" for server in servers[:3]), *kept]
+    )
 
 
 def _is_loopback(server: str) -> bool:

@@ -32,4 +32,7 @@ def words(line: str, environment: Mapping[str, str] | None = None) -> tuple[str,
         raise ValueError("a variable set before the program needs a shell")
     if environment is None:
         return split
-    return tuple(_VARIABLE.sub(lambda match: environment.get(match[1] or match[2], ""), word) for word in split)
+    return tuple(
+        _VARIABLE.sub(lambda match: environment.get(match[1] or match[2], ""), word)
+        for word in split
+    )

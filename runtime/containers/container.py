@@ -43,12 +43,18 @@ class Exit:
         if self.because:
             return self.because
         if self.out_of_memory and self.of_team:
-            return "The team's instances together used all of the team's memory, and the kernel killed a process of it."
+            return (
+                "The team's instances together used all of the team's memory, and the kernel killed"
+                " a process of it."
+            )
         memory = f"its {self.memory} of memory" if self.memory else "its memory"
         if self.out_of_memory and self.signal == signal.SIGKILL:
             return f"It used all of {memory} and was killed."
         if self.out_of_memory:
-            return f"It exited with code {self.code} after the kernel had killed a process of it for using all of {memory}."
+            return (
+                f"It exited with code {self.code} after the kernel had killed a process of it for"
+                f" using all of {memory}."
+            )
         if self.signal is not None:
             return f"It was ended by {signal.Signals(self.signal).name}."
         if self.code == 127:
@@ -81,9 +87,19 @@ class Container:
     exit: Exit | None
 
 
-def exit_of(code: int, *, at: float, oom_kills: int, memory: Bytes, of_team: bool = False, because: str = "") -> Exit:
+def exit_of(
+    code: int, *, at: float, oom_kills: int, memory: Bytes, of_team: bool = False, because: str = ""
+) -> Exit:
     """Return the Exit for an exit code in the shell's form (128 + signal)."""
     number = code - 128
     ended_by = number if number in {int(known) for known in signal.Signals} else None
     killed = bool(oom_kills) and code != 0
-    return Exit(code=code, signal=ended_by, out_of_memory=killed, at=at, memory=memory, of_team=killed and of_team, because=because)
+    return Exit(
+        code=code,
+        signal=ended_by,
+        out_of_memory=killed,
+        at=at,
+        memory=memory,
+        of_team=killed and of_team,
+        because=because,
+    )

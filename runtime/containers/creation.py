@@ -34,9 +34,21 @@ class Creation:
     """Creates containers from specs."""
 
     def __init__(
-        self, *, kernel: Kernel, cgroups: Cgroups, namespaces: UserNamespaces, monitor: Monitor, network: Network | None, templates: Path
+        self,
+        *,
+        kernel: Kernel,
+        cgroups: Cgroups,
+        namespaces: UserNamespaces,
+        monitor: Monitor,
+        network: Network | None,
+        templates: Path,
     ) -> None:
-        self._kernel, self._cgroups, self._namespaces, self._monitor = kernel, cgroups, namespaces, monitor
+        self._kernel, self._cgroups, self._namespaces, self._monitor = (
+            kernel,
+            cgroups,
+            namespaces,
+            monitor,
+        )
         self._network, self._templates = network, templates
 
     def make(self, folder: Folder, spec: ContainerSpec) -> None:
@@ -48,11 +60,15 @@ class Creation:
         # The network takes half of the time and depends on nothing else here.
         with ThreadPoolExecutor(1) as aside:
             attaching = aside.submit(self._attach, spec, userns)
-            self._cgroups.create(spec.team, spec.id, spec.limits, build=spec.purpose is Purpose.BUILD)
+            self._cgroups.create(
+                spec.team, spec.id, spec.limits, build=spec.purpose is Purpose.BUILD
+            )
             self._mount_root(folder, spec, userns)
             netns, address = attaching.result()
         self._write_files(folder, spec, userns, netns, address)
-        pid, monitor = self._monitor.create(folder, self._cgroups.monitor_files(), build=spec.purpose is Purpose.BUILD)
+        pid, monitor = self._monitor.create(
+            folder, self._cgroups.monitor_files(), build=spec.purpose is Purpose.BUILD
+        )
         self._cgroups.hold_monitor(spec.team, monitor)
         _give_streams(pid, spec)
         folder.write_made(_made(folder, pid, monitor, address))
@@ -60,11 +76,15 @@ class Creation:
     def _attach(self, spec: ContainerSpec, userns: Path) -> tuple[Path | None, str | None]:
         if self._network is None or not spec.networked:
             return None, None
-        attachment = self._network.attach(spec.id, userns, team=spec.team, app=spec.app, build=spec.purpose is Purpose.BUILD)
+        attachment = self._network.attach(
+            spec.id, userns, team=spec.team, app=spec.app, build=spec.purpose is Purpose.BUILD
+        )
         return attachment.netns, str(attachment.address)
 
     def _mount_root(self, folder: Folder, spec: ContainerSpec, userns: Path) -> None:
-        scratch.mount_scratch(self._kernel, self._templates, folder.image, folder.scratch, spec.limits.disk)
+        scratch.mount_scratch(
+            self._kernel, self._templates, folder.image, folder.scratch, spec.limits.disk
+        )
         build = spec.purpose is Purpose.BUILD
         root = 0 if build else spec.first_id  # a build's layer holds real ids
         os.chown(folder.scratch / "upper", root, root)
@@ -83,7 +103,14 @@ class Creation:
                 owner=spec.first_id,
             ).execute(self._kernel)
 
-    def _write_files(self, folder: Folder, spec: ContainerSpec, userns: Path, netns: Path | None, address: str | None) -> None:
+    def _write_files(
+        self,
+        folder: Folder,
+        spec: ContainerSpec,
+        userns: Path,
+        netns: Path | None,
+        address: str | None,
+    ) -> None:
         own = {
             "hosts": bundle.hosts_file(spec, address),
             "hostname": f"{bundle.hostname(spec)}\n",
@@ -116,7 +143,9 @@ def _disks() -> tuple[str, ...]:
     The folders of virtual disks, such as loop devices, are always masked.
     """
     places = {disk.resolve().parent for disk in Path("/sys/block").iterdir()}
-    return tuple(sorted(str(place) for place in places if not place.is_relative_to("/sys/devices/virtual")))
+    return tuple(
+        sorted(str(place) for place in places if not place.is_relative_to("/sys/devices/virtual"))
+    )
 
 
 def _give_streams(pid: int, spec: ContainerSpec) -> None:
@@ -141,8 +170,18 @@ def _give_streams(pid: int, spec: ContainerSpec) -> None:
 def _made(folder: Folder, pid: int, monitor: int, address: str | None) -> Made:
     pid_started, monitor_started = identity.started(pid), identity.started(monitor)
     if pid_started is None or monitor_started is None:
-        raise LaunchFailed(f"Container {folder.id} ended while it was being created.", hint="Its memory may be too small for its init.")
-    return Made(pid=pid, pid_started=pid_started, monitor=monitor, monitor_started=monitor_started, boot=identity.boot(), address=address)
+        raise LaunchFailed(
+            f"Container {folder.id} ended while it was being created.",
+            hint="Its memory may be too small for its init.",
+        )
+    return Made(
+        pid=pid,
+        pid_started=pid_started,
+        monitor=monitor,
+        monitor_started=monitor_started,
+        boot=identity.boot(),
+        address=address,
+    )
 
 
 def _opened(stack: ExitStack, path: Path) -> int:

@@ -33,7 +33,9 @@ class Executed:
     output: str  # the end of both streams
 
 
-def execute(runtime: Sequence[str], folder: Folder, made: Made, command: Sequence[str], *, timeout: float) -> Executed:
+def execute(
+    runtime: Sequence[str], folder: Folder, made: Made, command: Sequence[str], *, timeout: float
+) -> Executed:
     """Run a command in a container and return its exit code and output.
 
     `runtime` is the OCI runtime with its global options. Raises ProcessFailed or HostLacks if the
@@ -44,13 +46,23 @@ def execute(runtime: Sequence[str], folder: Folder, made: Made, command: Sequenc
     with tempfile.TemporaryDirectory(prefix="exec-", dir=folder.path) as place:
         description, pid_file = Path(place, "process.json"), Path(place, "pid")
         description.write_text(json.dumps(process))
-        words: list[str | Path] = [*runtime, "exec", "--process", description, "--pid-file", pid_file, folder.id]
+        words: list[str | Path] = [
+            *runtime,
+            "exec",
+            "--process",
+            description,
+            "--pid-file",
+            pid_file,
+            folder.id,
+        ]
         child = spawn(words, stdout=PIPE, stderr=PIPE, env=_ENVIRONMENT)
         try:
             output, in_time = _follow(child, time.monotonic() + timeout)
         finally:
             _end(child, pid_file, made)
-    return Executed(code=child.returncode if in_time else None, output=output.decode(errors="replace").strip())
+    return Executed(
+        code=child.returncode if in_time else None, output=output.decode(errors="replace").strip()
+    )
 
 
 def _follow(child: Running[bytes], deadline: float) -> tuple[bytes, bool]:
@@ -63,7 +75,9 @@ def _follow(child: Running[bytes], deadline: float) -> tuple[bytes, bool]:
     pipes = [pipe.fileno() for pipe in (child.stdout, child.stderr) if pipe is not None]
     try:
         while True:
-            ready, _, _ = select.select([pidfd, *pipes], [], [], max(deadline - time.monotonic(), 0))
+            ready, _, _ = select.select(
+                [pidfd, *pipes], [], [], max(deadline - time.monotonic(), 0)
+            )
             for fd in [fd for fd in ready if fd != pidfd]:
                 chunk = os.read(fd, 65_536)
                 kept = (kept + chunk)[-KEPT:]

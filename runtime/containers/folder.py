@@ -5,7 +5,8 @@
     started.json     the time of the start
     ended.json       the exit, kept after it was first observed
     bundle/          config.json for the OCI runtime
-    scratch.img      the private disk, mounted at scratch/ (upper, work, tmp, and etc for hosts, hostname, resolv.conf)
+    scratch.img      the private disk, mounted at scratch/ (upper, work, tmp, and etc for hosts,
+                     hostname, resolv.conf)
     rootfs/          the overlay mount that is / inside the container
     exit/ID          the exit code, written by the monitor
     console.log      the container's output, written by the monitor (k8s-file format)
@@ -159,7 +160,11 @@ class Folder:
 
     def write_journalled(self, value: Journalled) -> None:
         """Record the container's spec."""
-        journal.write_json(self.path / "container.json", {"spec": spec_record(value.spec), "created_at": value.created_at}, durable=False)
+        journal.write_json(
+            self.path / "container.json",
+            {"spec": spec_record(value.spec), "created_at": value.created_at},
+            durable=False,
+        )
 
     def journalled(self) -> Journalled | None:
         """Return the recorded spec, or None if it is missing or truncated by a power failure."""
@@ -205,7 +210,9 @@ class Folder:
         """Return the recorded exit, or None."""
         if (value := self._read("ended.json")) is None:
             return None
-        return Exit(**{**value, "memory": None if value["memory"] is None else Bytes(value["memory"])})
+        return Exit(
+            **{**value, "memory": None if value["memory"] is None else Bytes(value["memory"])}
+        )
 
     def exit_code(self) -> tuple[int, float] | None:
         """Return the exit code that the monitor wrote, and the time; None if there is none."""
@@ -235,12 +242,23 @@ def spec_record(spec: ContainerSpec) -> dict[str, Any]:
         "working_directory": spec.working_directory,
         "uid": spec.uid,
         "gid": spec.gid,
-        "limits": {"cpu": limits.cpu, "memory": limits.memory, "processes": limits.processes, "disk": limits.disk},
+        "limits": {
+            "cpu": limits.cpu,
+            "memory": limits.memory,
+            "processes": limits.processes,
+            "disk": limits.disk,
+        },
         "groups": list(spec.groups),
-        "temporaries": [{"target": temporary.target, "size": int(temporary.size)} for temporary in spec.temporaries],
+        "temporaries": [
+            {"target": temporary.target, "size": int(temporary.size)}
+            for temporary in spec.temporaries
+        ],
         "own_tmp": spec.own_tmp,
         "networked": spec.networked,
-        "binds": [{"source": str(bind.source), "target": bind.target, "writable": bind.writable} for bind in spec.binds],
+        "binds": [
+            {"source": str(bind.source), "target": bind.target, "writable": bind.writable}
+            for bind in spec.binds
+        ],
         "purpose": spec.purpose.value,
         "labels": dict(spec.labels),
     }
@@ -263,15 +281,22 @@ def read_spec(value: dict[str, Any]) -> ContainerSpec:
         uid=value["uid"],
         gid=value["gid"],
         limits=Limits(
-            cpu=Millicores(limits["cpu"]), memory=Bytes(limits["memory"]), processes=limits["processes"], disk=Bytes(limits["disk"])
+            cpu=Millicores(limits["cpu"]),
+            memory=Bytes(limits["memory"]),
+            processes=limits["processes"],
+            disk=Bytes(limits["disk"]),
         ),
         groups=tuple(value.get("groups", ())),  # missing in journals of earlier releases
         temporaries=tuple(
-            Temporary(target=temporary["target"], size=Bytes(temporary["size"])) for temporary in value.get("temporaries", ())
+            Temporary(target=temporary["target"], size=Bytes(temporary["size"]))
+            for temporary in value.get("temporaries", ())
         ),
         own_tmp=value.get("own_tmp", True),
         networked=value.get("networked", True),
-        binds=tuple(Bind(source=Path(bind["source"]), target=bind["target"], writable=bind["writable"]) for bind in value["binds"]),
+        binds=tuple(
+            Bind(source=Path(bind["source"]), target=bind["target"], writable=bind["writable"])
+            for bind in value["binds"]
+        ),
         purpose=Purpose(value["purpose"]),
         labels=value["labels"],
     )

@@ -31,12 +31,18 @@ class Following:
     _frozen: bool = False
     _looked: float = 0.0
 
-    def until_over(self, on_output: Callable[[str, str], None], timeout: float, cancelled: Callable[[], bool]) -> None:
+    def until_over(
+        self, on_output: Callable[[str, str], None], timeout: float, cancelled: Callable[[], bool]
+    ) -> None:
         """Pass each line to `on_output(stream, text)` until the container has ended.
 
         End the container after `timeout` seconds, or when `cancelled()` is true.
         """
-        made, reader, deadline = self.folder.made(), ConsoleReader(self.folder.console), time.monotonic() + timeout
+        made, reader, deadline = (
+            self.folder.made(),
+            ConsoleReader(self.folder.console),
+            time.monotonic() + timeout,
+        )
         assert made is not None  # it was just created
         over = came = ours = False
         # Output from before the platform ended the container may be too much to wait for.
@@ -47,10 +53,16 @@ class Following:
             for number, line in enumerate(reader.lines()):
                 came = True
                 on_output(line.stream, line.text)
-                if number % _LOOK_AT_SIZE == 0 and (too_much := not ours and self._prints_too_much()):
+                if number % _LOOK_AT_SIZE == 0 and (
+                    too_much := not ours and self._prints_too_much()
+                ):
                     break
             self._look_at_freezer()
-            because = f"It ran for more than {timeout:g} s and was stopped." if time.monotonic() > deadline else ""
+            because = (
+                f"It ran for more than {timeout:g} s and was stopped."
+                if time.monotonic() > deadline
+                else ""
+            )
             because = f"It printed more than {self.most} and was stopped." if too_much else because
             if not over and (because or cancelled()):
                 self.folder.write_reason(because or "It was cancelled.")

@@ -69,7 +69,10 @@ def command_lines() -> Iterator[tuple[int, tuple[str, ...]]]:
     for entry in Path("/proc").iterdir():
         if entry.name.isdecimal():
             with suppress(OSError):  # the process has ended
-                yield int(entry.name), tuple((entry / "cmdline").read_bytes().decode(errors="replace").split("\0"))
+                yield (
+                    int(entry.name),
+                    tuple((entry / "cmdline").read_bytes().decode(errors="replace").split("\0")),
+                )
 
 
 @cache

@@ -26,7 +26,10 @@ _SETTINGS = {
     "max_time_namespaces": 0,
     "max_fanotify_groups": 0,
     "max_fanotify_marks": 0,
-    **{f"max_{kind}_namespaces": _NAMESPACES for kind in ("cgroup", "ipc", "mnt", "net", "pid", "uts")},
+    **{
+        f"max_{kind}_namespaces": _NAMESPACES
+        for kind in ("cgroup", "ipc", "mnt", "net", "pid", "uts")
+    },
 }
 # The same limit as that of one user of the host.
 _AS_ON_HOST = ("max_inotify_instances", "max_inotify_watches")
@@ -38,7 +41,7 @@ for pair in "$@"; do
     [ -e "$file" ] || continue
     echo "$wanted" > "$file" && [ "$(cat "$file")" = "$wanted" ] || { echo "$file did not become $wanted" >&2; exit 1; }
 done
-"""
+"""  # noqa: E501
 
 
 def rlimits() -> dict[str, int]:
@@ -51,7 +54,14 @@ def rlimits() -> dict[str, int]:
 
 def settings() -> dict[str, int]:
     """Return the values of files below /proc/sys/user in a team's namespace (namespaces(7))."""
-    return {**_SETTINGS, **{name: int((_FOLDER / name).read_text()) for name in _AS_ON_HOST if (_FOLDER / name).exists()}}
+    return {
+        **_SETTINGS,
+        **{
+            name: int((_FOLDER / name).read_text())
+            for name in _AS_ON_HOST
+            if (_FOLDER / name).exists()
+        },
+    }
 
 
 def apply_settings(namespace: Path) -> None:

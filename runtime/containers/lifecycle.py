@@ -50,7 +50,9 @@ Words: TypeAlias = list[str]
 class Containers:
     """The only interface to this node's containers. Without `network`, each has an empty one."""
 
-    def __init__(self, config: NodeConfig, network: Network | None = None, *, kernel: Kernel | None = None) -> None:
+    def __init__(
+        self, config: NodeConfig, network: Network | None = None, *, kernel: Kernel | None = None
+    ) -> None:
         self._config, self._network, self._kernel = config, network, kernel or Kernel()
         self._monitor = Monitor(config.run / "crun", self._kernel)
         self._namespaces = UserNamespaces(config.run / "userns", self._kernel)
@@ -60,7 +62,11 @@ class Containers:
 
         Raises HostLacks, which names what is missing.
         """
-        for folder, mode in ((self._config.instances, 0o711), (self._config.run / "userns", 0o700), (self._templates, 0o700)):
+        for folder, mode in (
+            (self._config.instances, 0o711),
+            (self._config.run / "userns", 0o700),
+            (self._templates, 0o700),
+        ):
             folder.mkdir(mode=mode, parents=True, exist_ok=True)
         make_traversable(self._config.instances, ours=self._config.state)
         self._cgroups.prepare()
@@ -83,7 +89,10 @@ class Containers:
         Raises LaunchFailed or KernelRefused. Nothing of the container is left then.
         """
         if not _ID.fullmatch(spec.id):
-            raise LaunchFailed(f"{spec.id!r} is not a valid container id.", hint="Use 1 to 80 of a-z, 0-9 and dash.")
+            raise LaunchFailed(
+                f"{spec.id!r} is not a valid container id.",
+                hint="Use 1 to 80 of a-z, 0-9 and dash.",
+            )
         folder = self._folder(spec.id)
         with self._born(folder):
             try:
@@ -125,7 +134,10 @@ class Containers:
         try:
             self.start(spec.id)
             following = Following(
-                folder=self._folder(spec.id), end=self._removal.end, is_frozen=lambda: self.is_frozen(spec.id), on_freeze=on_freeze
+                folder=self._folder(spec.id),
+                end=self._removal.end,
+                is_frozen=lambda: self.is_frozen(spec.id),
+                on_freeze=on_freeze,
             )
             following.until_over(on_output, timeout, cancelled)
             return self._exit_of(spec.id)
@@ -148,7 +160,9 @@ class Containers:
 
     def is_frozen(self, id: str) -> bool:
         """Return whether the container was frozen."""
-        return (known := self._folder(id).journalled()) is not None and self._cgroups.is_frozen(known.spec.team, id)
+        return (known := self._folder(id).journalled()) is not None and self._cgroups.is_frozen(
+            known.spec.team, id
+        )
 
     def execute(self, id: str, command: Sequence[str], *, timeout: float) -> Executed:
         """Run an additional command in a container. Raises LaunchFailed if it does not run."""
@@ -167,7 +181,9 @@ class Containers:
         if grace > 0 and made.boot == identity.boot() and not self._monitor.is_waiting(id):
             identity.send(made.pid, made.pid_started, signal.SIGTERM)
             if not identity.wait(made.pid, made.pid_started, grace):
-                folder.write_reason(f"It did not end within {grace:g} s after SIGTERM, and was killed.")
+                folder.write_reason(
+                    f"It did not end within {grace:g} s after SIGTERM, and was killed."
+                )
         self._removal.end(folder, made)
 
     def remove(self, id: str) -> None:
@@ -200,7 +216,9 @@ class Containers:
             if not held or (journalled := folder.journalled()) is None:
                 raise LaunchFailed(f"Could not set limits: there is no container {id}.")
             self._cgroups.set_limits(journalled.spec.team, id, limits)
-            folder.write_journalled(replace(journalled, spec=replace(journalled.spec, limits=limits)))
+            folder.write_journalled(
+                replace(journalled, spec=replace(journalled.spec, limits=limits))
+            )
 
     def set_team_limits(self, team: int, limits: TeamLimits) -> None:
         """Change the limits of a team, which may have running containers or none."""
@@ -223,7 +241,9 @@ class Containers:
         """Return an instance's changes to its image. Raises LaunchFailed if it does not exist."""
         return self._writable.changes(self._folder(id), most=most)
 
-    def copy_written(self, id: str, into: Path, *, most: int, while_still: Callable[[], None] = lambda: None) -> None:
+    def copy_written(
+        self, id: str, into: Path, *, most: int, while_still: Callable[[], None] = lambda: None
+    ) -> None:
         """Copy an instance's changes, with real ids, while it is frozen.
 
         Raises BuildFailed if they have more than `most` bytes.
@@ -302,7 +322,11 @@ class Containers:
     @cached_property
     def _removal(self) -> Removal:
         return Removal(
-            instances=self._config.instances, kernel=self._kernel, cgroups=self._cgroups, monitor=self._monitor, network=self._network
+            instances=self._config.instances,
+            kernel=self._kernel,
+            cgroups=self._cgroups,
+            monitor=self._monitor,
+            network=self._network,
         )
 
     def _folder(self, id: str) -> Folder:
@@ -322,7 +346,9 @@ class Containers:
                 try:
                     folder.make()
                 except FileExistsError:
-                    raise LaunchFailed(f"Container {folder.id} already exists.", hint="Remove it first.") from None
+                    raise LaunchFailed(
+                        f"Container {folder.id} already exists.", hint="Remove it first."
+                    ) from None
                 stack.enter_context(folder.claimed())
             yield
 
@@ -333,5 +359,8 @@ class Containers:
 
     def _exit_of(self, id: str) -> Exit:
         if (ended := self._known(id).exit) is None:
-            raise LaunchFailed(f"The monitor of container {id} was killed, so the container's exit code is not known.")
+            raise LaunchFailed(
+                f"The monitor of container {id} was killed, so the container's exit code is not"
+                " known."
+            )
         return ended

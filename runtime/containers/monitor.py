@@ -24,7 +24,18 @@ from runtime.kernel import Kernel
 from runtime.process import StillRunning, run, spawn
 
 PROGRAM_FOLDERS = tuple(
-    map(Path, ("/usr/bin", "/usr/sbin", "/usr/local/bin", "/usr/local/sbin", "/bin", "/usr/libexec/podman", "/usr/libexec/catatonit"))
+    map(
+        Path,
+        (
+            "/usr/bin",
+            "/usr/sbin",
+            "/usr/local/bin",
+            "/usr/local/sbin",
+            "/bin",
+            "/usr/libexec/podman",
+            "/usr/libexec/catatonit",
+        ),
+    )
 )
 # Bytes. The supervisor rotates the log long before. If it does not run, this limit keeps the host's
 # disk from filling up.
@@ -58,10 +69,19 @@ class Monitor:
         sync_read, sync_write = os.pipe()
         start_read, start_write = os.pipe()
         try:
-            environment = {**_ENVIRONMENT, "_OCI_SYNCPIPE": str(sync_write), "_OCI_STARTPIPE": str(start_read)}
+            environment = {
+                **_ENVIRONMENT,
+                "_OCI_SYNCPIPE": str(sync_write),
+                "_OCI_STARTPIPE": str(start_read),
+            }
             with (folder.path / "monitor.log").open("wb") as words:
                 process = spawn(
-                    self._command(folder), stdout=words, stderr=words, env=environment, pass_fds=(sync_write, start_read), cwd=folder.path
+                    self._command(folder),
+                    stdout=words,
+                    stderr=words,
+                    env=environment,
+                    pass_fds=(sync_write, start_read),
+                    cwd=folder.path,
                 )
             os.close(sync_write)
             sync_write = -1
@@ -72,7 +92,9 @@ class Monitor:
                 process.wait(patience)  # conmon continues in the background
                 return _answer(folder, sync_read, patience), int(folder.monitor_pid.read_text())
             except (StillRunning, FileNotFoundError, ValueError) as error:
-                raise LaunchFailed(f"The monitor of container {folder.id} did not start ({error}).{_words(folder)}") from None
+                raise LaunchFailed(
+                    f"The monitor of container {folder.id} did not start ({error}).{_words(folder)}"
+                ) from None
         finally:
             for fd in (sync_read, sync_write, start_read, start_write):
                 if fd >= 0:
@@ -126,7 +148,15 @@ class Monitor:
         if (unified := _cgroup2_beside_version_1(self._kernel)) is None:
             return (runtime,)
         script = f'{program("mount")} -t tmpfs none {unified} && exec {runtime} "$@"'
-        return (str(program("unshare")), "--mount", "--propagation=slave", "/bin/sh", "-c", script, runtime)
+        return (
+            str(program("unshare")),
+            "--mount",
+            "--propagation=slave",
+            "/bin/sh",
+            "-c",
+            script,
+            runtime,
+        )
 
     @property
     def _globals(self) -> Sequence[str]:
@@ -136,10 +166,32 @@ class Monitor:
         runtime, *arguments = self.runtime
         runtime_arguments = [f"--runtime-arg={argument}" for argument in arguments]
         identity_words = ["--api-version", "1", "-c", folder.id, "-u", folder.id, "-n", folder.id]
-        places: list[str | Path] = ["-b", folder.bundle, "-p", folder.path / "container.pid", "--conmon-pidfile", folder.monitor_pid]
-        log = ["-l", f"k8s-file:{folder.console}", "--no-sync-log", "--log-size-max", str(CONSOLE_MOST)]
+        places: list[str | Path] = [
+            "-b",
+            folder.bundle,
+            "-p",
+            folder.path / "container.pid",
+            "--conmon-pidfile",
+            folder.monitor_pid,
+        ]
+        log = [
+            "-l",
+            f"k8s-file:{folder.console}",
+            "--no-sync-log",
+            "--log-size-max",
+            str(CONSOLE_MOST),
+        ]
         ends: list[str | Path] = ["--exit-dir", folder.exits, "--full-attach"]
-        return [program("conmon"), *identity_words, "-r", runtime, *runtime_arguments, *places, *log, *ends]
+        return [
+            program("conmon"),
+            *identity_words,
+            "-r",
+            runtime,
+            *runtime_arguments,
+            *places,
+            *log,
+            *ends,
+        ]
 
 
 def program(name: str) -> Path:
@@ -148,7 +200,10 @@ def program(name: str) -> Path:
         for place in (folder / name, folder):
             if place.name == name and place.is_file():
                 return place
-    raise HostLacks(f"The program {name} is not installed on this machine.", hint=f"Install the package {name}, or run `make up`.")
+    raise HostLacks(
+        f"The program {name} is not installed on this machine.",
+        hint=f"Install the package {name}, or run `make up`.",
+    )
 
 
 def _cgroup2_beside_version_1(kernel: Kernel) -> Path | None:
@@ -172,11 +227,14 @@ def _answer(folder: Folder, sync: int, patience: float) -> int:
     try:
         answer = json.loads(line)
     except ValueError:
-        raise LaunchFailed(f"The monitor of container {folder.id} ended without an answer.{_words(folder)}") from None
+        raise LaunchFailed(
+            f"The monitor of container {folder.id} ended without an answer.{_words(folder)}"
+        ) from None
     pid = int(answer["data"])
     if pid <= 0:
         raise LaunchFailed(
-            f"Could not create container {folder.id}: {answer.get('message', '').strip() or 'no reason given'}.{_words(folder)}"
+            f"Could not create container {folder.id}:"
+            f" {answer.get('message', '').strip() or 'no reason given'}.{_words(folder)}"
         )
     return pid
 
@@ -194,6 +252,10 @@ def at_work() -> dict[Path, list[int]]:
     found: dict[Path, list[int]] = {}
     for pid, words in identity.command_lines():
         for option, value in pairwise(words):
-            if option in ("-b", "--bundle") and value.startswith("/") and any("conmon" in word or "crun" in word for word in words):
+            if (
+                option in ("-b", "--bundle")
+                and value.startswith("/")
+                and any("conmon" in word or "crun" in word for word in words)
+            ):
                 found.setdefault(Path(value), []).append(pid)
     return found

@@ -31,7 +31,15 @@ _BUSY_PATIENCE = 1.0  # seconds until a mount in use is detached lazily
 class Removal:
     """Removes containers. `instances` is the folder that contains all containers' folders."""
 
-    def __init__(self, *, instances: Path, kernel: Kernel, cgroups: Cgroups, monitor: Monitor, network: Network | None) -> None:
+    def __init__(
+        self,
+        *,
+        instances: Path,
+        kernel: Kernel,
+        cgroups: Cgroups,
+        monitor: Monitor,
+        network: Network | None,
+    ) -> None:
         self._instances, self._kernel, self._cgroups = instances, kernel, cgroups
         self._monitor, self._network = monitor, network
 
@@ -117,7 +125,11 @@ class Removal:
     def _teams(self, folder: Folder) -> set[int]:
         """Return the team in the journal. If that is unreadable, return all teams with this id."""
         journalled = folder.journalled()
-        return {journalled.spec.team} if journalled else {team for team, name in self._cgroups.known() if name == folder.id}
+        return (
+            {journalled.spec.team}
+            if journalled
+            else {team for team, name in self._cgroups.known() if name == folder.id}
+        )
 
     def _unmount(self, folder: Folder) -> None:
         """Unmount all mounts below the folder, so that nothing is deleted through a mount.
@@ -140,7 +152,11 @@ class Removal:
         self._kernel.unmount(target, lazily=True)
 
     def _processes_by_id(self) -> dict[str, list[int]]:
-        return {bundle.parent.name: pids for bundle, pids in at_work().items() if bundle.parent.parent == self._instances}
+        return {
+            bundle.parent.name: pids
+            for bundle, pids in at_work().items()
+            if bundle.parent.parent == self._instances
+        }
 
 
 def _kill(pids: list[int]) -> None:

@@ -66,7 +66,9 @@ _REFUSED = frozenset(
 )
 # These fail with ENOSYS, so that programs use another call. The flags of clone3 are in memory,
 # which a filter cannot read. io_setup uses up a limit of the whole machine (fs.aio-max-nr).
-_UNKNOWN = frozenset(("clone3", "socketcall", "io_setup", "io_uring_setup", "io_uring_enter", "io_uring_register"))
+_UNKNOWN = frozenset(
+    ("clone3", "socketcall", "io_setup", "io_uring_setup", "io_uring_enter", "io_uring_register")
+)
 _DECIDED_HERE = _REFUSED | _UNKNOWN | {"clone", "unshare", "socket", "socketpair"}
 
 _FAMILIES = 64  # of sockets; the kernel has fewer (AF_MAX)
@@ -75,7 +77,10 @@ _ROUTE, _NETLINK_PROTOCOLS = 0, 32  # include/uapi/linux/netlink.h, MAX_LINKS
 # For each machine: the profile's name and libseccomp's additional ABIs. The 32-bit ABI of x86 is
 # left out, so SIGSYS ends its programs. Its socketcall passes a socket's family in memory, which a
 # filter cannot read, and libseccomp would then allow all families.
-_ARCHITECTURES: dict[str, tuple[str, tuple[str, ...]]] = {"x86_64": ("amd64", ()), "aarch64": ("arm64", ("arm",))}
+_ARCHITECTURES: dict[str, tuple[str, tuple[str, ...]]] = {
+    "x86_64": ("amd64", ()),
+    "aarch64": ("arm64", ("arm",)),
+}
 
 
 @cache
@@ -88,10 +93,14 @@ def program(capabilities: tuple[str, ...]) -> bytes:
     architecture, further = _ARCHITECTURES.get(platform.machine(), (platform.machine(), ()))
     default = errno_action(int(profile.get("defaultErrnoRet", errno.EPERM)))
     chosen = [*rules(profile, architecture, frozenset(capabilities)), *_own_rules()]
-    return Kernel().seccomp_program(default, [rule for rule in chosen if rule.action != default], further)
+    return Kernel().seccomp_program(
+        default, [rule for rule in chosen if rule.action != default], further
+    )
 
 
-def rules(profile: dict[str, Any], architecture: str, capabilities: frozenset[str]) -> Iterator[SeccompRule]:
+def rules(
+    profile: dict[str, Any], architecture: str, capabilities: frozenset[str]
+) -> Iterator[SeccompRule]:
     """Yield a profile's rules for an architecture and a set of capabilities. Pure.
 
     Rules for syscalls that this module decides are left out.
@@ -99,7 +108,11 @@ def rules(profile: dict[str, Any], architecture: str, capabilities: frozenset[st
     for entry in profile["syscalls"]:
         if not _applies(entry, architecture, capabilities):
             continue
-        action = ALLOW if entry["action"] == "SCMP_ACT_ALLOW" else errno_action(int(entry.get("errnoRet", errno.EPERM)))
+        action = (
+            ALLOW
+            if entry["action"] == "SCMP_ACT_ALLOW"
+            else errno_action(int(entry.get("errnoRet", errno.EPERM)))
+        )
         conditions = tuple(_conditions(entry.get("args") or ()))
         for name in entry["names"]:
             if name not in _DECIDED_HERE:
@@ -112,10 +125,16 @@ def _own_rules() -> Iterator[SeccompRule]:
         yield SeccompRule(syscall=name, action=refused)
     for name in sorted(_UNKNOWN):
         yield SeccompRule(syscall=name, action=errno_action(errno.ENOSYS))
-    yield SeccompRule(syscall="clone", action=ALLOW, conditions=((0, _MASKED_EQUAL, _NEW_NAMESPACES_CLONE, 0),))
-    yield SeccompRule(syscall="unshare", action=ALLOW, conditions=((0, _MASKED_EQUAL, _NEW_NAMESPACES, 0),))
+    yield SeccompRule(
+        syscall="clone", action=ALLOW, conditions=((0, _MASKED_EQUAL, _NEW_NAMESPACES_CLONE, 0),)
+    )
+    yield SeccompRule(
+        syscall="unshare", action=ALLOW, conditions=((0, _MASKED_EQUAL, _NEW_NAMESPACES, 0),)
+    )
     for bit in _bits(_NEW_NAMESPACES):
-        yield SeccompRule(syscall="unshare", action=refused, conditions=((0, _MASKED_EQUAL, bit, bit),))
+        yield SeccompRule(
+            syscall="unshare", action=refused, conditions=((0, _MASKED_EQUAL, bit, bit),)
+        )
     yield from _socket_rules()
 
 
@@ -131,11 +150,19 @@ def _socket_rules() -> Iterator[SeccompRule]:
         if family == _NETLINK:
             for protocol in range(_NETLINK_PROTOCOLS):
                 action = ALLOW if protocol == _ROUTE else no_protocol
-                yield SeccompRule(syscall="socket", action=action, conditions=(is_family, (2, _MASKED_EQUAL, _LOW_WORD, protocol)))
+                yield SeccompRule(
+                    syscall="socket",
+                    action=action,
+                    conditions=(is_family, (2, _MASKED_EQUAL, _LOW_WORD, protocol)),
+                )
         else:
             action = ALLOW if family in (_UNIX, _INET, _INET6) else no_family
             yield SeccompRule(syscall="socket", action=action, conditions=(is_family,))
-        yield SeccompRule(syscall="socketpair", action=ALLOW if family == _UNIX else no_family, conditions=(is_family,))
+        yield SeccompRule(
+            syscall="socketpair",
+            action=ALLOW if family == _UNIX else no_family,
+            conditions=(is_family,),
+        )
 
 
 def _bits(mask: int) -> Iterator[int]:
@@ -148,12 +175,19 @@ def _applies(entry: dict[str, Any], architecture: str, capabilities: frozenset[s
         return False
     if not capabilities.issuperset(includes.get("caps") or ()):
         return False
-    return architecture not in (excludes.get("arches") or ()) and capabilities.isdisjoint(excludes.get("caps") or ())
+    return architecture not in (excludes.get("arches") or ()) and capabilities.isdisjoint(
+        excludes.get("caps") or ()
+    )
 
 
 def _conditions(arguments: Iterable[dict[str, Any]]) -> Iterator[tuple[int, int, int, int]]:
     for argument in arguments:
-        yield argument["index"], _OPERATORS[argument["op"]], argument["value"], argument.get("valueTwo", 0)
+        yield (
+            argument["index"],
+            _OPERATORS[argument["op"]],
+            argument["value"],
+            argument.get("valueTwo", 0),
+        )
 
 
 def _profile(places: Sequence[Path] = PROFILES) -> dict[str, Any]:
@@ -165,5 +199,8 @@ def _profile(places: Sequence[Path] = PROFILES) -> dict[str, Any]:
             continue
     raise HostLacks(
         f"There is no seccomp profile on this machine (looked at {', '.join(map(str, places))}).",
-        hint="Install golang-github-containers-common (Debian) or containers-common (Fedora), or run `make up`.",
+        hint=(
+            "Install golang-github-containers-common (Debian) or containers-common (Fedora), or run"
+            " `make up`."
+        ),
     )

@@ -102,8 +102,17 @@ def _as_user(owner: int | None) -> list[str]:
     """
     if owner is None:
         return []
-    limits = [f"--{name.removeprefix('RLIMIT_').lower()}={most}:{most}" for name, most in kernel_accounts.rlimits().items()]
-    user = [f"--reuid={owner}", f"--regid={owner}", "--clear-groups", "--inh-caps=-all,+sys_admin", "--ambient-caps=+sys_admin"]
+    limits = [
+        f"--{name.removeprefix('RLIMIT_').lower()}={most}:{most}"
+        for name, most in kernel_accounts.rlimits().items()
+    ]
+    user = [
+        f"--reuid={owner}",
+        f"--regid={owner}",
+        "--clear-groups",
+        "--inh-caps=-all,+sys_admin",
+        "--ambient-caps=+sys_admin",
+    ]
     return ["prlimit", *limits, "setpriv", *user]
 
 
@@ -118,5 +127,8 @@ def _await_own(namespace: Path, holder: Running[bytes]) -> None:
     deadline = time.monotonic() + _PATIENCE
     while namespace.stat().st_ino == Path("/proc/self/ns/user").stat().st_ino:
         if holder.poll() is not None or time.monotonic() > deadline:
-            raise LaunchFailed("Could not create a user namespace.", hint="Check that `sysctl user.max_user_namespaces` is not 0.")
+            raise LaunchFailed(
+                "Could not create a user namespace.",
+                hint="Check that `sysctl user.max_user_namespaces` is not 0.",
+            )
         time.sleep(0.0005)

@@ -32,7 +32,10 @@ def meaning_of(code: str) -> Meaning | None:
 
 def by_subject() -> Sequence[tuple[str, Sequence[Meaning]]]:
     """Return all codes, grouped by subject."""
-    return [(about, list(group)) for about, group in groupby(_meanings().values(), key=lambda meaning: meaning.about)]
+    return [
+        (about, list(group))
+        for about, group in groupby(_meanings().values(), key=lambda meaning: meaning.about)
+    ]
 
 
 @cache

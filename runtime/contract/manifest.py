@@ -128,7 +128,11 @@ class AppFile:
         """Return the manifest with the limits for process types from a Procfile or the code too."""
         if self.limits == Sizes():
             return self
-        others = {name: Process(sizes=self.limits) for name in names if name not in self.processes and name != "release"}
+        others = {
+            name: Process(sizes=self.limits)
+            for name in names
+            if name not in self.processes and name != "release"
+        }
         return replace(self, processes={**self.processes, **others})
 
     @property
@@ -137,5 +141,7 @@ class AppFile:
 
         They have precedence over those of a Procfile.
         """
-        found = {name: process.command for name, process in self.processes.items() if process.command}
+        found = {
+            name: process.command for name, process in self.processes.items() if process.command
+        }
         return {**found, **({"release": self.release.command} if self.release.command else {})}

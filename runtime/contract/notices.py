@@ -39,9 +39,15 @@ NOTED: dict[str, Explanation] = {
         seen_in="the app's log",
         title="The kernel killed a process in a running instance.",
         next_step="",
-        meaning="The instance reached its memory limit, and the kernel killed one of its processes. The others keep running. If it killed a "
-        "worker of a web server, some requests end with H13.",
-        look_at="The memory chart in the metrics; the number of workers that the instance starts (`SLIPWAY_MEMORY` is its limit in bytes).",
+        meaning=(
+            "The instance reached its memory limit, and the kernel killed one of its processes. The"
+            " others keep running. If it killed a worker of a web server, some requests end with"
+            " H13."
+        ),
+        look_at=(
+            "The memory chart in the metrics; the number of workers that the instance starts"
+            " (`SLIPWAY_MEMORY` is its limit in bytes)."
+        ),
         fix="Start fewer workers, find what uses the memory, or give the process type more.",
     ),
     "R15": Explanation(
@@ -50,9 +56,15 @@ NOTED: dict[str, Explanation] = {
         seen_in="the app's log",
         title="The network dropped packets of a running instance.",
         next_step="",
-        meaning="It sent more DNS queries or UDP packets, or opened more connections, than a limit allows. The log names the limit once per hour.",
+        meaning=(
+            "It sent more DNS queries or UDP packets, or opened more connections, than a limit"
+            " allows. The log names the limit once per hour."
+        ),
         look_at="The frequency of the app's DNS lookups and new connections.",
-        fix="Keep connections open (`keep-alive`, a pool), cache DNS lookups, or run more instances.",
+        fix=(
+            "Keep connections open (`keep-alive`, a pool), cache DNS lookups, or run more"
+            " instances."
+        ),
     ),
 }
 MEMORY_EXCEEDED = f"R14 {NOTED['R14'].name}"

@@ -56,7 +56,10 @@ class ReturnToRotation:
     def describe(self) -> str:
         if not self.known:
             return f"{self.place} gets requests: its health was not checked recently"
-        return f"{self.place} answers its health check again after {self.after:.0f} s, and gets requests"
+        return (
+            f"{self.place} answers its health check again after {self.after:.0f} s, and gets"
+            " requests"
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,7 +74,11 @@ class PromoteGroup:
     at: float
 
     def describe(self) -> str:
-        return f"{self.group} takes over from {len(self.drained)} older instances" if self.drained else f"{self.group} takes over"
+        return (
+            f"{self.group} takes over from {len(self.drained)} older instances"
+            if self.drained
+            else f"{self.group} takes over"
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,7 +116,9 @@ class SetRoutes:
     def describe(self) -> str:
         if self.routes.situation is not AppSituation.SERVING:
             return _WITHOUT_INSTANCES[self.routes.situation]
-        fresh = len({endpoint.instance for endpoint in self.routes.endpoints if not endpoint.draining})
+        fresh = len(
+            {endpoint.instance for endpoint in self.routes.endpoints if not endpoint.draining}
+        )
         draining = len({endpoint.instance for endpoint in self.routes.endpoints}) - fresh
         return f"Send traffic to {_instances(fresh)}" + (f", drain {draining}" if draining else "")
 
@@ -145,7 +154,10 @@ class SetLimits:
     limits: Limits
 
     def describe(self) -> str:
-        return f"Limit {self.place} to {self.limits.cpu}, {self.limits.memory} and {self.limits.processes} processes"
+        return (
+            f"Limit {self.place} to {self.limits.cpu}, {self.limits.memory} and"
+            f" {self.limits.processes} processes"
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -226,7 +238,10 @@ class RecordCrash:
     lost: bool
 
     def describe(self) -> str:
-        return f"{self.place} ended: {self.reason.splitlines()[0] if self.reason else 'unknown reason'}"
+        return (
+            f"{self.place} ended:"
+            f" {self.reason.splitlines()[0] if self.reason else 'unknown reason'}"
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -250,7 +265,10 @@ class FailCandidate:
     rolled_back: bool = False  # it had a share of the requests
 
     def describe(self) -> str:
-        return f"{'Roll back' if self.rolled_back else 'Stop the rollout of'} {self.group}: {self.reason.splitlines()[0]}"
+        return (
+            f"{'Roll back' if self.rolled_back else 'Stop the rollout of'} {self.group}:"
+            f" {self.reason.splitlines()[0]}"
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -29,7 +29,15 @@ from runtime.converge.actions import (
     TakeOutOfRotation,
     WakeApp,
 )
-from runtime.converge.observed import Asleep, CanaryStage, Crashes, FailedAttempt, Group, InstanceState, Slot
+from runtime.converge.observed import (
+    Asleep,
+    CanaryStage,
+    Crashes,
+    FailedAttempt,
+    Group,
+    InstanceState,
+    Slot,
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,28 +66,58 @@ class AppState:
                     state = state._marked(instance, draining_since=action.at)
                 return state
             case SetCanaryWeight():
-                return replace(self, stage=CanaryStage(group=action.group, attempt=action.attempt, step=action.step, since=action.at))
+                return replace(
+                    self,
+                    stage=CanaryStage(
+                        group=action.group,
+                        attempt=action.attempt,
+                        step=action.step,
+                        since=action.at,
+                    ),
+                )
             case PutToSleep():
                 return replace(self, asleep=Asleep(since=action.at))
             case WakeApp():
                 return self.woken(action.at)
             case FailCandidate():
-                crashes = {place: crashes for place, crashes in self.crashes.items() if place.group != action.group}
+                crashes = {
+                    place: crashes
+                    for place, crashes in self.crashes.items()
+                    if place.group != action.group
+                }
                 verdict = FailedAttempt(
-                    release=action.group.release, attempt=action.attempt, reason=action.reason, rolled_back=action.rolled_back
+                    release=action.group.release,
+                    attempt=action.attempt,
+                    reason=action.reason,
+                    rolled_back=action.rolled_back,
                 )
                 state = replace(self, crashes=crashes, verdict=verdict)
                 for instance in action.instances:
                     state = state._marked(instance, condemned=True)
                 return state
             case RecordCrash():
-                return self.crashed(action.place, at=action.at, reason=action.reason, instance=action.instance, lost=action.lost)
+                return self.crashed(
+                    action.place,
+                    at=action.at,
+                    reason=action.reason,
+                    instance=action.instance,
+                    lost=action.lost,
+                )
             case ResetBackoff():
-                return replace(self, crashes={place: crashes for place, crashes in self.crashes.items() if place != action.place})
+                return replace(
+                    self,
+                    crashes={
+                        place: crashes
+                        for place, crashes in self.crashes.items()
+                        if place != action.place
+                    },
+                )
             case _:
                 return self
 
-    def crashed(self, place: Slot, *, at: float, reason: str, instance: str = "", lost: bool = False) -> AppState:
+    def crashed(
+        self, place: Slot, *, at: float, reason: str, instance: str = "", lost: bool = False
+    ) -> AppState:
         """Return the state with one more crash in a slot."""
         count = self.crashes[place].count + 1 if place in self.crashes else 1
         crashes = Crashes(count=count, at=at, reason=reason, instance=instance, lost=lost)
@@ -91,8 +129,16 @@ class AppState:
 
     def to_be_asked(self) -> Mapping[str, HealthCheck]:
         """Return the health checks to repeat, by instance. Empty while the app sleeps."""
-        lasting = {key: marks.check for key, marks in self.marks.items() if marks.draining_since is None and not marks.condemned}
-        return {key: check for key, check in lasting.items() if check is not None} if self.asleep is None else {}
+        lasting = {
+            key: marks.check
+            for key, marks in self.marks.items()
+            if marks.draining_since is None and not marks.condemned
+        }
+        return (
+            {key: check for key, check in lasting.items() if check is not None}
+            if self.asleep is None
+            else {}
+        )
 
     def refused(self, instance: str, limits: str) -> AppState:
         """Record that the kernel refused these limits for a running instance."""
@@ -102,13 +148,19 @@ class AppState:
         """Drop the state of removed instances: `make down` removes them without this module."""
         if self.marks.keys() <= set(instances):
             return self
-        return replace(self, marks={key: marks for key, marks in self.marks.items() if key in instances})
+        return replace(
+            self, marks={key: marks for key, marks in self.marks.items() if key in instances}
+        )
 
     def without(self, instance: str) -> AppState:
         """Return the state without the instance."""
-        return replace(self, marks={key: marks for key, marks in self.marks.items() if key != instance})
+        return replace(
+            self, marks={key: marks for key, marks in self.marks.items() if key != instance}
+        )
 
-    def _marked(self, instance: str, **changes: float | bool | str | HealthCheck | None) -> AppState:
+    def _marked(
+        self, instance: str, **changes: float | bool | str | HealthCheck | None
+    ) -> AppState:
         marks = replace(self.marks.get(instance, InstanceState()), **changes)  # type: ignore[arg-type]  # keys: see the callers
         return replace(self, marks={**self.marks, instance: marks})
 
@@ -147,9 +199,13 @@ def save(path: Path, state: AppState) -> None:
         {
             "serving": [state.serving.release, state.serving.generation] if state.serving else None,
             "marks": {
-                key: {**_fields(marks), "check": to_document(marks.check) if marks.check else None} for key, marks in state.marks.items()
+                key: {**_fields(marks), "check": to_document(marks.check) if marks.check else None}
+                for key, marks in state.marks.items()
             },
-            "crashes": [{"place": _text(place), **_fields(crashes)} for place, crashes in state.crashes.items()],
+            "crashes": [
+                {"place": _text(place), **_fields(crashes)}
+                for place, crashes in state.crashes.items()
+            ],
             "verdict": _fields(state.verdict) if state.verdict else None,
             "asleep": state.asleep.since if state.asleep else None,
             "woken_at": state.woken_at,
@@ -159,7 +215,9 @@ def save(path: Path, state: AppState) -> None:
     )
 
 
-def _marks_of(action: MarkReady | TakeOutOfRotation | ReturnToRotation | DrainInstance) -> dict[str, float | HealthCheck | None]:
+def _marks_of(
+    action: MarkReady | TakeOutOfRotation | ReturnToRotation | DrainInstance,
+) -> dict[str, float | HealthCheck | None]:
     match action:
         case MarkReady():
             return {"ready_at": action.at, "check": action.check}
@@ -181,7 +239,12 @@ def _fields(value: InstanceState | Crashes | FailedAttempt) -> dict[str, object]
 
 
 def _stage(stage: CanaryStage) -> dict[str, object]:
-    return {"group": [stage.group.release, stage.group.generation], "attempt": stage.attempt, "step": stage.step, "since": stage.since}
+    return {
+        "group": [stage.group.release, stage.group.generation],
+        "attempt": stage.attempt,
+        "step": stage.step,
+        "since": stage.since,
+    }
 
 
 def _promoted(stage: CanaryStage | None, action: PromoteGroup) -> CanaryStage | None:

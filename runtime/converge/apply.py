@@ -82,7 +82,14 @@ class Applier:
     clock: Callable[[], float]
     say: Callable[[str, str], None]  # write a sentence into the app's log: (app, sentence)
 
-    def apply(self, desired: DesiredApp, actions: Iterable[Action], path: Path, *, present: Collection[str]) -> None:
+    def apply(
+        self,
+        desired: DesiredApp,
+        actions: Iterable[Action],
+        path: Path,
+        *,
+        present: Collection[str],
+    ) -> None:
         """Execute all `actions` for one app. The caller holds the app's lock.
 
         The app's state is stored at `path`; `present` are its instances.
@@ -101,9 +108,17 @@ class Applier:
 
     def _do(self, kind: str, desired: DesiredApp, batch: list[Action], state: AppState) -> AppState:
         if kind == "start":
-            return self._start(desired, [action for action in batch if isinstance(action, (StartInstance, CreateInstance))], state)
+            return self._start(
+                desired,
+                [action for action in batch if isinstance(action, (StartInstance, CreateInstance))],
+                state,
+            )
         if kind == "end":
-            return self._end(desired, [action for action in batch if isinstance(action, (StopInstance, RecordCrash))], state)
+            return self._end(
+                desired,
+                [action for action in batch if isinstance(action, (StopInstance, RecordCrash))],
+                state,
+            )
         for action in batch:
             match action:
                 case SetRoutes():
@@ -111,7 +126,9 @@ class Applier:
                 case RemoveRoutes():
                     self.router.remove(action.app)
                 case FreezeInstance() | ThawInstance():
-                    self.containers.freeze(action.instance, frozen=isinstance(action, FreezeInstance))
+                    self.containers.freeze(
+                        action.instance, frozen=isinstance(action, FreezeInstance)
+                    )
                     if isinstance(action, FreezeInstance):
                         self.containers.reclaim(action.instance)
                 case TakeOutOfRotation() | ReturnToRotation():
@@ -126,20 +143,33 @@ class Applier:
         try:
             self.containers.set_limits(action.instance, action.limits)
         except RuntimeFailure as failure:  # it uses more memory, or has just ended
-            self.say(app, f"{action.place} keeps its limits until it is restarted: {failure.explain()}")
+            self.say(
+                app, f"{action.place} keeps its limits until it is restarted: {failure.explain()}"
+            )
             return state.refused(action.instance, limits_text(action.limits))
         return state
 
-    def _start(self, desired: DesiredApp, launches: list[StartInstance | CreateInstance], state: AppState) -> AppState:
+    def _start(
+        self, desired: DesiredApp, launches: list[StartInstance | CreateInstance], state: AppState
+    ) -> AppState:
         self.containers.set_team_limits(desired.team, desired.team_limits)
-        named = [(launch, container_spec.new_name(desired.app, launch.place.process, self.new_suffix())) for launch in launches]
-        for (launch, fresh), trouble in zip(named, _side_by_side(lambda pair: self._launch(desired, *pair), named), strict=True):
+        named = [
+            (launch, container_spec.new_name(desired.app, launch.place.process, self.new_suffix()))
+            for launch in launches
+        ]
+        for (launch, fresh), trouble in zip(
+            named, _side_by_side(lambda pair: self._launch(desired, *pair), named), strict=True
+        ):
             if trouble:  # not the release's fault, so it is retried like a lost instance
                 reason = f"It could not be started: {trouble}"
-                state = state.crashed(launch.place, at=self.clock(), reason=reason, instance=fresh, lost=True)
+                state = state.crashed(
+                    launch.place, at=self.clock(), reason=reason, instance=fresh, lost=True
+                )
         return state
 
-    def _launch(self, desired: DesiredApp, launch: StartInstance | CreateInstance, fresh: str) -> str:
+    def _launch(
+        self, desired: DesiredApp, launch: StartInstance | CreateInstance, fresh: str
+    ) -> str:
         """Start one instance, and return "" or the reason for the failure.
 
         A failure is recorded like a crash. It does not stop the starts of others.
@@ -147,7 +177,13 @@ class Applier:
         try:
             image = self.images.image(launch.release.image)
             spec = container_spec.spec_for(
-                desired, launch.release, image, id=fresh, place=launch.place, command=launch.process.command, limits=launch.process.limits
+                desired,
+                launch.release,
+                image,
+                id=fresh,
+                place=launch.place,
+                command=launch.process.command,
+                limits=launch.process.limits,
             )
             if isinstance(launch, StartInstance):
                 self.containers.launch(spec)
@@ -158,7 +194,9 @@ class Applier:
             return failure.explain()
         return ""
 
-    def _end(self, desired: DesiredApp, ends: list[StopInstance | RecordCrash], state: AppState) -> AppState:
+    def _end(
+        self, desired: DesiredApp, ends: list[StopInstance | RecordCrash], state: AppState
+    ) -> AppState:
         for _ in _side_by_side(lambda action: self._remove(action.instance), ends):
             pass
         for end in ends:

@@ -40,7 +40,10 @@ class GroupTraffic:
 def judge(canary: GroupTraffic, rest: GroupTraffic, *, name: str, other: str) -> str:
     """Return why the canary must be rolled back, with the numbers, or "" if no fault is found."""
     if canary.memory_kills > rest.memory_kills:
-        return f"{name} ran out of memory: the kernel killed {_count(canary.memory_kills, 'process', 'processes')} of it."
+        return (
+            f"{name} ran out of memory: the kernel killed"
+            f" {_count(canary.memory_kills, 'process', 'processes')} of it."
+        )
     if _fails_more(canary, rest):
         return (
             f"{name} failed {_share(canary)} of its requests with a 5xx or without an answer; "
@@ -48,8 +51,9 @@ def judge(canary: GroupTraffic, rest: GroupTraffic, *, name: str, other: str) ->
         )
     if _is_slower(canary, rest):
         return (
-            f"{name} takes {_milliseconds(canary.median)} for half of its requests and {_milliseconds(canary.tail)} for 95 %; "
-            f"{other} takes {_milliseconds(rest.median)} and {_milliseconds(rest.tail)} in the same time."
+            f"{name} takes {_milliseconds(canary.median)} for half of its requests and"
+            f" {_milliseconds(canary.tail)} for 95 %; {other} takes {_milliseconds(rest.median)}"
+            f" and {_milliseconds(rest.tail)} in the same time."
         )
     return ""
 
@@ -69,7 +73,10 @@ def _is_slower(canary: GroupTraffic, rest: GroupTraffic) -> bool:
         return False
     if fewest < MANY_TIMED:
         return canary.median > rest.median * SLOWER + SLOWER_OF_FEW
-    return canary.median > rest.median * SLOWER + SLOWER_AT_LEAST or canary.tail > rest.tail * TAIL_SLOWER + TAIL_AT_LEAST
+    return (
+        canary.median > rest.median * SLOWER + SLOWER_AT_LEAST
+        or canary.tail > rest.tail * TAIL_SLOWER + TAIL_AT_LEAST
+    )
 
 
 def _chance_of_so_many(failed: int, requests: int, share: float) -> float:

@@ -31,7 +31,9 @@ def commit(config: NodeConfig, images: Store, containers: Containers, id: str) -
     """
     container = containers.state(id)
     if container is None or container.spec.labels.get("kind") != container_spec.INSTANCE:
-        raise LaunchFailed(f"There is no instance {id}.", hint="List the running instances of the app.")
+        raise LaunchFailed(
+            f"There is no instance {id}.", hint="List the running instances of the app."
+        )
     check_room(config)
     base = image_of(images, container)
     layers, document = list(images.layers_of(base)), images.configuration(images.manifest(base))[0]
@@ -40,14 +42,19 @@ def commit(config: NodeConfig, images: Store, containers: Containers, id: str) -
         tree, most = space / "tree", container.spec.limits.disk
         containers.copy_written(id, tree, most=most)
         layers.append(images.add_layer(tree, move=True, team=container.spec.team))
-    configuration = with_step(complete(document, layers[:-1], layer_names(config)), described(container))
+    configuration = with_step(
+        complete(document, layers[:-1], layer_names(config)), described(container)
+    )
     return images.write_image(layers, configuration)
 
 
 def described(container: Container) -> str:
     """Return the history entry: "Commit of web.1a2b3c4d of v12"."""
     labels = container.spec.labels
-    return f"Commit of {container_spec.source_of(container.id, labels['process'])} of v{labels['release']}"
+    return (
+        f"Commit of {container_spec.source_of(container.id, labels['process'])} of"
+        f" v{labels['release']}"
+    )
 
 
 def image_of(images: Store, container: Container) -> Digest:

@@ -80,7 +80,14 @@ def source_of(instance: str, process: str) -> str:
 
 
 def spec_for(
-    desired: DesiredApp, release: DesiredRelease, image: Image, *, id: str, place: Slot, command: str, limits: Limits
+    desired: DesiredApp,
+    release: DesiredRelease,
+    image: Image,
+    *,
+    id: str,
+    place: Slot,
+    command: str,
+    limits: Limits,
 ) -> ContainerSpec:
     """Return the specification of the container for a slot."""
     labels = {
@@ -93,23 +100,64 @@ def spec_for(
     }
     if place.process == WEB or any(path.process == place.process for path in desired.paths):
         labels["health"] = json.dumps(to_document(release.health))
-    return _spec(desired, release, image, id=id, process=place.process, command=command, limits=limits, labels=labels)
+    return _spec(
+        desired,
+        release,
+        image,
+        id=id,
+        process=place.process,
+        command=command,
+        limits=limits,
+        labels=labels,
+    )
 
 
 def spec_for_release_phase(
-    desired: DesiredApp, release: DesiredRelease, image: Image, *, id: str, command: str, limits: Limits
+    desired: DesiredApp,
+    release: DesiredRelease,
+    image: Image,
+    *,
+    id: str,
+    command: str,
+    limits: Limits,
 ) -> ContainerSpec:
     """Return the specification of the release phase, which runs before any instance."""
     labels = {"kind": RELEASE_PHASE, "process": "release", "release": str(release.number)}
-    return _spec(desired, release, image, id=id, process="release", command=command, limits=limits, labels=labels)
+    return _spec(
+        desired,
+        release,
+        image,
+        id=id,
+        process="release",
+        command=command,
+        limits=limits,
+        labels=labels,
+    )
 
 
 def spec_for_run(
-    desired: DesiredApp, release: DesiredRelease, image: Image, *, id: str, run: int, source: str, command: str, limits: Limits
+    desired: DesiredApp,
+    release: DesiredRelease,
+    image: Image,
+    *,
+    id: str,
+    run: int,
+    source: str,
+    command: str,
+    limits: Limits,
 ) -> ContainerSpec:
     """Return the specification of a one-off run. `source` is its name in the app's log."""
     labels = {"kind": RUN, "process": source, "release": str(release.number), "run": str(run)}
-    return _spec(desired, release, image, id=id, process=source, command=command, limits=limits, labels=labels)
+    return _spec(
+        desired,
+        release,
+        image,
+        id=id,
+        process=source,
+        command=command,
+        limits=limits,
+        labels=labels,
+    )
 
 
 def slot_of(container: Container) -> Slot | None:
@@ -117,7 +165,11 @@ def slot_of(container: Container) -> Slot | None:
     labels = container.spec.labels
     if labels.get("kind") != INSTANCE:
         return None
-    return Slot(Group(int(labels["release"]), int(labels["generation"])), labels["process"], int(labels["place"]))
+    return Slot(
+        Group(int(labels["release"]), int(labels["generation"])),
+        labels["process"],
+        int(labels["place"]),
+    )
 
 
 def check_of(container: Container) -> HealthCheck | None:
@@ -147,7 +199,12 @@ def _needs_shell(line: str) -> bool:
         return True
     first = words[0] if words else ""
     assigns = re.match(r"[A-Za-z_][A-Za-z0-9_]*=", line) is not None
-    return assigns or first in _BUILTINS or "\n" in line or any(set(word) <= set(";&|()") for word in words if word)
+    return (
+        assigns
+        or first in _BUILTINS
+        or "\n" in line
+        or any(set(word) <= set(";&|()") for word in words if word)
+    )
 
 
 def _spec(
@@ -175,7 +232,13 @@ def _spec(
         # Bytes: on cgroup v1 an app cannot read its limit.
         "SLIPWAY_MEMORY": str(int(limits.memory)),
     }
-    environment = {"PATH": _PATH, "HOME": home, **image.config.environment, **release.environment, **ours}
+    environment = {
+        "PATH": _PATH,
+        "HOME": home,
+        **image.config.environment,
+        **release.environment,
+        **ours,
+    }
     return ContainerSpec(
         id=id,
         app=desired.app,

@@ -91,4 +91,7 @@ class DesiredApp:
 
 def _check(what: str, name: str) -> None:
     if not _NAME.fullmatch(name):
-        raise ValueError(f"{name!r} cannot be the name of a {what}: letters, digits, hyphens and underscores only, at most 63.")
+        raise ValueError(
+            f"{name!r} cannot be the name of a {what}: letters, digits, hyphens and underscores"
+            " only, at most 63."
+        )

@@ -17,7 +17,15 @@ from runtime.converge import container_spec, explain
 from runtime.converge.app_state import AppState
 from runtime.converge.canary_analysis import GroupTraffic
 from runtime.converge.desired import DesiredApp, DesiredRelease
-from runtime.converge.observed import Group, InstanceState, ObservedApp, ObservedInstance, Phase, ProbeResult, Slot
+from runtime.converge.observed import (
+    Group,
+    InstanceState,
+    ObservedApp,
+    ObservedInstance,
+    Phase,
+    ProbeResult,
+    Slot,
+)
 from runtime.converge.probe import Prober
 from runtime.converge.request_counts import Requests
 from runtime.errors import RuntimeFailure
@@ -26,7 +34,12 @@ from runtime.router.routes import AppRoutes
 COMMAND_EVERY = 1.0  # seconds between two health commands in an instance that starts
 REMEMBERED = 500  # instances whose last answer is kept
 EVIDENCE_AFTER = 3.0  # seconds; an instance that boots normally needs no explanation
-_PHASES = {Status.CREATED: Phase.CREATED, Status.RUNNING: Phase.RUNNING, Status.EXITED: Phase.EXITED, Status.BROKEN: Phase.LOST}
+_PHASES = {
+    Status.CREATED: Phase.CREATED,
+    Status.RUNNING: Phase.RUNNING,
+    Status.EXITED: Phase.EXITED,
+    Status.BROKEN: Phase.LOST,
+}
 
 
 class ContainersToLookAt(Protocol):
@@ -71,7 +84,10 @@ class Observer:
         pulses = self.pulses(desired.app)
         return ObservedApp(
             app=desired.app,
-            instances=tuple(self._instance(desired, state, container, place, answers, pulses, now) for container, place in found),
+            instances=tuple(
+                self._instance(desired, state, container, place, answers, pulses, now)
+                for container, place in found
+            ),
             serving=state.serving,
             crashes=state.crashes,
             verdict=state.verdict,
@@ -85,7 +101,11 @@ class Observer:
 
     def _traffic(self, desired: DesiredApp, state: AppState) -> Mapping[Group, GroupTraffic]:
         """Return the counts of a canary's current step, or {}: earlier counts do not matter."""
-        requests = self.requests(desired.app) if state.stage is not None and desired.candidate is not None else None
+        requests = (
+            self.requests(desired.app)
+            if state.stage is not None and desired.candidate is not None
+            else None
+        )
         return requests.groups if requests is not None else {}
 
     def _is_idle(self, desired: DesiredApp, state: AppState, now: float) -> bool:
@@ -102,7 +122,13 @@ class Observer:
         active = max(requests.counted_since, requests.last_at, state.woken_at)
         # Runs are read only when the time without requests is over. A run that has just ended does
         # not start that time again.
-        return now if desired.sleep.jobs_count and now - active >= desired.sleep.after and self._has_run(desired.app) else active
+        return (
+            now
+            if desired.sleep.jobs_count
+            and now - active >= desired.sleep.after
+            and self._has_run(desired.app)
+            else active
+        )
 
     def _has_run(self, app: str) -> bool:
         found = (self.containers.state(folder.name) for folder in self.folder.glob(f"{app}-*"))
@@ -128,7 +154,11 @@ class Observer:
         self, desired: DesiredApp, found: list[tuple[Container, Slot]], state: AppState, now: float
     ) -> Mapping[str, explain.ProbeAnswer]:
         public = [container for container, place in found if place.process in desired.public]
-        unready = [container for container in public if _is_to_be_asked(container, state.marks.get(container.id))]
+        unready = [
+            container
+            for container in public
+            if _is_to_be_asked(container, state.marks.get(container.id))
+        ]
         if not unready:
             return {}
 
@@ -138,7 +168,9 @@ class Observer:
         if len(unready) == 1:
             return {unready[0].id: check(unready[0])}
         with ThreadPoolExecutor(max_workers=8) as pool:
-            return dict(zip((container.id for container in unready), pool.map(check, unready), strict=True))
+            return dict(
+                zip((container.id for container in unready), pool.map(check, unready), strict=True)
+            )
 
     def _check(self, desired: DesiredApp, container: Container, now: float) -> explain.ProbeAnswer:
         """Check an instance.
@@ -185,7 +217,11 @@ class Observer:
             started_at=container.started_at,
             exited_at=container.exit.at if container.exit else None,
             answers=answer is not None and answer.healthy,
-            connections=self._connections(desired.app, container.id) if draining or (runs and self._is_idle(desired, state, now)) else 0,
+            connections=(
+                self._connections(desired.app, container.id)
+                if draining or (runs and self._is_idle(desired, state, now))
+                else 0
+            ),
             # Also read for an awake app that may no longer sleep: the process that woke it may have
             # been killed before it thawed the instances.
             frozen=runs
@@ -202,12 +238,23 @@ class Observer:
         except RuntimeFailure:
             return 1  # unknown, so assume one; the drain's deadline ends the wait
 
-    def _evidence(self, desired: DesiredApp, container: Container, answer: explain.ProbeAnswer | None, now: float) -> str:
+    def _evidence(
+        self,
+        desired: DesiredApp,
+        container: Container,
+        answer: explain.ProbeAnswer | None,
+        now: float,
+    ) -> str:
         started = container.started_at
         if container.status is Status.EXITED or container.status is Status.BROKEN:
             lived = container.exit.at - started if container.exit and started is not None else None
             return explain.exited(container.exit, lived=lived, log=self.last_lines(container.id))
-        if answer is None or answer.healthy or started is None or now - started < min(EVIDENCE_AFTER, _boot_seconds(desired, container)):
+        if (
+            answer is None
+            or answer.healthy
+            or started is None
+            or now - started < min(EVIDENCE_AFTER, _boot_seconds(desired, container))
+        ):
             return ""
         usage = self.containers.usage(container.id)
         seen = explain.ProbeFindings(
@@ -229,7 +276,14 @@ def _is_to_be_asked(container: Container, marks: InstanceState | None) -> bool:
 
 def _release_of(desired: DesiredApp, container: Container) -> DesiredRelease | None:
     number = int(container.spec.labels["release"])
-    return next((release for release in (desired.candidate, desired.current) if release is not None and release.number == number), None)
+    return next(
+        (
+            release
+            for release in (desired.candidate, desired.current)
+            if release is not None and release.number == number
+        ),
+        None,
+    )
 
 
 def _health(desired: DesiredApp, container: Container) -> HealthCheck:

@@ -49,18 +49,33 @@ class Runs:
         image = self.images.image(release.image)
         name = container_spec.new_name(desired.app, order.source, f"run{order.number}")
         spec = container_spec.spec_for_run(
-            desired, release, image, id=name, run=order.number, source=order.source, command=order.command, limits=order.limits
+            desired,
+            release,
+            image,
+            id=name,
+            run=order.number,
+            source=order.source,
+            command=order.command,
+            limits=order.limits,
         )
         self.containers.set_team_limits(desired.team, desired.team_limits)
         self.containers.launch(spec)
 
     def all(self) -> list[Container]:
         """Return the containers of all runs on this node, running or ended."""
-        return [container for container in self.containers.list() if container.spec.labels.get("kind") == container_spec.RUN]
+        return [
+            container
+            for container in self.containers.list()
+            if container.spec.labels.get("kind") == container_spec.RUN
+        ]
 
     def of(self, app: str) -> dict[int, Container]:
         """Return the containers of an app's runs, by number."""
-        return {int(container.spec.labels["run"]): container for container in self.all() if container.spec.app == app}
+        return {
+            int(container.spec.labels["run"]): container
+            for container in self.all()
+            if container.spec.app == app
+        }
 
     def why(self, container: Container, end: Exit | None) -> str:
         """Return the reason why it ended, with its last log lines."""

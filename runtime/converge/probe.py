@@ -50,4 +50,7 @@ class Prober:
         if done.code is None:
             return ProbeAnswer(trouble=f"did not end within {health.timeout:g} s")
         output = f", with the output: {done.output[-300:]}" if done.output else ""
-        return ProbeAnswer(passed=done.code == 0, trouble=f"ended with code {done.code}{output}" if done.code else "")
+        return ProbeAnswer(
+            passed=done.code == 0,
+            trouble=f"ended with code {done.code}{output}" if done.code else "",
+        )

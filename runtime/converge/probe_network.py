@@ -20,7 +20,9 @@ PATIENCE = 5.0  # seconds for one answer; the first request may have to fill cac
 class Ask(Protocol):
     """`ask`, or another in a test."""
 
-    def __call__(self, address: str, port: int, host: str, path: str, *, patience: float = PATIENCE) -> ProbeAnswer: ...
+    def __call__(
+        self, address: str, port: int, host: str, path: str, *, patience: float = PATIENCE
+    ) -> ProbeAnswer: ...
 
 
 class Connect(Protocol):
@@ -34,7 +36,9 @@ _STATUS = re.compile(rb"HTTP/1\.[01] ([1-5]\d\d)(?: [^\r\n]*)?\r?\n")
 _END_OF_HEAD = re.compile(rb"\r?\n\r?\n")
 
 
-def ask(address: str, port: int, host: str, path: str, *, patience: float = PATIENCE) -> ProbeAnswer:
+def ask(
+    address: str, port: int, host: str, path: str, *, patience: float = PATIENCE
+) -> ProbeAnswer:
     """Send GET `path` with `host` in the Host header.
 
     Redirects are not followed: a 301 is an answer.
@@ -50,7 +54,11 @@ def ask(address: str, port: int, host: str, path: str, *, patience: float = PATI
         return ProbeAnswer(trouble=f"got no answer within {patience:.0f} s")
     except OSError as error:
         return ProbeAnswer(trouble=f"ended without an HTTP answer ({type(error).__name__})")
-    return ProbeAnswer(status=status) if status else ProbeAnswer(trouble="ended without an HTTP answer")
+    return (
+        ProbeAnswer(status=status)
+        if status
+        else ProbeAnswer(trouble="ended without an HTTP answer")
+    )
 
 
 def connect(address: str, port: int, *, patience: float = PATIENCE) -> ProbeAnswer:
@@ -67,7 +75,15 @@ def connect(address: str, port: int, *, patience: float = PATIENCE) -> ProbeAnsw
 
 
 def _request(host: str, path: str) -> bytes:
-    lines = (f"GET {path} HTTP/1.1", f"Host: {host}", "User-Agent: slipway-health/1", "Accept: */*", "Connection: close", "", "")
+    lines = (
+        f"GET {path} HTTP/1.1",
+        f"Host: {host}",
+        "User-Agent: slipway-health/1",
+        "Accept: */*",
+        "Connection: close",
+        "",
+        "",
+    )
     return "\r\n".join(lines).encode("latin-1")
 
 

@@ -29,16 +29,28 @@ class ReleasePhases:
     clock: Callable[[], float]  # Unix seconds
 
     def run(
-        self, desired: DesiredApp, release: DesiredRelease, command: str, limits: Limits, *, timeout: float, cancelled: Callable[[], bool]
+        self,
+        desired: DesiredApp,
+        release: DesiredRelease,
+        command: str,
+        limits: Limits,
+        *,
+        timeout: float,
+        cancelled: Callable[[], bool],
     ) -> None:
         """Run the release phase, logging to the app. Raises LaunchFailed with its last lines."""
         self.remove(desired.app)
         image = self.images.image(release.image)
         phase = container_spec.new_name(desired.app, "release", secrets.token_hex(4))
-        spec = container_spec.spec_for_release_phase(desired, release, image, id=phase, command=command, limits=limits)
+        spec = container_spec.spec_for_release_phase(
+            desired, release, image, id=phase, command=command, limits=limits
+        )
         self.containers.set_team_limits(desired.team, desired.team_limits)
         last: list[str] = []
-        mask, source = Mask(release.environment.values()), container_spec.source_of(phase, "release")
+        mask, source = (
+            Mask(release.environment.values()),
+            container_spec.source_of(phase, "release"),
+        )
 
         def keep(stream: str, text: str) -> None:
             text = mask(text)
@@ -59,9 +71,15 @@ class ReleasePhases:
 
     def containers_of_all(self) -> list[Container]:
         """Return the containers of all apps, running or left by a killed worker."""
-        return [container for container in self.containers.list() if container.spec.labels.get("kind") == container_spec.RELEASE_PHASE]
+        return [
+            container
+            for container in self.containers.list()
+            if container.spec.labels.get("kind") == container_spec.RELEASE_PHASE
+        ]
 
 
 def _check(end: Exit, command: str, last: list[str]) -> None:
     if end.code != 0:
-        raise LaunchFailed(f"The release phase `{command}` failed. {explain.exited(end, lived=None, log=last)}")
+        raise LaunchFailed(
+            f"The release phase `{command}` failed. {explain.exited(end, lived=None, log=last)}"
+        )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
-from runtime.converge.observed import ObservedApp, ObservedInstance, Phase
+from runtime.converge.observed import Crashes, ObservedApp, ObservedInstance, Phase
 from runtime.converge.planning import backoff
 from runtime.converge.planning.instance_health import fails_checks, is_healthy, why_it_fails
 
@@ -39,7 +39,11 @@ class InstanceReport:
 def report(observed: ObservedApp, now: float) -> tuple[InstanceReport, ...]:
     """Return all existing instances of an app, and the crashed ones that will be started again."""
     there = {instance.id for instance in observed.instances}
-    made = [instance for instance in observed.instances if instance.phase is not Phase.CREATED or observed.asleep is not None]
+    made = [
+        instance
+        for instance in observed.instances
+        if instance.phase is not Phase.CREATED or observed.asleep is not None
+    ]
     present = tuple(_present(observed, instance, now) for instance in made)
     filled = {instance.place for instance in observed.instances}
     absent = tuple(
@@ -48,7 +52,7 @@ def report(observed: ObservedApp, now: float) -> tuple[InstanceReport, ...]:
             process=place.process,
             release=place.group.release,
             state=State.CRASHED,
-            detail=f"{crashes.reason}\n{_when(crashes.at + backoff.delay(crashes.count, lost=crashes.lost), now)}",
+            detail=f"{crashes.reason}\n{_next_start(crashes, now)}",
             restarts=crashes.count,
             started_at=None,
         )
@@ -64,8 +68,17 @@ def _present(observed: ObservedApp, instance: ObservedInstance, now: float) -> I
         id=instance.id,
         process=instance.place.process,
         release=instance.place.group.release,
-        state=State.ASLEEP if observed.asleep is not None and instance.public else _state(observed, instance, now),
-        detail=instance.evidence or (f"It fails its health check: {why_it_fails(instance)}" if fails_checks(instance, now) else ""),
+        state=(
+            State.ASLEEP
+            if observed.asleep is not None and instance.public
+            else _state(observed, instance, now)
+        ),
+        detail=instance.evidence
+        or (
+            f"It fails its health check: {why_it_fails(instance)}"
+            if fails_checks(instance, now)
+            else ""
+        ),
         restarts=crashes.count if crashes else 0,
         started_at=instance.started_at,
     )
@@ -73,7 +86,11 @@ def _present(observed: ObservedApp, instance: ObservedInstance, now: float) -> I
 
 def _state(observed: ObservedApp, instance: ObservedInstance, now: float) -> State:
     if instance.phase is not Phase.RUNNING:
-        return State.CRASHED if instance.marks.draining_since is None and not instance.marks.condemned else State.DRAINING
+        return (
+            State.CRASHED
+            if instance.marks.draining_since is None and not instance.marks.condemned
+            else State.DRAINING
+        )
     if instance.marks.draining_since is not None or instance.marks.condemned:
         return State.DRAINING
     if is_healthy(instance, now):
@@ -82,12 +99,24 @@ def _state(observed: ObservedApp, instance: ObservedInstance, now: float) -> Sta
 
 
 def _was_started_by_waking(observed: ObservedApp, instance: ObservedInstance) -> bool:
-    woken = instance.started_at is not None and abs(instance.started_at - observed.woken_at) < _STARTS_WITHIN
-    return woken and instance.public and instance.place.group == observed.serving and instance.place not in observed.crashes
+    woken = (
+        instance.started_at is not None
+        and abs(instance.started_at - observed.woken_at) < _STARTS_WITHIN
+    )
+    return (
+        woken
+        and instance.public
+        and instance.place.group == observed.serving
+        and instance.place not in observed.crashes
+    )
 
 
-def _when(moment: float, now: float) -> str:
-    wait = moment - now
+def _next_start(crashes: Crashes, now: float) -> str:
+    wait = crashes.at + backoff.delay(crashes.count, lost=crashes.lost) - now
     if wait < 1:
         return "It is started again now."
-    return f"It is started again in {wait:.0f} s." if wait < 90 else f"It is started again in {wait / 60:.0f} min."
+    return (
+        f"It is started again in {wait:.0f} s."
+        if wait < 90
+        else f"It is started again in {wait / 60:.0f} min."
+    )

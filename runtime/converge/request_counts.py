@@ -34,16 +34,25 @@ def load(path: Path) -> Requests | None:
         if raw is None:
             return None
         groups = {_group(text): GroupTraffic(**counts) for text, counts in raw["groups"].items()}
-        return Requests(counted_since=float(raw["counted_since"]), last_at=float(raw["last_at"]), groups=groups)
+        return Requests(
+            counted_since=float(raw["counted_since"]), last_at=float(raw["last_at"]), groups=groups
+        )
     except (ValueError, KeyError, TypeError):
         return None
 
 
 def save(path: Path, requests: Requests) -> None:
     """Replace the file atomically."""
-    groups = {f"{group.release}/{group.generation}": asdict(traffic) for group, traffic in requests.groups.items()}
+    groups = {
+        f"{group.release}/{group.generation}": asdict(traffic)
+        for group, traffic in requests.groups.items()
+    }
     path.parent.mkdir(parents=True, exist_ok=True)
-    journal.write_json(path, {"counted_since": requests.counted_since, "last_at": requests.last_at, "groups": groups}, durable=False)
+    journal.write_json(
+        path,
+        {"counted_since": requests.counted_since, "last_at": requests.last_at, "groups": groups},
+        durable=False,
+    )
 
 
 def _group(text: str) -> Group:

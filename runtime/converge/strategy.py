@@ -28,7 +28,10 @@ class CanaryStep:
 
     def __post_init__(self) -> None:
         if not 1 <= self.percent <= 99 or self.seconds < 0:
-            raise ValueError(f"A canary's step of {self.percent} % for {self.seconds} s: the share is 1 to 99 %, the time not negative.")
+            raise ValueError(
+                f"A canary's step of {self.percent} % for {self.seconds} s: the share is 1 to 99 %,"
+                " the time not negative."
+            )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,5 +43,8 @@ class Strategy:
 
     kind: StrategyKind = StrategyKind.ROLLING
     surge: int = 1  # instances that a rolling rollout starts above the desired number
-    steps: tuple[CanaryStep, ...] = (CanaryStep(percent=1, seconds=60.0), CanaryStep(percent=10, seconds=60.0))
+    steps: tuple[CanaryStep, ...] = (
+        CanaryStep(percent=1, seconds=60.0),
+        CanaryStep(percent=10, seconds=60.0),
+    )
     token: str = ""

@@ -43,8 +43,22 @@ class Waker:
     The caller holds the app's lock for `wake` and `admit`, and not for `answers`.
     """
 
-    def __init__(self, *, containers: Containers, router: Router, asker: Prober, shipper: Shipper, clock: Callable[[], float]) -> None:
-        self._containers, self._router, self._asker, self._shipper, self._clock = containers, router, asker, shipper, clock
+    def __init__(
+        self,
+        *,
+        containers: Containers,
+        router: Router,
+        asker: Prober,
+        shipper: Shipper,
+        clock: Callable[[], float],
+    ) -> None:
+        self._containers, self._router, self._asker, self._shipper, self._clock = (
+            containers,
+            router,
+            asker,
+            shipper,
+            clock,
+        )
 
     def wake(self, app: str, path: Path, instances: Sequence[Container]) -> tuple[Booting, ...]:
         """Thaw or start an app's instances, and return the started ones.
@@ -64,7 +78,12 @@ class Waker:
                 self._containers.start(container.id)
                 booting += self._booting(container, routes)
         if routes is not None:
-            self._router.set(routes.with_situation(WEB, AppSituation.SERVING if routes.taking() else AppSituation.HOLDING), durable=False)
+            self._router.set(
+                routes.with_situation(
+                    WEB, AppSituation.SERVING if routes.taking() else AppSituation.HOLDING
+                ),
+                durable=False,
+            )
         self._shipper.say(app, WOKEN, at=self._clock())
         return tuple(booting)
 
@@ -83,18 +102,43 @@ class Waker:
         situation = routes.situation_of(process) if routes is not None else None
         if routes is None or situation is not AppSituation.HOLDING:
             return situation is AppSituation.SERVING
-        found, marks = self._containers.state(booting.container.id), state.marks.get(booting.container.id, InstanceState())
-        if found is None or found.status is not Status.RUNNING or marks.condemned or marks.draining_since is not None:
+        found, marks = (
+            self._containers.state(booting.container.id),
+            state.marks.get(booting.container.id, InstanceState()),
+        )
+        if (
+            found is None
+            or found.status is not Status.RUNNING
+            or marks.condemned
+            or marks.draining_since is not None
+        ):
             return False  # it ended or is to be stopped
-        if state.asleep is not None or state.serving != booting.place.group or booting.endpoint in routes.endpoints:
+        if (
+            state.asleep is not None
+            or state.serving != booting.place.group
+            or booting.endpoint in routes.endpoints
+        ):
             return False  # a deploy came in between
         now = self._clock()
         after = now - (found.started_at or now)
         app_state.save(
-            path, state.noting(MarkReady(instance=booting.container.id, place=booting.place, at=now, after=after, check=booting.check))
+            path,
+            state.noting(
+                MarkReady(
+                    instance=booting.container.id,
+                    place=booting.place,
+                    at=now,
+                    after=after,
+                    check=booting.check,
+                )
+            ),
         )
         self._router.set(
-            replace(routes.with_situation(process, AppSituation.SERVING), endpoints=(*routes.endpoints, booting.endpoint)), durable=False
+            replace(
+                routes.with_situation(process, AppSituation.SERVING),
+                endpoints=(*routes.endpoints, booting.endpoint),
+            ),
+            durable=False,
         )
         return True
 
@@ -104,10 +148,26 @@ class Waker:
         A command is too expensive to run a hundred times a second.
         """
         check, place = container_spec.check_of(container), container_spec.slot_of(container)
-        if routes is None or check is None or check.kind is CheckKind.COMMAND or place is None or container.address is None:
+        if (
+            routes is None
+            or check is None
+            or check.kind is CheckKind.COMMAND
+            or place is None
+            or container.address is None
+        ):
             return []
         if place.process != WEB and not any(path.process == place.process for path in routes.paths):
             return []  # no path leads there any more
         port = int(container.spec.labels["port"])
-        end = Endpoint(instance=container.id, address=container.address, port=port, process=place.process)
-        return [Booting(container=container, endpoint=end, place=place, check=check, host=next(iter(routes.hosts), routes.app))]
+        end = Endpoint(
+            instance=container.id, address=container.address, port=port, process=place.process
+        )
+        return [
+            Booting(
+                container=container,
+                endpoint=end,
+                place=place,
+                check=check,
+                host=next(iter(routes.hosts), routes.app),
+            )
+        ]

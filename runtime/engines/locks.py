@@ -10,7 +10,9 @@ import re
 from runtime import journal
 from runtime.config import NodeConfig
 
-PASSING = re.compile(r"(app|build|image-job|log|mount|published|pull|rollouts?|runs|stack|step|tend)-.+")
+PASSING = re.compile(
+    r"(app|build|image-job|log|mount|published|pull|rollouts?|runs|stack|step|tend)-.+"
+)
 
 
 def remove_free_locks(config: NodeConfig) -> int:

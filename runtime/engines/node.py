@@ -93,11 +93,26 @@ class NodeEngine:
         self._builder = builder
         self._clock = clock
         self.app_files = AppFiles(config)
-        self.shipper = Shipper(config=config, console=self.containers.log_path, free=Kernel().punch_hole)
-        self.runs = Runs(containers=self.containers, images=self.images, ship_last=self.ship_last, last_lines=self.shipper.last_lines)
-        self.release_phases = ReleasePhases(containers=self.containers, images=self.images, shipper=self.shipper, clock=clock)
+        self.shipper = Shipper(
+            config=config, console=self.containers.log_path, free=Kernel().punch_hole
+        )
+        self.runs = Runs(
+            containers=self.containers,
+            images=self.images,
+            ship_last=self.ship_last,
+            last_lines=self.shipper.last_lines,
+        )
+        self.release_phases = ReleasePhases(
+            containers=self.containers, images=self.images, shipper=self.shipper, clock=clock
+        )
         self._asker = Prober(execute=self.containers.execute, ask=ask)
-        self._waker = Waker(containers=self.containers, router=self.router, asker=self._asker, shipper=self.shipper, clock=clock)
+        self._waker = Waker(
+            containers=self.containers,
+            router=self.router,
+            asker=self._asker,
+            shipper=self.shipper,
+            clock=clock,
+        )
         self._observer = Observer(
             folder=config.instances,
             containers=self.containers,
@@ -128,13 +143,21 @@ class NodeEngine:
         self.config.locks.mkdir(parents=True, exist_ok=True)
         self.network.prepare(
             {
-                container.id: Owner(team=container.spec.team, app=container.spec.app, build=container.spec.purpose is Purpose.BUILD)
+                container.id: Owner(
+                    team=container.spec.team,
+                    app=container.spec.app,
+                    build=container.spec.purpose is Purpose.BUILD,
+                )
                 for container in self.containers.list()
             }
         )
         self.containers.prepare()
         self.router.prepare()
-        swept = [line for folder in (self.config.app_logs, self.config.build_logs) for line in logfile.sweep(folder, now=self._clock())]
+        swept = [
+            line
+            for folder in (self.config.app_logs, self.config.build_logs)
+            for line in logfile.sweep(folder, now=self._clock())
+        ]
         return [*self.containers.sweep(), *self.builder.sweep(), *swept]
 
     def tear_down(self) -> None:
@@ -142,11 +165,19 @@ class NodeEngine:
         self.containers.tear_down()
         self.network.tear_down()
 
-    def build(self, request: BuildRequest, log: Callable[[str], None], *, cancelled: Callable[[], bool]) -> BuiltImage:
+    def build(
+        self, request: BuildRequest, log: Callable[[str], None], *, cancelled: Callable[[], bool]
+    ) -> BuiltImage:
         """Build an image from a source. Raises BadArchive, BadSource or BuildFailed."""
         return self.builder.build(request, log, cancelled=cancelled)
 
-    def take_in(self, image: PushedImage | ReferredImage, log: Callable[[str], None], *, cancelled: Callable[[], bool]) -> BuiltImage:
+    def take_in(
+        self,
+        image: PushedImage | ReferredImage,
+        log: Callable[[str], None],
+        *,
+        cancelled: Callable[[], bool],
+    ) -> BuiltImage:
         """Import an image that was built elsewhere. Raises ImageDamaged or BadSource."""
         return self.builder.take_in(image, log, cancelled=cancelled)
 
@@ -163,22 +194,30 @@ class NodeEngine:
     def look(self, desired: DesiredApp) -> Observation:
         """Observe and plan; change nothing. The caller holds the app's lock."""
         now = self._clock()
-        observed = self._observer.observe(desired, app_state.load(self.app_files.state(desired.app)), now)
+        observed = self._observer.observe(
+            desired, app_state.load(self.app_files.state(desired.app)), now
+        )
         return Observation(observed=observed, plan=plan(desired, observed, now), at=now)
 
     def act(self, desired: DesiredApp, look: Observation) -> None:
         """Execute the plan of the look. The caller holds the app's lock."""
         present = {instance.id for instance in look.observed.instances}
-        self._applier.apply(desired, look.plan.actions, self.app_files.state(desired.app), present=present)
+        self._applier.apply(
+            desired, look.plan.actions, self.app_files.state(desired.app), present=present
+        )
 
     def collect_garbage(self, kept: Callable[[], Roots]) -> Collected | None:
         """Remove what neither `kept` nor a container needs. None: another process does it."""
         mounted: dict[str, float] = {}
         for container in self.containers.list():
             for path in container.spec.layers:
-                mounted[path.name] = min(container.created_at, mounted.get(path.name, container.created_at))
+                mounted[path.name] = min(
+                    container.created_at, mounted.get(path.name, container.created_at)
+                )
         remove_replaced(self.config, mounted)
-        PackageCaches(self.config).collect(self._clock(), all_of_it=disk_of(self.config).percent >= self.config.disk_high)
+        PackageCaches(self.config).collect(
+            self._clock(), all_of_it=disk_of(self.config).percent >= self.config.disk_high
+        )
         return GarbageCollector(self.config, self.images).collect(lambda: self._roots(kept()))
 
     def preview_garbage(self, kept: Callable[[], Roots]) -> tuple[Garbage, Bytes]:
@@ -186,7 +225,12 @@ class NodeEngine:
         return GarbageCollector(self.config, self.images).preview(lambda: self._roots(kept()))
 
     def _roots(self, kept: Roots) -> Roots:
-        used = {path.name for container in self.containers.list() for path in container.spec.layers if path.parent == self.config.layers}
+        used = {
+            path.name
+            for container in self.containers.list()
+            for path in container.spec.layers
+            if path.parent == self.config.layers
+        }
         return replace(kept, layers=kept.layers | {Digest(f"sha256:{name}") for name in used})
 
     def remove_app(self, app: str, *, images: tuple[str, ...] = ()) -> None:
@@ -208,7 +252,9 @@ class NodeEngine:
         remaining = tuple(endpoint for endpoint in routes.endpoints if endpoint.instance != ended)
         canary = routes.canary if any(endpoint.canary for endpoint in remaining) else None
         left = replace(routes, endpoints=remaining, canary=canary)
-        for process in {endpoint.process for endpoint in routes.endpoints if endpoint.instance == ended}:
+        for process in {
+            endpoint.process for endpoint in routes.endpoints if endpoint.instance == ended
+        }:
             # Hold requests: most instances are back soon, and reconciliation refuses them if not.
             if not left.taking(process) and left.situation_of(process) is AppSituation.SERVING:
                 left = left.with_situation(process, AppSituation.HOLDING)
@@ -237,7 +283,10 @@ class NodeEngine:
             return ()  # requests wait for another reason: nothing is asleep, and no lock is needed
         with self.holding(app, timeout=_WAKE_WAIT) as held:
             if not held:
-                raise LaunchFailed(f"Could not wake {app}: another change took longer than {_WAKE_WAIT:.0f} s.", hint="Try again.")
+                raise LaunchFailed(
+                    f"Could not wake {app}: another change took longer than {_WAKE_WAIT:.0f} s.",
+                    hint="Try again.",
+                )
             return self._waker.wake(app, self.app_files.state(app), self._instances_of(app))
 
     def admit(self, booting: Booting) -> bool:
@@ -261,17 +310,29 @@ class NodeEngine:
             return
         for container in self.instances():
             clamped = container_spec.clamp(container.spec.limits, each)
-            if container.spec.team == team and container.status is Status.RUNNING and clamped != container.spec.limits:
+            if (
+                container.spec.team == team
+                and container.status is Status.RUNNING
+                and clamped != container.spec.limits
+            ):
                 self._clamp(container, clamped)
 
     def _instances_of(self, app: str) -> list[Container]:
         """Return an app's instances, without reading the others of the node."""
         found = self.containers.list(f"{app}-")  # another app's name may have the same start
-        return [item for item in found if item.spec.app == app and item.spec.labels.get("kind") == container_spec.INSTANCE]
+        return [
+            item
+            for item in found
+            if item.spec.app == app and item.spec.labels.get("kind") == container_spec.INSTANCE
+        ]
 
     def instances(self) -> list[Container]:
         """Return all instances of all apps on this node, without builds."""
-        return [container for container in self.containers.list() if container.spec.labels.get("kind") == container_spec.INSTANCE]
+        return [
+            container
+            for container in self.containers.list()
+            if container.spec.labels.get("kind") == container_spec.INSTANCE
+        ]
 
     def watched(self) -> list[Container]:
         """Return the instances and runs, whose output and exit the supervisor handles."""
@@ -286,7 +347,8 @@ class NodeEngine:
         return [
             container
             for container in self.containers.list()
-            if container.spec.purpose is Purpose.BUILD and container.status in (Status.CREATED, Status.RUNNING)
+            if container.spec.purpose is Purpose.BUILD
+            and container.status in (Status.CREATED, Status.RUNNING)
         ]
 
     def usage(self, id: str) -> Usage | None:
@@ -300,13 +362,20 @@ class NodeEngine:
     def ship_last(self, id: str) -> None:
         """Copy the rest of the output, before the instance's files are removed."""
         container = self.containers.state(id)
-        if container is not None and container.spec.labels.get("kind") in (container_spec.INSTANCE, container_spec.RUN):
+        if container is not None and container.spec.labels.get("kind") in (
+            container_spec.INSTANCE,
+            container_spec.RUN,
+        ):
             self.shipper.ship(container.spec.app, id, _source(container), last=True)
 
     def check_health(self, container: Container, check: HealthCheck) -> ProbeAnswer:
         """Check one instance, within the check's time limit."""
         routes = self.router.route(container.spec.app)
-        return self._asker.check(container, routes.hosts[0] if routes is not None and routes.hosts else container.spec.app, check)
+        return self._asker.check(
+            container,
+            routes.hosts[0] if routes is not None and routes.hosts else container.spec.app,
+            check,
+        )
 
     def _clamp(self, container: Container, limits: Limits) -> None:
         try:

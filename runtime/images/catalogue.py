@@ -73,12 +73,19 @@ class Catalogue:
             if reference in image.names:
                 return image.digest
         match = _PREFIX.fullmatch(reference)
-        found = [digest for digest in self.inventory.images if match and digest.hex.startswith(match[1])]
+        found = [
+            digest for digest in self.inventory.images if match and digest.hex.startswith(match[1])
+        ]
         if len(found) == 1:
             return found[0]
         if found:
-            raise NoSuchImage(f"{len(found)} images have a digest that begins with {reference}.", hint="Write more digits of it.")
-        raise NoSuchImage(f"There is no image {reference}.", hint="`manage.py image ls` lists names and digests.")
+            raise NoSuchImage(
+                f"{len(found)} images have a digest that begins with {reference}.",
+                hint="Write more digits of it.",
+            )
+        raise NoSuchImage(
+            f"There is no image {reference}.", hint="`manage.py image ls` lists names and digests."
+        )
 
     def images(self) -> list[ListedImage]:
         """Return all images by name, those without a name last."""
@@ -87,7 +94,8 @@ class Catalogue:
             for digest in image.blobs:
                 users[digest] = users.get(digest, 0) + 1
         return sorted(
-            (self._listed(image, users) for image in self.inventory.images.values()), key=lambda image: (not image.names, image.names)
+            (self._listed(image, users) for image in self.inventory.images.values()),
+            key=lambda image: (not image.names, image.names),
         )
 
     def history(self, digest: Digest) -> list[LayerHistory]:
@@ -99,7 +107,9 @@ class Catalogue:
         is_app = any(is_of_platform(name) for name in self.inventory.images[digest].names)
         stories = []
         for number, layer in enumerate(layers):
-            created_by = (steps[number] if len(steps) == len(layers) else "") or noted.get(layer.diff_id, "")
+            created_by = (steps[number] if len(steps) == len(layers) else "") or noted.get(
+                layer.diff_id, ""
+            )
             if not created_by and is_app and number == len(layers) - 1:
                 created_by = "App code"
             facts = self.inventory.layers.get(layer.diff_id)
@@ -120,20 +130,38 @@ class Catalogue:
         blobs, layers = self.inventory.blobs.values(), self.inventory.layers.values()
         needed = {diff_id for image in self.inventory.images.values() for diff_id in image.diff_ids}
         spare = {entry.diff_id for entry in self.inventory.cache} - needed
-        cached = [self.inventory.layers[diff_id] for diff_id in spare if diff_id in self.inventory.layers]
-        sources = [path.stat().st_size for path in self._config.sources.glob("[0-9a-f]*") if path.is_file()]
+        cached = [
+            self.inventory.layers[diff_id] for diff_id in spare if diff_id in self.inventory.layers
+        ]
+        sources = [
+            path.stat().st_size for path in self._config.sources.glob("[0-9a-f]*") if path.is_file()
+        ]
         return [
-            DiskUse(what="Images, compressed", count=len(self.inventory.images), size=Bytes(sum(blob.size for blob in blobs))),
-            DiskUse(what="Layers, unpacked", count=len(layers), size=Bytes(sum(layer.unpacked for layer in layers))),
             DiskUse(
-                what="  of these only kept for reuse", count=len(cached), size=Bytes(sum(layer.size + layer.unpacked for layer in cached))
+                what="Images, compressed",
+                count=len(self.inventory.images),
+                size=Bytes(sum(blob.size for blob in blobs)),
+            ),
+            DiskUse(
+                what="Layers, unpacked",
+                count=len(layers),
+                size=Bytes(sum(layer.unpacked for layer in layers)),
+            ),
+            DiskUse(
+                what="  of these only kept for reuse",
+                count=len(cached),
+                size=Bytes(sum(layer.size + layer.unpacked for layer in cached)),
             ),
             DiskUse(what="Sources", count=len(sources), size=Bytes(sum(sources))),
             DiskUse(what="Garbage, for the next collection", count=0, size=reclaimable),
         ]
 
     def _listed(self, image: ImageFacts, users: Mapping[Digest, int]) -> ListedImage:
-        sizes = {digest: blob.size for digest in image.blobs if (blob := self.inventory.blobs.get(digest))}
+        sizes = {
+            digest: blob.size
+            for digest in image.blobs
+            if (blob := self.inventory.blobs.get(digest))
+        }
         own = sum(size for digest, size in sizes.items() if users[digest] == 1)
         return ListedImage(
             digest=image.digest,
@@ -146,7 +174,10 @@ class Catalogue:
 
     def _sharers(self, diff_id: Digest, but: Digest) -> tuple[str, ...]:
         names = (
-            name for image in self.inventory.images.values() if diff_id in image.diff_ids and image.digest != but for name in image.names
+            name
+            for image in self.inventory.images.values()
+            if diff_id in image.diff_ids and image.digest != but
+            for name in image.names
         )
         return tuple(sorted(_owners(names)))
 
@@ -155,7 +186,9 @@ class Catalogue:
         found = {}
         for entry in self.inventory.cache:
             note = read_note(entry.path) or {}
-            found[entry.diff_id] = note.get("name") or ": ".join(word for word in (note.get("step"), note.get("reads")) if word)
+            found[entry.diff_id] = note.get("name") or ": ".join(
+                word for word in (note.get("step"), note.get("reads")) if word
+            )
         return found
 
 

@@ -2,7 +2,8 @@
 
 `removal.py` removes them.
 
-- An image is needed by a kept release, by a name that people gave, or by recent builds that start from it.
+- An image is needed by a kept release, by a name that people gave, or by recent builds that start
+  from it.
 - A layer is needed by such an image, by a container, or by an entry of the build cache.
 - A cache entry is needed while it was used recently and the cache is within its size.
 - Every object used since `cutoff` is needed: a build in progress holds it (see use.py).
@@ -46,8 +47,9 @@ class Garbage:
 
     def describe(self) -> str:
         return (
-            f"remove {_count(self.images, 'image')}, {_count(self.names, 'name')}, {_count(self.layers, 'layer')}, "
-            f"{_count(self.blobs, 'blob')} and {_count(self.cache, 'record')} of the build cache"
+            f"remove {_count(self.images, 'image')}, {_count(self.names, 'name')},"
+            f" {_count(self.layers, 'layer')}, {_count(self.blobs, 'blob')} and"
+            f" {_count(self.cache, 'record')} of the build cache"
         )
 
 
@@ -61,28 +63,60 @@ def is_of_stack(name: str) -> bool:
     return name.startswith("stack/")
 
 
-def decide(inventory: Inventory, roots: Roots, *, now: float, cutoff: float, cache_size: int) -> Garbage:
+def decide(
+    inventory: Inventory, roots: Roots, *, now: float, cutoff: float, cache_size: int
+) -> Garbage:
     """Return the garbage. Times are Unix seconds, `cache_size` is in bytes.
 
     `cutoff` is the start of the oldest work in progress.
     """
     pulls = _kept_pulls(inventory, now=now, cutoff=cutoff, cache_size=cache_size)
     held = {note.image for note in pulls} | _kept_stacks(inventory, now=now, cutoff=cutoff)
-    kept = [image for image in inventory.images.values() if image.digest in held or _is_needed(image, roots, cutoff)]
+    kept = [
+        image
+        for image in inventory.images.values()
+        if image.digest in held or _is_needed(image, roots, cutoff)
+    ]
     diff_ids = {*roots.layers, *(diff_id for image in kept for diff_id in image.diff_ids)}
     blobs = {digest for image in kept for digest in image.blobs}
-    diff_ids |= {layer.diff_id for layer in inventory.layers.values() if layer.used_at >= cutoff or layer.digest in blobs}
-    notes = _kept_notes(inventory, frozenset(diff_ids), now=now, cutoff=cutoff, cache_size=cache_size)
+    diff_ids |= {
+        layer.diff_id
+        for layer in inventory.layers.values()
+        if layer.used_at >= cutoff or layer.digest in blobs
+    }
+    notes = _kept_notes(
+        inventory, frozenset(diff_ids), now=now, cutoff=cutoff, cache_size=cache_size
+    )
     diff_ids |= {entry.diff_id for entry in notes}
-    blobs |= {layer.digest for diff_id in diff_ids if (layer := inventory.layers.get(diff_id)) and layer.digest}
+    blobs |= {
+        layer.digest
+        for diff_id in diff_ids
+        if (layer := inventory.layers.get(diff_id)) and layer.digest
+    }
     paths = (*(entry.path for entry in inventory.cache), *(entry.path for entry in inventory.pulls))
-    kept_images, kept_notes = {image.digest for image in kept}, {*(entry.path for entry in notes), *(entry.path for entry in pulls)}
+    kept_images, kept_notes = (
+        {image.digest for image in kept},
+        {*(entry.path for entry in notes), *(entry.path for entry in pulls)},
+    )
     return Garbage(
-        names=tuple(sorted(name for image in kept for name in image.names if _is_old_name(name, image, roots, cutoff))),
+        names=tuple(
+            sorted(
+                name
+                for image in kept
+                for name in image.names
+                if _is_old_name(name, image, roots, cutoff)
+            )
+        ),
         images=tuple(sorted(inventory.images.keys() - kept_images)),
         cache=tuple(path for path in paths if path not in kept_notes),
         layers=tuple(sorted(inventory.layers.keys() - diff_ids)),
-        blobs=tuple(sorted(digest for digest, blob in inventory.blobs.items() if digest not in blobs and blob.used_at < cutoff)),
+        blobs=tuple(
+            sorted(
+                digest
+                for digest, blob in inventory.blobs.items()
+                if digest not in blobs and blob.used_at < cutoff
+            )
+        ),
     )
 
 
@@ -99,15 +133,25 @@ def _is_needed(image: ImageFacts, roots: Roots, cutoff: float) -> bool:
 
 def _kept_stacks(inventory: Inventory, *, now: float, cutoff: float) -> set[Digest]:
     """Return images of stacks whose layer was used recently, according to its cache entry."""
-    fresh = {entry.diff_id for entry in inventory.cache if entry.stack and (entry.used_at >= cutoff or now - entry.used_at <= STACK_KEPT)}
-    return {image.digest for image in inventory.images.values() if any(map(is_of_stack, image.names)) and fresh.issuperset(image.diff_ids)}
+    fresh = {
+        entry.diff_id
+        for entry in inventory.cache
+        if entry.stack and (entry.used_at >= cutoff or now - entry.used_at <= STACK_KEPT)
+    }
+    return {
+        image.digest
+        for image in inventory.images.values()
+        if any(map(is_of_stack, image.names)) and fresh.issuperset(image.diff_ids)
+    }
 
 
 def _is_old_name(name: str, image: ImageFacts, roots: Roots, cutoff: float) -> bool:
     return is_of_platform(name) and name not in roots.names and image.used_at < cutoff
 
 
-def _kept_pulls(inventory: Inventory, *, now: float, cutoff: float, cache_size: int) -> list[PullNote]:
+def _kept_pulls(
+    inventory: Inventory, *, now: float, cutoff: float, cache_size: int
+) -> list[PullNote]:
     """Return recently used images of registries, latest first, as many as fit into `cache_size`."""
     kept: list[PullNote] = []
     held: set[Digest] = set()
@@ -116,7 +160,11 @@ def _kept_pulls(inventory: Inventory, *, now: float, cutoff: float, cache_size: 
         image = inventory.images.get(note.image)
         if image is None:
             continue
-        parts = [layer for diff_id in image.diff_ids if diff_id not in held and (layer := inventory.layers.get(diff_id))]
+        parts = [
+            layer
+            for diff_id in image.diff_ids
+            if diff_id not in held and (layer := inventory.layers.get(diff_id))
+        ]
         cost = sum(layer.size + layer.unpacked for layer in parts)
         if note.used_at < cutoff and (now - note.used_at > STEP_KEPT or cost > left):
             continue
@@ -126,7 +174,9 @@ def _kept_pulls(inventory: Inventory, *, now: float, cutoff: float, cache_size: 
     return kept
 
 
-def _kept_notes(inventory: Inventory, needed: frozenset[Digest], *, now: float, cutoff: float, cache_size: int) -> list[CacheEntry]:
+def _kept_notes(
+    inventory: Inventory, needed: frozenset[Digest], *, now: float, cutoff: float, cache_size: int
+) -> list[CacheEntry]:
     """Return the cache entries to keep: the latest used, as many as fit into `cache_size`.
 
     Entries of stacks, and of layers that are needed anyway, do not use up that size.

@@ -34,15 +34,22 @@ class ConfinedReader:
             with (self.blobs / digest.hex).open("rb") as blob, self.confinement.session() as helper:
                 done = helper.call(packing.unpack, blob=blob, top=helper.tree(tree, writable=True))
         except FileNotFoundError:
-            raise ImageDamaged(f"The layer {digest} is not in the store, or lacks a part.", hint=again) from None
+            raise ImageDamaged(
+                f"The layer {digest} is not in the store, or lacks a part.", hint=again
+            ) from None
         except ImageDamaged as error:
-            raise ImageDamaged(f"The layer {digest} cannot be unpacked: {error.what}", hint=error.hint or again) from None
+            raise ImageDamaged(
+                f"The layer {digest} cannot be unpacked: {error.what}", hint=error.hint or again
+            ) from None
         except OSError as error:
             raise ImageDamaged(
-                f"The layer {digest} could not be unpacked: {error.strerror}.", hint="Check that the disk is not full."
+                f"The layer {digest} could not be unpacked: {error.strerror}.",
+                hint="Check that the disk is not full.",
             ) from None
         if done.diff_id != diff_id:
-            raise ImageDamaged(f"The layer {digest} holds {done.diff_id} instead of {diff_id}.", hint=again)
+            raise ImageDamaged(
+                f"The layer {digest} holds {done.diff_id} instead of {diff_id}.", hint=again
+            )
         if not done.synced:
             sync_file_system(tree)
         return done

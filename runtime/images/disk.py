@@ -32,7 +32,10 @@ class Disk:
 def disk_of(config: NodeConfig) -> Disk:
     """Return the usage of the file system that holds `config.state`."""
     status = os.statvfs(config.state)
-    return Disk(used=Bytes((status.f_blocks - status.f_bfree) * status.f_frsize), available=Bytes(status.f_bavail * status.f_frsize))
+    return Disk(
+        used=Bytes((status.f_blocks - status.f_bfree) * status.f_frsize),
+        available=Bytes(status.f_bavail * status.f_frsize),
+    )
 
 
 def check_room(config: NodeConfig) -> None:
@@ -40,7 +43,8 @@ def check_room(config: NodeConfig) -> None:
     disk = disk_of(config)
     if disk.percent >= config.disk_full:
         raise BuildFailed(
-            f"The disk of this node is {disk.describe()}; builds do not start at {config.disk_full} % or more. Running apps are not affected.",
+            f"The disk of this node is {disk.describe()}; builds do not start at {config.disk_full}"
+            " % or more. Running apps are not affected.",
             hint="Ask an admin to free disk space: `manage.py image df` shows what uses it.",
         )
 
@@ -63,7 +67,10 @@ def reporting_when_full() -> Iterator[None]:
 def _full() -> BuildFailed:
     return BuildFailed(
         "The disk of this node became full during the build. Running apps are not affected.",
-        hint="Ask an admin to free disk space: `manage.py image df` shows what uses it. Then deploy again.",
+        hint=(
+            "Ask an admin to free disk space: `manage.py image df` shows what uses it. Then deploy"
+            " again."
+        ),
     )
 
 

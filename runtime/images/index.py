@@ -23,7 +23,10 @@ class Index:
         try:
             return manifest.parse_index(self._path.read_bytes())
         except (ValueError, KeyError) as error:
-            raise ImageDamaged(f"{self._path} is not an index of images: {error}.", hint="Restore it from a backup.") from None
+            raise ImageDamaged(
+                f"{self._path} is not an index of images: {error}.",
+                hint="Restore it from a backup.",
+            ) from None
         except FileNotFoundError:
             return {}, []
 

@@ -99,7 +99,11 @@ def take_inventory(config: NodeConfig, store: Store, *, also: Iterable[str] = ()
 def _images(store: Store, also: Iterable[str]) -> Iterator[ImageFacts]:
     named, unnamed = store.index.read()
     names: dict[Digest, list[str]] = {image.digest: [] for image in (*named.values(), *unnamed)}
-    names |= {Digest(digest): [] for digest in also if Digest(digest) not in names and store.blob(Digest(digest)).exists()}
+    names |= {
+        Digest(digest): []
+        for digest in also
+        if Digest(digest) not in names and store.blob(Digest(digest)).exists()
+    }
     for name, image in sorted(named.items()):
         names[image.digest].append(name)
     for digest, image_names in names.items():
@@ -112,21 +116,41 @@ def _images(store: Store, also: Iterable[str]) -> Iterator[ImageFacts]:
         except (ImageDamaged, ValueError, KeyError):
             pass  # `verify` reports it; its known parts are kept
         used_at = _used(store.blob(digest)) or 0.0
-        yield ImageFacts(digest=digest, names=tuple(image_names), blobs=frozenset(blobs), diff_ids=diff_ids, used_at=used_at)
+        yield ImageFacts(
+            digest=digest,
+            names=tuple(image_names),
+            blobs=frozenset(blobs),
+            diff_ids=diff_ids,
+            used_at=used_at,
+        )
 
 
 def _layers(config: NodeConfig) -> Iterator[LayerFacts]:
-    for hexadecimal in sorted({entry.name.removesuffix(".json") for entry in config.layers.iterdir()}):
+    for hexadecimal in sorted(
+        {entry.name.removesuffix(".json") for entry in config.layers.iterdir()}
+    ):
         if not _HEX.fullmatch(hexadecimal):
             continue
         diff_id = Digest(f"sha256:{hexadecimal}")
         path = config.layers / f"{hexadecimal}.json"
         used_at, record = _used(path), read_note(path)
         if used_at is None or record is None or "digest" not in record:
-            yield LayerFacts(diff_id=diff_id, digest=None, size=0, unpacked=0, used_at=changed(config.layers / hexadecimal) or 0.0)
+            yield LayerFacts(
+                diff_id=diff_id,
+                digest=None,
+                size=0,
+                unpacked=0,
+                used_at=changed(config.layers / hexadecimal) or 0.0,
+            )
         else:
             digest, size = Digest(record["digest"]), int(record["size"])
-            yield LayerFacts(diff_id=diff_id, digest=digest, size=size, unpacked=record.get("unpacked", 3 * size), used_at=used_at)
+            yield LayerFacts(
+                diff_id=diff_id,
+                digest=digest,
+                size=size,
+                unpacked=record.get("unpacked", 3 * size),
+                used_at=used_at,
+            )
 
 
 def _blobs(config: NodeConfig) -> Iterator[BlobFacts]:
@@ -136,15 +160,27 @@ def _blobs(config: NodeConfig) -> Iterator[BlobFacts]:
                 status = path.stat()
             except FileNotFoundError:
                 continue
-            yield BlobFacts(digest=Digest(f"sha256:{path.name}"), size=status.st_size, used_at=status.st_mtime)
+            yield BlobFacts(
+                digest=Digest(f"sha256:{path.name}"), size=status.st_size, used_at=status.st_mtime
+            )
 
 
 def _cache(config: NodeConfig) -> Iterator[CacheEntry]:
     for path in sorted(config.cache.glob("*/*.json")):
         used_at = _used(path)
         document = read_note(path)
-        if used_at is not None and document is not None and "diff_id" in document and _HEX.fullmatch(path.stem):
-            yield CacheEntry(path=path, diff_id=Digest(document["diff_id"]), stack=path.parent.name == "stacks", used_at=used_at)
+        if (
+            used_at is not None
+            and document is not None
+            and "diff_id" in document
+            and _HEX.fullmatch(path.stem)
+        ):
+            yield CacheEntry(
+                path=path,
+                diff_id=Digest(document["diff_id"]),
+                stack=path.parent.name == "stacks",
+                used_at=used_at,
+            )
 
 
 def _pulls(config: NodeConfig) -> Iterator[PullNote]:
@@ -165,7 +201,11 @@ def read_note(path: Path) -> dict[str, Any] | None:
         note = journal.read_json(path)
     except ValueError:
         return None
-    return note if isinstance(note, dict) and ("diff_id" in note or {"digest", "size"} <= note.keys()) else None
+    return (
+        note
+        if isinstance(note, dict) and ("diff_id" in note or {"digest", "size"} <= note.keys())
+        else None
+    )
 
 
 def changed(folder: Path) -> float | None:

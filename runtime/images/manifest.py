@@ -149,9 +149,14 @@ def parse_config(data: bytes) -> tuple[ImageConfig, tuple[Digest, ...]]:
     return config, tuple(Digest.parse(text) for text in document["rootfs"]["diff_ids"])
 
 
-def render_manifest(config: Descriptor, layers: Sequence[Layer], annotations: Mapping[str, str]) -> bytes:
+def render_manifest(
+    config: Descriptor, layers: Sequence[Layer], annotations: Mapping[str, str]
+) -> bytes:
     """Return the manifest blob. `layers` are bottom first."""
-    described = [Descriptor(media_type=layer.media_type, digest=layer.digest, size=layer.size).document() for layer in layers]
+    described = [
+        Descriptor(media_type=layer.media_type, digest=layer.digest, size=layer.size).document()
+        for layer in layers
+    ]
     return _bytes(
         {
             "schemaVersion": 2,
@@ -175,7 +180,10 @@ def parse_manifest(data: bytes) -> Manifest:
 
 def render_index(named: Mapping[str, Descriptor], unnamed: Sequence[Descriptor]) -> bytes:
     """Return index.json: every image of the layout, with its reference name if it has one."""
-    entries = [{**image.document(), "annotations": {REFERENCE_NAME: name}} for name, image in sorted(named.items())]
+    entries = [
+        {**image.document(), "annotations": {REFERENCE_NAME: name}}
+        for name, image in sorted(named.items())
+    ]
     entries += [image.document() for image in unnamed]
     return _bytes({"schemaVersion": 2, "mediaType": INDEX, "manifests": entries})
 
@@ -192,7 +200,12 @@ def parse_index(data: bytes) -> tuple[dict[str, Descriptor], list[Descriptor]]:
     return named, unnamed
 
 
-_TIMES = {"Interval": "interval", "Timeout": "timeout", "StartPeriod": "start_period", "StartInterval": "start_interval"}
+_TIMES = {
+    "Interval": "interval",
+    "Timeout": "timeout",
+    "StartPeriod": "start_period",
+    "StartInterval": "start_interval",
+}
 
 
 def pair_layers(document: Manifest, diff_ids: Sequence[Digest]) -> tuple[Layer, ...]:
@@ -202,10 +215,14 @@ def pair_layers(document: Manifest, diff_ids: Sequence[Digest]) -> tuple[Layer, 
     """
     if len(document.layers) != len(diff_ids):
         raise ImageDamaged(
-            f"The image has {len(document.layers)} layers and {len(diff_ids)} diff IDs.", hint="Import it again from its source."
+            f"The image has {len(document.layers)} layers and {len(diff_ids)} diff IDs.",
+            hint="Import it again from its source.",
         )
     pairs = zip(document.layers, diff_ids, strict=True)
-    return tuple(Layer(digest=blob.digest, diff_id=diff_id, size=blob.size, media_type=blob.media_type) for blob, diff_id in pairs)
+    return tuple(
+        Layer(digest=blob.digest, diff_id=diff_id, size=blob.size, media_type=blob.media_type)
+        for blob, diff_id in pairs
+    )
 
 
 def _rare(config: ImageConfig) -> dict[str, Any]:
@@ -226,7 +243,11 @@ def _rare(config: ImageConfig) -> dict[str, Any]:
         document["OnBuild"] = list(config.on_build)
     if check := config.healthcheck:
         times = {key: value for key, name in _TIMES.items() if (value := getattr(check, name))}
-        document["Healthcheck"] = {"Test": list(check.test), **times, **({"Retries": check.retries} if check.retries else {})}
+        document["Healthcheck"] = {
+            "Test": list(check.test),
+            **times,
+            **({"Retries": check.retries} if check.retries else {}),
+        }
     return document
 
 
@@ -234,19 +255,31 @@ def _healthcheck(document: Mapping[str, Any] | None) -> Healthcheck | None:
     if not document or not document.get("Test"):
         return None
     times = {name: int(document.get(key) or 0) for key, name in _TIMES.items()}
-    return Healthcheck(test=tuple(document["Test"]), retries=int(document.get("Retries") or 0), **times)
+    return Healthcheck(
+        test=tuple(document["Test"]), retries=int(document.get("Retries") or 0), **times
+    )
 
 
 def _step(step: HistoryStep) -> dict[str, Any]:
-    return {**({"created_by": step.created_by} if step.created_by else {}), **({"empty_layer": True} if step.empty else {})}
+    return {
+        **({"created_by": step.created_by} if step.created_by else {}),
+        **({"empty_layer": True} if step.empty else {}),
+    }
 
 
 def _parsed_step(entry: Mapping[str, Any]) -> HistoryStep:
-    return HistoryStep(created_by=str(entry.get("created_by") or entry.get("comment") or ""), empty=bool(entry.get("empty_layer")))
+    return HistoryStep(
+        created_by=str(entry.get("created_by") or entry.get("comment") or ""),
+        empty=bool(entry.get("empty_layer")),
+    )
 
 
 def _descriptor(document: Mapping[str, Any]) -> Descriptor:
-    return Descriptor(media_type=document["mediaType"], digest=Digest.parse(document["digest"]), size=int(document["size"]))
+    return Descriptor(
+        media_type=document["mediaType"],
+        digest=Digest.parse(document["digest"]),
+        size=int(document["size"]),
+    )
 
 
 def _bytes(document: Mapping[str, Any]) -> bytes:

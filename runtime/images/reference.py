@@ -19,5 +19,8 @@ class Tag(str):
     def parse(cls, text: str) -> Self:
         """Parse a reference name. Raises ValueError if the text is not valid."""
         if len(text) > 255 or not _PATTERN.fullmatch(text):
-            raise ValueError(f"{text!r} is not a valid image name: use letters and digits, joined by one of - . _ : @ + /")
+            raise ValueError(
+                f"{text!r} is not a valid image name: use letters and digits, joined by one of - ."
+                " _ : @ + /"
+            )
         return cls(text)

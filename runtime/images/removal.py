@@ -43,7 +43,10 @@ class Collected:
     percent: float = 0.0  # disk usage afterwards
 
     def describe(self) -> str:
-        what = f"{self.images} images, {self.layers} layers, {self.blobs} blobs, {self.notes} records of the build cache"
+        what = (
+            f"{self.images} images, {self.layers} layers, {self.blobs} blobs, {self.notes} records"
+            " of the build cache"
+        )
         return f"removed {what}: {Bytes(self.freed)} freed, the disk is {self.percent:.0f} % full"
 
     def __add__(self, other: Collected) -> Collected:
@@ -67,7 +70,9 @@ class GarbageCollector:
         """Return what `collect` would remove now with the cache at its usual size, and its size."""
         cutoff, needed = self._cutoff(), roots()
         inventory = take_inventory(self._config, self._store, also=needed.images)
-        garbage = decide(inventory, needed, now=time.time(), cutoff=cutoff, cache_size=self._config.cache_size)
+        garbage = decide(
+            inventory, needed, now=time.time(), cutoff=cutoff, cache_size=self._config.cache_size
+        )
         return garbage, size_of(garbage, inventory)
 
     def collect(self, roots: Callable[[], Roots]) -> Collected | None:
@@ -96,7 +101,14 @@ class GarbageCollector:
                 notes = self._remove_notes(garbage.cache, cutoff)
                 layers, blobs, freed = self._remove_parts(garbage, cutoff)
                 percent = disk_of(self._config).percent
-                return Collected(images=len(garbage.images), layers=layers, blobs=blobs, notes=notes, freed=freed, percent=percent)
+                return Collected(
+                    images=len(garbage.images),
+                    layers=layers,
+                    blobs=blobs,
+                    notes=notes,
+                    freed=freed,
+                    percent=percent,
+                )
         return Collected(percent=disk_of(self._config).percent)
 
     def _decide(self, roots: Callable[[], Roots], cutoff: float, cache_size: int) -> Garbage:
@@ -119,7 +131,11 @@ class GarbageCollector:
             if any(_used_since(self._store.blob(digest), cutoff) for digest in going):
                 return False
             with self._store.index.changing() as (named, unnamed):
-                for name in [name for name, image in named.items() if image.digest in going or name in garbage.names]:
+                for name in [
+                    name
+                    for name, image in named.items()
+                    if image.digest in going or name in garbage.names
+                ]:
                     image = named.pop(name)
                     if image.digest not in {other.digest for other in (*named.values(), *unnamed)}:
                         unnamed.append(image)
@@ -144,7 +160,10 @@ class GarbageCollector:
             *((digest, False) for digest in garbage.blobs),
         ]
         for start in range(0, len(pending), _AT_ONCE):
-            with scratch(self._config.layers / "ingest") as trees, scratch(self._config.images / "ingest") as files:
+            with (
+                scratch(self._config.layers / "ingest") as trees,
+                scratch(self._config.images / "ingest") as files,
+            ):
                 with self._store.uses.removing():
                     for digest, is_layer in pending[start : start + _AT_ONCE]:
                         if is_layer:
@@ -156,8 +175,13 @@ class GarbageCollector:
         return layers, blobs, freed
 
     def _put_aside_layer(self, diff_id: Digest, aside: Path, cutoff: float) -> bool:
-        tree, record = self._config.layers / diff_id.hex, self._config.layers / f"{diff_id.hex}.json"
-        if _used_since(record, cutoff) or (not record.exists() and (changed(tree) or 0.0) >= cutoff):
+        tree, record = (
+            self._config.layers / diff_id.hex,
+            self._config.layers / f"{diff_id.hex}.json",
+        )
+        if _used_since(record, cutoff) or (
+            not record.exists() and (changed(tree) or 0.0) >= cutoff
+        ):
             return False
         record.unlink(missing_ok=True)  # first: without it the layer cannot be found
         return _rename(tree, aside / diff_id.hex)

@@ -62,7 +62,9 @@ class Store:
             folder.mkdir(parents=True, exist_ok=True)
         layout = config.images / "oci-layout"
         if not layout.exists():
-            journal.write_atomic(layout, json.dumps({"imageLayoutVersion": "1.0.0"}).encode(), 0o644)
+            journal.write_atomic(
+                layout, json.dumps({"imageLayoutVersion": "1.0.0"}).encode(), 0o644
+            )
         self.uses, self.index = Uses(config), Index(config)
         self.reader = ConfinedReader(blobs=self._blobs, confinement=self._confinement)
 
@@ -70,7 +72,14 @@ class Store:
         """Hold a lease during a build or import: objects used since its start are kept."""
         return self.uses.lease()
 
-    def add_layer(self, tree: Path, *, move: bool = False, compression: Compression = Compression.ZSTD, team: int = PLATFORM) -> Layer:
+    def add_layer(
+        self,
+        tree: Path,
+        *,
+        move: bool = False,
+        compression: Compression = Compression.ZSTD,
+        team: int = PLATFORM,
+    ) -> Layer:
         """Store a tree (an overlay's upper with real ids) as a layer, packed and unpacked.
 
         `move` takes the tree instead of copying it, which is free on the same file system. An
@@ -81,8 +90,17 @@ class Store:
             with self._confinement.shared_session(team) as helper, partial.open("wb") as blob:
                 if not (move and _moved(tree, unpacked)):
                     unpacked.mkdir()
-                    helper.call(packing.copy, source=helper.tree(tree), target=helper.tree(unpacked, writable=True))
-                packed = helper.call(packing.pack, top=helper.tree(unpacked, writable=True), blob=blob, compression=compression.value)
+                    helper.call(
+                        packing.copy,
+                        source=helper.tree(tree),
+                        target=helper.tree(unpacked, writable=True),
+                    )
+                packed = helper.call(
+                    packing.pack,
+                    top=helper.tree(unpacked, writable=True),
+                    blob=blob,
+                    compression=compression.value,
+                )
                 os.fsync(blob.fileno())
             if not packed.synced:
                 sync_file_system(unpacked)
@@ -100,12 +118,22 @@ class Store:
             try:
                 record = journal.read_json(path)
                 kind = record.get("media_type", manifest.LAYER_ZSTD)
-                layer = Layer(digest=Digest(record["digest"]), diff_id=diff_id, size=record["size"], media_type=kind)
+                layer = Layer(
+                    digest=Digest(record["digest"]),
+                    diff_id=diff_id,
+                    size=record["size"],
+                    media_type=kind,
+                )
             except (KeyError, TypeError, ValueError, AttributeError):  # missing or damaged
                 return None
             return layer if mark(self.blob(layer.digest)) and mark(path) else None
 
-    def write_image(self, layers: Sequence[Layer], config: ImageConfig, annotations: Mapping[str, str] | None = None) -> Digest:
+    def write_image(
+        self,
+        layers: Sequence[Layer],
+        config: ImageConfig,
+        annotations: Mapping[str, str] | None = None,
+    ) -> Digest:
         """Store an image of `layers`, bottom first, and list it in the index.
 
         Same input, same digest.
@@ -113,9 +141,13 @@ class Store:
         with self.uses.taking():
             self._mark(layers)
             diff_ids = [layer.diff_id for layer in layers]
-            written = self._write_blob(manifest.render_config(config, diff_ids, machine=platform.machine()))
+            written = self._write_blob(
+                manifest.render_config(config, diff_ids, machine=platform.machine())
+            )
             pointer = Descriptor(media_type=manifest.CONFIG, digest=written[0], size=written[1])
-            digest, size = self._write_blob(manifest.render_manifest(pointer, layers, annotations or {}))
+            digest, size = self._write_blob(
+                manifest.render_manifest(pointer, layers, annotations or {})
+            )
             self.list_image(Descriptor(media_type=manifest.MANIFEST, digest=digest, size=size))
         return digest
 
@@ -140,8 +172,15 @@ class Store:
         """
         document = self.manifest(digest)
         config, diff_ids = self.configuration(document)
-        paths = [self.unpacked(layer) for layer in reversed(manifest.pair_layers(document, diff_ids))]
-        return Image(digest=Digest(digest), config=config, layers=tuple(paths), size=sum(blob.size for blob in document.layers))
+        paths = [
+            self.unpacked(layer) for layer in reversed(manifest.pair_layers(document, diff_ids))
+        ]
+        return Image(
+            digest=Digest(digest),
+            config=config,
+            layers=tuple(paths),
+            size=sum(blob.size for blob in document.layers),
+        )
 
     def layers_of(self, digest: str) -> tuple[Layer, ...]:
         """Return the layers of an image, bottom first, as the base of another image."""
@@ -157,19 +196,26 @@ class Store:
         tag = Tag.parse(name)
         with self.uses.taking(), self.index.changing() as (named, unnamed):
             if not mark(self.blob(Digest.parse(digest))):
-                raise ImageDamaged(f"{digest} is not in the image store {self._config.images}.", hint="Use an image that `ls` lists.")
+                raise ImageDamaged(
+                    f"{digest} is not in the image store {self._config.images}.",
+                    hint="Use an image that `ls` lists.",
+                )
             size = self.blob(Digest(digest)).stat().st_size
             previous = named.get(tag)
             named[tag] = Descriptor(media_type=manifest.MANIFEST, digest=Digest(digest), size=size)
             unnamed[:] = [image for image in unnamed if image.digest != digest]
-            if previous and previous.digest not in {image.digest for image in (*named.values(), *unnamed)}:
+            if previous and previous.digest not in {
+                image.digest for image in (*named.values(), *unnamed)
+            }:
                 unnamed.append(previous)
 
     def untag(self, name: str) -> None:
         """Remove a name; the image stays. Succeeds if the name does not exist."""
         with self.index.changing() as (named, unnamed):
             previous = named.pop(name, None)
-            if previous and previous.digest not in {image.digest for image in (*named.values(), *unnamed)}:
+            if previous and previous.digest not in {
+                image.digest for image in (*named.values(), *unnamed)
+            }:
                 unnamed.append(previous)
 
     def find(self, name: str) -> Digest | None:
@@ -211,12 +257,23 @@ class Store:
         named, unnamed = self.index.read()
         listed = {image.digest for image in (*named.values(), *unnamed)}
         missing = sorted(digest for digest in listed if not self.blob(digest).exists())
-        return [*self.damaged_blobs(), *(f"The index lists {digest}, which is not in {self._blobs}." for digest in missing)]
+        return [
+            *self.damaged_blobs(),
+            *(f"The index lists {digest}, which is not in {self._blobs}." for digest in missing),
+        ]
 
     def damaged_blobs(self) -> list[str]:
         """Read every blob. Return a sentence for each one whose content has another digest."""
-        found = ((blob, Digest.of_file(blob)) for blob in sorted(self._blobs.glob("[0-9a-f]*")) if blob.is_file())
-        return [f"The blob {blob} is damaged: its bytes have the digest {digest}." for blob, digest in found if digest.hex != blob.name]
+        found = (
+            (blob, Digest.of_file(blob))
+            for blob in sorted(self._blobs.glob("[0-9a-f]*"))
+            if blob.is_file()
+        )
+        return [
+            f"The blob {blob} is damaged: its bytes have the digest {digest}."
+            for blob, digest in found
+            if digest.hex != blob.name
+        ]
 
     def sweep(self) -> list[str]:
         """Remove unfinished work of killed processes, and return a sentence for each."""
@@ -227,7 +284,9 @@ class Store:
         for layer in layers:
             mark(self.record(layer.diff_id))
             if not mark(self.blob(layer.digest)):
-                raise ImageDamaged(f"The layer {layer.digest} is not in the store.", hint="Deploy the app again.")
+                raise ImageDamaged(
+                    f"The layer {layer.digest} is not in the store.", hint="Deploy the app again."
+                )
 
     def _write_blob(self, data: bytes) -> tuple[Digest, int]:
         digest = Digest.of(data)
@@ -254,9 +313,15 @@ class Store:
         try:
             data = self.blob(digest).read_bytes()
         except FileNotFoundError:
-            raise ImageDamaged(f"{digest} is not in the image store {self._config.images}.", hint="Deploy the app again.") from None
+            raise ImageDamaged(
+                f"{digest} is not in the image store {self._config.images}.",
+                hint="Deploy the app again.",
+            ) from None
         if Digest.of(data) != digest:
-            raise ImageDamaged(f"The blob {self.blob(digest)} has another digest than its name.", hint="Deploy the app again.")
+            raise ImageDamaged(
+                f"The blob {self.blob(digest)} has another digest than its name.",
+                hint="Deploy the app again.",
+            )
         return parse(data)
 
     def _remember(self, layer: Layer, *, unpacked: int, tree: Digest) -> None:
@@ -264,7 +329,13 @@ class Store:
 
         `unpacked` is the length of its tar in bytes, `tree` its fingerprint.
         """
-        record = {"digest": layer.digest, "size": layer.size, "media_type": layer.media_type, "unpacked": unpacked, "tree": tree}
+        record = {
+            "digest": layer.digest,
+            "size": layer.size,
+            "media_type": layer.media_type,
+            "unpacked": unpacked,
+            "tree": tree,
+        }
         journal.write_json(self.record(layer.diff_id), record, 0o644)
 
     def record(self, diff_id: Digest) -> Path:
@@ -278,7 +349,12 @@ def _layer(packed: packing.Packed, blob: Path, compression: Compression) -> Laye
     """
     digest = Digest.of_file(blob)
     kind = manifest.LAYER_ZSTD if compression is Compression.ZSTD else manifest.LAYER_GZIP
-    return Layer(digest=digest, diff_id=Digest.parse(packed.diff_id), size=blob.stat().st_size, media_type=kind)
+    return Layer(
+        digest=digest,
+        diff_id=Digest.parse(packed.diff_id),
+        size=blob.stat().st_size,
+        media_type=kind,
+    )
 
 
 def _moved(tree: Path, unpacked: Path) -> bool:

@@ -1,8 +1,8 @@
 """The current uses of the store: leases of work in progress, and the gate between use and removal.
 
 Three rules make garbage collection safe at any moment:
-1. A process that uses an object (a layer to build on, an existing blob) checks it and marks it as used.
-   It does so while it holds the gate shared.
+1. A process that uses an object (a layer to build on, an existing blob) checks it and marks it as
+   used. It does so while it holds the gate shared.
 2. The collector checks the mark again and removes the object while it holds the gate alone.
 3. Objects marked since the oldest lease began are not removed.
 Leases are folders held by flock, so they end with their holder.

@@ -36,7 +36,11 @@ class Damage:
 def verify(config: NodeConfig, store: Store) -> list[Damage]:
     """Read everything and return the damage found. Work in progress is ignored."""
     with journal.lock(config.locks / "images-collect"):  # a removal in progress is not damage
-        return [*_damaged_blobs(store), *_damaged_images(config, store), *_damaged_layers(config, store)]
+        return [
+            *_damaged_blobs(store),
+            *_damaged_images(config, store),
+            *_damaged_layers(config, store),
+        ]
 
 
 def repair(config: NodeConfig, store: Store, damage: Damage) -> str:
@@ -48,7 +52,10 @@ def repair(config: NodeConfig, store: Store, damage: Damage) -> str:
     assert damage.layer is not None, "only unpacked layers can be repaired"
     record = read_note(store.record(damage.layer))
     if record is None:
-        raise ImageDamaged(f"The record of the layer {damage.layer} is missing, so its blob is unknown.", hint="Deploy the app again.")
+        raise ImageDamaged(
+            f"The record of the layer {damage.layer} is missing, so its blob is unknown.",
+            hint="Deploy the app again.",
+        )
     place = config.layers / damage.layer.hex
     with scratch(config.layers / "ingest") as space, store.lease():
         tree = space / "tree"
@@ -58,7 +65,10 @@ def repair(config: NodeConfig, store: Store, damage: Damage) -> str:
                 place.rename(place.with_name(f"{place.name}.replaced-{time.time_ns()}"))
             tree.rename(place)
         journal.write_json(store.record(damage.layer), {**record, "tree": done.fingerprint}, 0o644)
-    return f"The layer {damage.layer.short} was unpacked again; running instances get it with their next restart."
+    return (
+        f"The layer {damage.layer.short} was unpacked again; running instances get it with their"
+        " next restart."
+    )
 
 
 def remove_replaced(config: NodeConfig, standing: Mapping[str, float]) -> list[str]:
@@ -103,8 +113,14 @@ def _damaged_layers(config: NodeConfig, store: Store) -> list[Damage]:
     for path in sorted(config.layers.glob("[0-9a-f]*.json")):
         diff_id, record = Digest(f"sha256:{path.stem}"), read_note(path)
         tree = config.layers / path.stem
-        if record is not None and tree.is_dir() and (is_now := _look(store, tree)) != record.get("tree", diff_id):
-            found.append(Damage(what=f"The unpacked layer {tree} is damaged: {is_now}.", layer=diff_id))
+        if (
+            record is not None
+            and tree.is_dir()
+            and (is_now := _look(store, tree)) != record.get("tree", diff_id)
+        ):
+            found.append(
+                Damage(what=f"The unpacked layer {tree} is damaged: {is_now}.", layer=diff_id)
+            )
     return found
 
 

@@ -106,7 +106,9 @@ def _rotate(path: Path, stamp: str) -> list[str]:
         os.close(fd)
     path.rename(older)
     kept = f"an app's log keeps its last {ROTATE_AT // 2**20} to {2 * ROTATE_AT // 2**20} MiB"
-    return [line(stamp, "slipway", "system", f"The oldest {count} lines were dropped, because {kept}.")]
+    return [
+        line(stamp, "slipway", "system", f"The oldest {count} lines were dropped, because {kept}.")
+    ]
 
 
 def sweep(folder: Path, *, now: float) -> list[str]:
@@ -118,9 +120,13 @@ def sweep(folder: Path, *, now: float) -> list[str]:
     for fresh in folder.glob(".*"):
         with suppress(FileNotFoundError):  # its process lives and removed it first
             status = fresh.stat()
-            if _FRESH.fullmatch(fresh.name) and (status.st_nlink > 1 or now - status.st_mtime > _SURELY_LEFT):
+            if _FRESH.fullmatch(fresh.name) and (
+                status.st_nlink > 1 or now - status.st_mtime > _SURELY_LEFT
+            ):
                 fresh.unlink()
-                done.append(f"removed {fresh.name}, which a killed process left when it created a log")
+                done.append(
+                    f"removed {fresh.name}, which a killed process left when it created a log"
+                )
     return done
 
 

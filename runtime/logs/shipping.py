@@ -1,4 +1,5 @@
-"""Shipping of logs: it copies the output of instances from their monitors' files to their app's log.
+"""Shipping of logs: it copies the output of instances from their monitors' files to their app's
+log.
 
 The offset is stored after each append. So a killed process loses no line, but the lines of its last
 append may appear twice (at-least-once delivery). Copied bytes are freed from the monitor's file
@@ -17,7 +18,9 @@ from runtime import journal
 from runtime.config import NodeConfig
 from runtime.logs import logfile
 
-AT_MOST = 4 * 2**20  # bytes of one instance that are copied at a time, so that each instance gets its turn
+AT_MOST = (
+    4 * 2**20
+)  # bytes of one instance that are copied at a time, so that each instance gets its turn
 TOO_FAR_BEHIND = 64 * 2**20  # an instance that prints too fast loses older lines; its log says so
 KEPT = 64 * 2**10  # bytes that are kept after copying: the last lines explain why an instance ended
 _FREED_AT_ONCE = 2**20
@@ -59,26 +62,42 @@ class Shipper:
             path = self._progress(instance)
             progress = _read(path)
             lines, after = self._read(self.console(instance), progress, source, last=last)
-            logfile.append(self.config.app_logs / f"{app}.log", lines, user=self.config.user, rotate=True)
+            logfile.append(
+                self.config.app_logs / f"{app}.log", lines, user=self.config.user, rotate=True
+            )
             if after != progress:
                 path.parent.mkdir(parents=True, exist_ok=True)
-                journal.write_json(path, {"offset": after.offset, "freed": after.freed, "inode": after.inode}, durable=False)
+                journal.write_json(
+                    path,
+                    {"offset": after.offset, "freed": after.freed, "inode": after.inode},
+                    durable=False,
+                )
             if last:
                 path.unlink(missing_ok=True)
         return len(lines)
 
-    def say(self, app: str, text: str, *, at: float, source: str = "slipway", stream: str = "system") -> None:
+    def say(
+        self, app: str, text: str, *, at: float, source: str = "slipway", stream: str = "system"
+    ) -> None:
         """Add lines of the platform to an app's log."""
         stamp = logfile.timestamp(at)
         lines = [logfile.line(stamp, source, stream, part) for part in text.splitlines()]
         with journal.lock(self.config.locks / f"log-{app}"):
-            logfile.append(self.config.app_logs / f"{app}.log", lines, user=self.config.user, rotate=True)
+            logfile.append(
+                self.config.app_logs / f"{app}.log", lines, user=self.config.user, rotate=True
+            )
 
-    def add(self, app: str, texts: Sequence[tuple[float, str]], *, source: str, stream: str = "system") -> None:
-        """Add lines with their own times (Unix seconds), such as those of the router's access log."""
+    def add(
+        self, app: str, texts: Sequence[tuple[float, str]], *, source: str, stream: str = "system"
+    ) -> None:
+        """Add lines with their own times (Unix seconds), such as those of the router's access
+        log.
+        """
         lines = [logfile.line(logfile.timestamp(at), source, stream, text) for at, text in texts]
         with journal.lock(self.config.locks / f"log-{app}"):
-            logfile.append(self.config.app_logs / f"{app}.log", lines, user=self.config.user, rotate=True)
+            logfile.append(
+                self.config.app_logs / f"{app}.log", lines, user=self.config.user, rotate=True
+            )
 
     def last_lines(self, instance: str, count: int = 10) -> list[str]:
         """Return the texts of the last lines that an instance printed."""
@@ -89,7 +108,11 @@ class Shipper:
                 tail = file.read()
         except FileNotFoundError:
             return []
-        texts = [parsed[2] for raw in tail.split(b"\n") if (parsed := _parse(raw)) is not None and parsed[2].strip()]
+        texts = [
+            parsed[2]
+            for raw in tail.split(b"\n")
+            if (parsed := _parse(raw)) is not None and parsed[2].strip()
+        ]
         return [text[:500] for text in texts[-count:]]
 
     def forget(self, app: str) -> None:
@@ -98,7 +121,9 @@ class Shipper:
             for name in (f"{app}.log", f"{app}.log.1"):
                 (self.config.app_logs / name).unlink(missing_ok=True)
 
-    def _read(self, console: Path, progress: ShippingProgress, source: str, *, last: bool) -> tuple[list[str], ShippingProgress]:
+    def _read(
+        self, console: Path, progress: ShippingProgress, source: str, *, last: bool
+    ) -> tuple[list[str], ShippingProgress]:
         try:
             fd = os.open(console, os.O_RDWR | os.O_CLOEXEC)
         except FileNotFoundError:
@@ -139,16 +164,30 @@ def _read(path: Path) -> ShippingProgress:
     except ValueError:  # cut short by a power failure: copy again from the start
         found = None
     return (
-        ShippingProgress(offset=int(found["offset"]), freed=int(found["freed"]), inode=int(found["inode"])) if found else ShippingProgress()
+        ShippingProgress(
+            offset=int(found["offset"]), freed=int(found["freed"]), inode=int(found["inode"])
+        )
+        if found
+        else ShippingProgress()
     )
 
 
-def _skip(fd: int, offset: int, progress: ShippingProgress, source: str) -> tuple[list[str], ShippingProgress]:
+def _skip(
+    fd: int, offset: int, progress: ShippingProgress, source: str
+) -> tuple[list[str], ShippingProgress]:
     """Skip lines up to the first one that starts after `offset`."""
     offset += os.pread(fd, 65_536, offset).find(b"\n") + 1
-    count, size = logfile.count_lines(fd, progress.offset, offset), (offset - progress.offset) // 2**20
-    text = f"{count} lines ({size} MiB) were dropped here, because it prints faster than they can be kept."
-    return [logfile.line(_stamp_at(fd, offset), source, "system", text)], replace(progress, offset=offset)
+    count, size = (
+        logfile.count_lines(fd, progress.offset, offset),
+        (offset - progress.offset) // 2**20,
+    )
+    text = (
+        f"{count} lines ({size} MiB) were dropped here, because it prints faster than they can be"
+        " kept."
+    )
+    return [logfile.line(_stamp_at(fd, offset), source, "system", text)], replace(
+        progress, offset=offset
+    )
 
 
 def _cut(fd: int, source: str) -> str:
@@ -157,7 +196,10 @@ def _cut(fd: int, source: str) -> str:
     The old one had reached its maximum length, and what was not copied by then is lost.
     """
     return logfile.line(
-        _stamp_at(fd, 0), source, "system", "Lines may have been dropped here, because it prints faster than they can be kept."
+        _stamp_at(fd, 0),
+        source,
+        "system",
+        "Lines may have been dropped here, because it prints faster than they can be kept.",
     )
 
 
@@ -186,8 +228,18 @@ def _lines(data: bytes, source: str, *, last: bool) -> tuple[list[str], int]:
             done, whole_lines = position, len(lines)
     if parts and (last or position - done > _LONGEST_WAIT):
         stamp = _last_stamp(data)
-        return lines + [logfile.line(stamp, source, stream, "".join(texts)) for stream, texts in parts.items()], position
-    return lines[:whole_lines], done  # bytes after a line's first part are read again, together with its end
+        return (
+            lines
+            + [
+                logfile.line(stamp, source, stream, "".join(texts))
+                for stream, texts in parts.items()
+            ],
+            position,
+        )
+    return (
+        lines[:whole_lines],
+        done,
+    )  # bytes after a line's first part are read again, together with its end
 
 
 def _last_stamp(data: bytes) -> str:

@@ -16,7 +16,9 @@ METADATA = (  # metadata services of clouds, which serve credentials, and all li
     IPv4Network("168.63.129.16/32"),  # Azure
     IPv4Network("192.0.0.192/32"),  # Oracle
 )
-PRIVATE = tuple(map(IPv4Network, ("10.0.0.0/8", "100.64.0.0/10", "172.16.0.0/12", "192.168.0.0/16")))  # RFC 1918, RFC 6598
+PRIVATE = tuple(
+    map(IPv4Network, ("10.0.0.0/8", "100.64.0.0/10", "172.16.0.0/12", "192.168.0.0/16"))
+)  # RFC 1918, RFC 6598
 _NUMBERS = 16**6  # interface numbers before the names repeat
 
 
@@ -25,7 +27,9 @@ def gateway(network: IPv4Network) -> IPv4Address:
     return network[1]
 
 
-def next_address(network: IPv4Network, taken: Collection[IPv4Address], last: IPv4Address | None) -> IPv4Address:
+def next_address(
+    network: IPv4Network, taken: Collection[IPv4Address], last: IPv4Address | None
+) -> IPv4Address:
     """Return the next free address after `last`, so that a freed address is not reused at once.
 
     Raise NetworkRefused if no address is free.
@@ -37,7 +41,8 @@ def next_address(network: IPv4Network, taken: Collection[IPv4Address], last: IPv
         if address not in taken:
             return address
     raise NetworkRefused(
-        f"All addresses of the network {network} are in use.", hint="Stop some instances, or give the node a larger SLIPWAY_NETWORK."
+        f"All addresses of the network {network} are in use.",
+        hint="Stop some instances, or give the node a larger SLIPWAY_NETWORK.",
     )
 
 

@@ -26,7 +26,16 @@ def shape(route: IPRoute, index: int, bits_per_second: int) -> None:
         return
     rate = max(bits_per_second // 8, 1)
     burst = max(rate // 100, _LEAST_BURST)
-    route.tc("replace", "tbf", index, handle=_HANDLE, parent=_ROOT, rate=rate, burst=burst, limit=burst + int(rate * _WAIT))
+    route.tc(
+        "replace",
+        "tbf",
+        index,
+        handle=_HANDLE,
+        parent=_ROOT,
+        rate=rate,
+        burst=burst,
+        limit=burst + int(rate * _WAIT),
+    )
 
 
 def _remove(route: IPRoute, index: int) -> None:

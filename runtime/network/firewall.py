@@ -34,7 +34,11 @@ from runtime.network.policy import NetworkPolicy
 # counting sets: a container's traffic with the outside, without the router's
 SENT, RECEIVED = "sent", "received"
 # packets over a limit
-QUERIES_DROPPED, FLOWS_REFUSED, DATAGRAMS_DROPPED = "queries_dropped", "flows_refused", "datagrams_dropped"
+QUERIES_DROPPED, FLOWS_REFUSED, DATAGRAMS_DROPPED = (
+    "queries_dropped",
+    "flows_refused",
+    "datagrams_dropped",
+)
 OVER_A_LIMIT = (QUERIES_DROPPED, FLOWS_REFUSED, DATAGRAMS_DROPPED)
 COUNTED = (SENT, RECEIVED, *OVER_A_LIMIT)
 
@@ -74,8 +78,14 @@ def ruleset(
     """
     addresses = ", ".join(map(str, local_resolvers))
     metadata = ", ".join(map(str, METADATA))
-    to_proxies = f'oifname "lo" tcp dport {{ {", ".join(map(str, proxies))} }} accept' if proxies else ""
-    to_resolvers = f"ip daddr {{ {addresses} }} meta l4proto {{ tcp, udp }} th dport 53 accept" if addresses else ""
+    to_proxies = (
+        f'oifname "lo" tcp dport {{ {", ".join(map(str, proxies))} }} accept' if proxies else ""
+    )
+    to_resolvers = (
+        f"ip daddr {{ {addresses} }} meta l4proto {{ tcp, udp }} th dport 53 accept"
+        if addresses
+        else ""
+    )
     return f"""\
 {removal(node)}
 table inet {node} {{
@@ -177,7 +187,7 @@ table bridge {node} {{
   }}
 }}
 {"".join(teams.chains(node, team, limits) + teams.rules(node, team, policy, known, resolvers) for team, policy in policies.items())}\
-{_add(node, leases)}"""
+{_add(node, leases)}"""  # noqa: E501
 
 
 def admission(node: str, lease: Lease) -> str:
@@ -193,11 +203,15 @@ def dismissal(node: str, lease: Lease) -> str:
 
     They add the elements first, so that the removal of absent ones succeeds.
     """
-    return admission(node, lease) + "".join(f"delete element {place} {{ {element} }}\n" for place, element in _elements(node, lease))
+    return admission(node, lease) + "".join(
+        f"delete element {place} {{ {element} }}\n" for place, element in _elements(node, lease)
+    )
 
 
 def counters(kernel: Kernel, node: str, name: str) -> dict[IPv4Address, Counter]:
-    """Return the counts of one of the sets COUNTED by container's address; {} if the set is absent."""
+    """Return the counts of one of the sets COUNTED by container's address; {} if the set is
+    absent.
+    """
     answer, complaint = kernel.nft_json(f"list set inet {node} {name}")
     if "No such file or directory" in complaint:
         return {}
@@ -208,13 +222,19 @@ def counters(kernel: Kernel, node: str, name: str) -> dict[IPv4Address, Counter]
     for part in listed["nftables"]:
         rows: list[Any] = part.get("set", {}).get("elem", [])
         for row in (row["elem"] for row in rows if "elem" in row):
-            found[IPv4Address(row["val"])] = Counter(packets=row["counter"]["packets"], bytes=row["counter"]["bytes"])
+            found[IPv4Address(row["val"])] = Counter(
+                packets=row["counter"]["packets"], bytes=row["counter"]["bytes"]
+            )
     return found
 
 
 def removal(node: str) -> str:
     """Return the text that removes both tables, even if they are absent."""
-    return "\n".join(f"{verb} table {family} {node}" for family in ("inet", "bridge") for verb in ("add", "delete"))
+    return "\n".join(
+        f"{verb} table {family} {node}"
+        for family in ("inet", "bridge")
+        for verb in ("add", "delete")
+    )
 
 
 def apply(text: str) -> None:
@@ -234,7 +254,9 @@ def amend(kernel: Kernel, text: str) -> None:
 
 
 def _refusal(complaint: str) -> NetworkRefused:
-    needs = "nftables 1.0 or later and the kernel's nf_tables with bridge and NAT support are needed."
+    needs = (
+        "nftables 1.0 or later and the kernel's nf_tables with bridge and NAT support are needed."
+    )
     return NetworkRefused(f"The kernel did not accept the firewall rules. {complaint}", hint=needs)
 
 
@@ -243,7 +265,9 @@ def _add(node: str, leases: Iterable[Lease]) -> str:
     for lease in leases:
         for place, element in _elements(node, lease):
             together.setdefault(place, []).append(element)
-    return "".join(f"add element {place} {{ {', '.join(elements)} }}\n" for place, elements in together.items())
+    return "".join(
+        f"add element {place} {{ {', '.join(elements)} }}\n" for place, elements in together.items()
+    )
 
 
 def _elements(node: str, lease: Lease) -> Iterator[tuple[str, str]]:
@@ -257,7 +281,8 @@ def _elements(node: str, lease: Lease) -> Iterator[tuple[str, str]]:
 def _rate_sets() -> str:
     """Return the sets in which the kernel keeps each container's rate. Silent containers expire."""
     return "".join(
-        f"  set {name} {{\n    type ipv4_addr\n    size 65535\n    flags dynamic,timeout\n    timeout 1m\n  }}\n"
+        f"  set {name} {{\n    type ipv4_addr\n    size 65535\n    flags dynamic,timeout\n   "
+        " timeout 1m\n  }\n"
         for name in ("queries", "datagrams", "openings")
     )
 

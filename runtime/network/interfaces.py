@@ -46,7 +46,10 @@ def required_index(name: str) -> int:
 
 
 def missing(name: str) -> NetworkRefused:
-    return NetworkRefused(f"The interface {name} is missing.", hint="Restart the platform; its start sets up the network again.")
+    return NetworkRefused(
+        f"The interface {name} is missing.",
+        hint="Restart the platform; its start sets up the network again.",
+    )
 
 
 def is_up(route: IPRoute, name: str) -> bool:
@@ -92,8 +95,15 @@ def refusal(what: str, on: str) -> Iterator[None]:
         yield
     except NetlinkError as error:
         if error.code == _EXFULL:
-            full = f"Cannot connect {on} to the bridge: it has 1023 links, the limit of a Linux bridge."
-            raise NetworkRefused(full, hint="Stop some instances, or run a second node with another SLIPWAY_NAME.") from None
+            full = (
+                f"Cannot connect {on} to the bridge: it has 1023 links, the limit of a Linux"
+                " bridge."
+            )
+            raise NetworkRefused(
+                full, hint="Stop some instances, or run a second node with another SLIPWAY_NAME."
+            ) from None
         raise NetworkRefused(f"The kernel refused to {what} {on}: {error}.") from None
     except OSError as error:
-        raise NetworkRefused(f"The kernel refused to {what} {on}: {error}.", hint="Run as root.") from None
+        raise NetworkRefused(
+            f"The kernel refused to {what} {on}: {error}.", hint="Run as root."
+        ) from None

@@ -66,7 +66,9 @@ class Leases:
             last = IPv4Address(str(document["last"])) if document.get("last") else None
             number = int(str(document.get("number", 0))) + 1
             lease = Lease(
-                address=next_address(self._network, {other.address for other in leases.values()}, last),
+                address=next_address(
+                    self._network, {other.address for other in leases.values()}, last
+                ),
                 interface=interface_name(self._node, number),
                 owner=owner,
             )
@@ -84,7 +86,11 @@ class Leases:
                 if lease.owner == NOBODY and container in owners
             }
             if found:
-                self._write({**leases, **found}, last=IPv4Address(str(document["last"])), number=int(str(document["number"])))
+                self._write(
+                    {**leases, **found},
+                    last=IPv4Address(str(document["last"])),
+                    number=int(str(document["number"])),
+                )
 
     def drop(self, container: str) -> None:
         """Remove the container's lease, if it has one."""
@@ -92,7 +98,11 @@ class Leases:
             document = self._read()
             leases = _leases(document)
             if leases.pop(container, None) is not None:
-                self._write(leases, last=IPv4Address(str(document["last"])), number=int(str(document["number"])))
+                self._write(
+                    leases,
+                    last=IPv4Address(str(document["last"])),
+                    number=int(str(document["number"])),
+                )
 
     def _read(self) -> dict[str, object]:
         try:
@@ -105,7 +115,11 @@ class Leases:
 
     def _write(self, leases: Mapping[str, Lease], *, last: IPv4Address, number: int) -> None:
         rows = {
-            container: {"address": str(lease.address), "interface": lease.interface, "owner": asdict(lease.owner)}
+            container: {
+                "address": str(lease.address),
+                "interface": lease.interface,
+                "owner": asdict(lease.owner),
+            }
             for container, lease in leases.items()
         }
         journal.write_json(self._file, {"last": str(last), "number": number, "leases": rows})
@@ -115,6 +129,10 @@ def _leases(document: Mapping[str, object]) -> dict[str, Lease]:
     rows = document.get("leases") or {}
     assert isinstance(rows, dict)
     return {
-        container: Lease(address=IPv4Address(row["address"]), interface=row["interface"], owner=Owner(**row.get("owner", {})))
+        container: Lease(
+            address=IPv4Address(row["address"]),
+            interface=row["interface"],
+            owner=Owner(**row.get("owner", {})),
+        )
         for container, row in rows.items()
     }

@@ -46,7 +46,10 @@ from runtime.network.traffic import Amount, Counted, Dropped, Traffic, TrafficTo
 _INSIDE = "eth0"
 # alias of each node's bridge, by which a machine's nodes find each other (ip link, ifalias)
 _ALIAS = "Slipway node "
-_NTF_MASTER, _NUD_NOARP = 0x04, 0x40  # a static entry of the bridge, not of the port (linux/neighbour.h)
+_NTF_MASTER, _NUD_NOARP = (
+    0x04,
+    0x40,
+)  # a static entry of the bridge, not of the port (linux/neighbour.h)
 _ALONE = {"isolated": 1, "learning": 0, "unicast_flood": 0, "mcast_flood": 0, "bcast_flood": 0}
 
 
@@ -77,7 +80,12 @@ class Network:
         resolvers: Callable[[], Sequence[IPv4Address]] = name_servers,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        self._config, self._limits, self._resolvers, self._clock = config, limits or FloodLimits(), resolvers, clock
+        self._config, self._limits, self._resolvers, self._clock = (
+            config,
+            limits or FloodLimits(),
+            resolvers,
+            clock,
+        )
         self._kernel = kernel or Kernel()
         self._folder = config.state / "network"
         self._pins = config.run / "netns"
@@ -121,7 +129,9 @@ class Network:
                 sums.seen.clear()  # the new rules count from 0
             self._policies.write(policies)
 
-    def attach(self, container_id: str, userns: Path, *, team: int = 0, app: str = "", build: bool = False) -> Attachment:
+    def attach(
+        self, container_id: str, userns: Path, *, team: int = 0, app: str = "", build: bool = False
+    ) -> Attachment:
         """Give a container a network namespace owned by `userns`, an address and a link to the
         bridge.
 
@@ -137,7 +147,9 @@ class Network:
             policy = self._policy_of(lease.owner.team)
             # the kernel needs some milliseconds to change its rules
             with ThreadPoolExecutor(1) as aside:
-                admitting = aside.submit(firewall.amend, self._kernel, firewall.admission(self._config.name, lease))
+                admitting = aside.submit(
+                    firewall.amend, self._kernel, firewall.admission(self._config.name, lease)
+                )
                 namespaces.ensure(self._kernel, attachment.netns, userns)
                 port = self._plug(route, attachment, policy.bandwidth)
                 admitting.result()
@@ -174,7 +186,10 @@ class Network:
             if before == policy:
                 return
             rules = self._rules(team, policy)
-            firewall.amend(self._kernel, rules if before else teams.chains(self._config.name, team, self._limits) + rules)
+            firewall.amend(
+                self._kernel,
+                rules if before else teams.chains(self._config.name, team, self._limits) + rules,
+            )
             self._policies.write({**policies, team: policy})
         if policy.bandwidth != (before or NetworkPolicy()).bandwidth:
             with refusal("set the bandwidth of team", str(team)), IPRoute() as route:
@@ -188,12 +203,18 @@ class Network:
         This takes as long as the resolver needs.
         """
         before = self._policies.known()
-        names = {name for policy in self._policies.all().values() for name in policy.names} | {*more}
+        names = {name for policy in self._policies.all().values() for name in policy.names} | {
+            *more
+        }
         self._policies.refresh(names, self._clock())
         with self._policies.held():
             known = self._policies.known()
             changed = {name for name in {*before, *known} if before.get(name) != known.get(name)}
-            rules = [self._rules(team, policy) for team, policy in self._policies.all().items() if policy.names & changed]
+            rules = [
+                self._rules(team, policy)
+                for team, policy in self._policies.all().items()
+                if policy.names & changed
+            ]
             if rules:
                 firewall.amend(self._kernel, "".join(rules))
 
@@ -202,9 +223,14 @@ class Network:
         with self._traffic.changed() as sums:
             leases = self._leases.all()
             self._add_up(sums, leases)
-        by_kind = [firewall.counters(self._kernel, self._config.name, name) for name in firewall.OVER_A_LIMIT]
+        by_kind = [
+            firewall.counters(self._kernel, self._config.name, name)
+            for name in firewall.OVER_A_LIMIT
+        ]
         dropped = {
-            container: Dropped(*(counters.get(lease.address, firewall.Counter()).packets for counters in by_kind))
+            container: Dropped(
+                *(counters.get(lease.address, firewall.Counter()).packets for counters in by_kind)
+            )
             for container, lease in leases.items()
         }
         return Counted(
@@ -220,8 +246,13 @@ class Network:
             sums.apps.pop(app, None)
 
     def attachments(self) -> dict[str, Attachment]:
-        """Return all containers with an address, by id; after a reboot also those without a link."""
-        return {container: self._attachment(container, lease) for container, lease in self._leases.all().items()}
+        """Return all containers with an address, by id; after a reboot also those without a
+        link.
+        """
+        return {
+            container: self._attachment(container, lease)
+            for container, lease in self._leases.all().items()
+        }
 
     def tear_down(self) -> None:
         """Remove the network from the kernel, and all leases."""
@@ -239,7 +270,9 @@ class Network:
             self._leases.drop(container)
 
     def _policies_of(self, leases: Mapping[str, Lease]) -> dict[int, NetworkPolicy]:
-        """Return the policies that differ from the default, and one for each team with a container."""
+        """Return the policies that differ from the default, and one for each team with a
+        container.
+        """
         present = {lease.owner.team for lease in leases.values()}
         known = self._policies.all()
         said = {team: policy for team, policy in known.items() if policy != NetworkPolicy()}
@@ -254,14 +287,21 @@ class Network:
         return policy
 
     def _rules(self, team: int, policy: NetworkPolicy) -> str:
-        return teams.rules(self._config.name, team, policy, self._policies.known(), self._resolvers())
+        return teams.rules(
+            self._config.name, team, policy, self._policies.known(), self._resolvers()
+        )
 
     def _add_up(self, sums: TrafficTotals, leases: Mapping[str, Lease]) -> None:
         node, month = self._config.name, month_of(self._clock())
-        sent, received = (firewall.counters(self._kernel, node, name) for name in (firewall.SENT, firewall.RECEIVED))
+        sent, received = (
+            firewall.counters(self._kernel, node, name)
+            for name in (firewall.SENT, firewall.RECEIVED)
+        )
         for container, lease in leases.items():
             if (out := sent.get(lease.address)) is not None:
-                counted = Amount(sent=out.bytes, received=received.get(lease.address, firewall.Counter()).bytes)
+                counted = Amount(
+                    sent=out.bytes, received=received.get(lease.address, firewall.Counter()).bytes
+                )
                 sums.add(container, lease.owner, counted, month)
 
     def _shape(self, route: IPRoute, attachment: Attachment, bits_per_second: int) -> None:
@@ -278,7 +318,9 @@ class Network:
         mac = hardware_address(attachment.address)
         with attachment.netns.open("rb") as namespace:
             peer = {"ifname": _INSIDE, "net_ns_fd": namespace.fileno(), "address": mac, "mtu": mtu}
-            route.link("add", ifname=attachment.interface, kind="veth", mtu=mtu, master=bridge, peer=peer)
+            route.link(
+                "add", ifname=attachment.interface, kind="veth", mtu=mtu, master=bridge, peer=peer
+            )
         namespaces.inside(attachment.netns, lambda: _configure_inside(attachment, bits_per_second))
         port = required_index(attachment.interface)
         if bits_per_second:
@@ -286,7 +328,9 @@ class Network:
         set_sysctl(f"net/ipv6/conf/{attachment.interface}/disable_ipv6", "1")
         route.brport("set", index=port, **_ALONE)
         route.fdb("add", ifindex=port, lladdr=mac, flags=_NTF_MASTER, state=_NUD_NOARP)
-        route.neigh("replace", dst=str(attachment.address), lladdr=mac, ifindex=bridge, state="permanent")
+        route.neigh(
+            "replace", dst=str(attachment.address), lladdr=mac, ifindex=bridge, state="permanent"
+        )
         return port
 
     def _bridge(self, route: IPRoute) -> tuple[int, int]:
@@ -305,15 +349,34 @@ class Network:
         namespaces.remove(self._kernel, attachment.netns)
 
     def _ensure_bridge(self, route: IPRoute) -> None:
-        name, mtu = self._config.bridge, min((int(str(link.get("mtu"))) for link in uplinks_of(route)), default=1500)
+        name, mtu = (
+            self._config.bridge,
+            min((int(str(link.get("mtu"))) for link in uplinks_of(route)), default=1500),
+        )
         if index_of(name) is None:
-            route.link("add", ifname=name, kind="bridge", address=hardware_address(self._gateway), br_mcast_snooping=0)
+            route.link(
+                "add",
+                ifname=name,
+                kind="bridge",
+                address=hardware_address(self._gateway),
+                br_mcast_snooping=0,
+            )
         index = required_index(name)
         route.link("set", index=index, mtu=mtu, ifalias=f"{_ALIAS}{self._config.name}")
         set_sysctl(f"net/ipv6/conf/{name}/disable_ipv6", "1")
         if self._gateway not in addresses_of(route, index):
-            route.addr("add", index=index, address=str(self._gateway), prefixlen=self._config.network.prefixlen)
-        for setting, value in (("forwarding", 1), ("send_redirects", 0), ("accept_redirects", 0), ("rp_filter", 1)):
+            route.addr(
+                "add",
+                index=index,
+                address=str(self._gateway),
+                prefixlen=self._config.network.prefixlen,
+            )
+        for setting, value in (
+            ("forwarding", 1),
+            ("send_redirects", 0),
+            ("accept_redirects", 0),
+            ("rp_filter", 1),
+        ):
             set_sysctl(f"net/ipv4/conf/{name}/{setting}", str(value))
         route.link("set", index=index, state="up")
 
@@ -324,7 +387,8 @@ class Network:
             if row["index"] != ours and other.network.overlaps(self._config.network):
                 holder = row.get("label") or f"interface {row['index']}"
                 raise NetworkRefused(
-                    f"The range {self._config.network} for containers overlaps {other.network} on {holder}.",
+                    f"The range {self._config.network} for containers overlaps {other.network} on"
+                    f" {holder}.",
                     hint="Choose a free range: SLIPWAY_NETWORK in .env, for example 10.211.0.0/16.",
                 )
 
@@ -343,7 +407,9 @@ class Network:
 
     def _stop_forwarding(self, route: IPRoute) -> None:
         """Undo `_forward`, unless another node of this machine still needs it."""
-        others = any(str(link.get("ifalias") or "").startswith(_ALIAS) for link in route.get_links())
+        others = any(
+            str(link.get("ifalias") or "").startswith(_ALIAS) for link in route.get_links()
+        )
         record = self._folder / "forwarding.json"
         for name in [] if others else journal.read_json(record) or []:
             set_sysctl(f"net/ipv4/conf/{name}/forwarding", "0")
@@ -381,7 +447,13 @@ def _configure_inside(attachment: Attachment, bits_per_second: int) -> None:
         index = required_index(_INSIDE)
         route.addr("add", index=index, address=str(attachment.address), prefixlen=32)
         route.link("set", index=index, state="up")
-        route.neigh("replace", dst=gate, lladdr=hardware_address(attachment.gateway), ifindex=index, state="permanent")
+        route.neigh(
+            "replace",
+            dst=gate,
+            lladdr=hardware_address(attachment.gateway),
+            ifindex=index,
+            state="permanent",
+        )
         route.route("add", dst=f"{gate}/32", oif=index, scope="link")
         route.route("add", dst="default", gateway=gate, oif=index)
         if bits_per_second:

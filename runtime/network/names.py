@@ -10,7 +10,9 @@ _RESOLV_CONF = Path("/etc/resolv.conf")
 _UPSTREAM = Path("/run/systemd/resolve/resolv.conf")
 
 
-def name_servers(resolv_conf: Path = _RESOLV_CONF, upstream: Path = _UPSTREAM) -> tuple[IPv4Address, ...]:
+def name_servers(
+    resolv_conf: Path = _RESOLV_CONF, upstream: Path = _UPSTREAM
+) -> tuple[IPv4Address, ...]:
     """Return the host's name servers that containers can reach; possibly none.
 
     If the host runs a name server on loopback, return that server's upstream servers.

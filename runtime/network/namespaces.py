@@ -31,7 +31,10 @@ def ensure(kernel: Kernel, pin: Path, userns: Path) -> None:
     pin.touch(mode=0o600)
     inward, outward = os.pipe(), os.pipe()
     holder = process.spawn(
-        ["nsenter", f"--user={userns}", "unshare", "--net", "cat"], stdin=inward[0], stdout=outward[1], stderr=outward[1]
+        ["nsenter", f"--user={userns}", "unshare", "--net", "cat"],
+        stdin=inward[0],
+        stdout=outward[1],
+        stderr=outward[1],
     )
     try:
         os.close(inward[0])
@@ -40,7 +43,8 @@ def ensure(kernel: Kernel, pin: Path, userns: Path) -> None:
         said = os.read(outward[0], 4096)
         if said != b"\n":
             raise NetworkRefused(
-                f"Could not create a network namespace in {userns}: {said.decode(errors='replace').strip() or 'no reason given'}."
+                f"Could not create a network namespace in {userns}:"
+                f" {said.decode(errors='replace').strip() or 'no reason given'}."
             )
         kernel.bind(f"/proc/{holder.pid}/ns/net", pin)
     finally:

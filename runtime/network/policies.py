@@ -43,14 +43,24 @@ def is_fit(address: IPv4Address) -> bool:
     The owner of a name must not open our private networks with it.
     """
     inside = any(address in network for network in (*PRIVATE, *METADATA))
-    return not (inside or address.is_loopback or address.is_multicast or address.is_unspecified or address.packed[0] >= 240)
+    return not (
+        inside
+        or address.is_loopback
+        or address.is_multicast
+        or address.is_unspecified
+        or address.packed[0] >= 240
+    )
 
 
 class Policies:
     """The files of policies and names, with one lock for both."""
 
     def __init__(self, folder: Path, lookup: Lookup = look_up) -> None:
-        self._file, self._names, self._lock = folder / "policies.json", folder / "names.json", folder / "policies.lock"
+        self._file, self._names, self._lock = (
+            folder / "policies.json",
+            folder / "names.json",
+            folder / "policies.lock",
+        )
         self._lookup = lookup
 
     @contextmanager
@@ -62,20 +72,31 @@ class Policies:
     def all(self) -> dict[int, NetworkPolicy]:
         """Return the policies that have been set, by team."""
         try:
-            return {int(team): NetworkPolicy.from_document(row) for team, row in (journal.read_json(self._file) or {}).items()}
+            return {
+                int(team): NetworkPolicy.from_document(row)
+                for team, row in (journal.read_json(self._file) or {}).items()
+            }
         except (AttributeError, KeyError, TypeError, ValueError):
             raise NetworkRefused(
                 f"{self._file} is damaged: the network policies of the teams are not known.",
-                hint="Delete the file, run `make up`, and save the network policy of each team again in the portal.",
+                hint=(
+                    "Delete the file, run `make up`, and save the network policy of each team again"
+                    " in the portal."
+                ),
             ) from None
 
     def write(self, policies: Mapping[int, NetworkPolicy]) -> None:
         """Replace all policies. The caller holds the lock."""
-        journal.write_json(self._file, {str(team): policy.to_document() for team, policy in policies.items()})
+        journal.write_json(
+            self._file, {str(team): policy.to_document() for team, policy in policies.items()}
+        )
 
     def known(self) -> dict[str, list[IPv4Address]]:
         """Return the addresses of each name from the last lookups."""
-        return {name: sorted(IPv4Address(address) for address in seen) for name, seen in self._seen().items()}
+        return {
+            name: sorted(IPv4Address(address) for address in seen)
+            for name, seen in self._seen().items()
+        }
 
     def refresh(self, names: Collection[str], now: float) -> None:
         """Look up the names without the lock, and store their addresses.
@@ -100,11 +121,15 @@ class Policies:
         try:
             return dict(journal.read_json(self._names) or {})
         except (TypeError, ValueError) as error:
-            log.warning("%s is damaged, so all host names are looked up again: %s", self._names, error)
+            log.warning(
+                "%s is damaged, so all host names are looked up again: %s", self._names, error
+            )
             return {}
 
 
-def _merged(before: Mapping[str, float], answers: Collection[IPv4Address], now: float) -> dict[str, float]:
+def _merged(
+    before: Mapping[str, float], answers: Collection[IPv4Address], now: float
+) -> dict[str, float]:
     """Return the newest MOST_ADDRESSES addresses.
 
     Without an answer, all known addresses remain valid, so a resolver that is down blocks nothing.

@@ -13,7 +13,9 @@ from enum import StrEnum
 from ipaddress import AddressValueError, IPv4Address, IPv4Network
 from typing import Self
 
-_NAME = re.compile(r"(?=.{1,253}\Z)[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9])?(?:\.[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?)*")
+_NAME = re.compile(
+    r"(?=.{1,253}\Z)[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9])?(?:\.[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?)*"
+)
 _ENTRY = re.compile(r"(?P<host>[^:\s]+)(?::(?P<first>\d{1,5})(?:-(?P<last>\d{1,5}))?)?", re.ASCII)
 
 
@@ -27,7 +29,9 @@ class EgressPolicy(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Destination:
-    """A line of an allow list: a host name or a network, and the ports (first and last; None: all)."""
+    """A line of an allow list: a host name or a network, and the ports (first and last; None:
+    all).
+    """
 
     name: str = ""
     network: IPv4Network | None = None
@@ -41,13 +45,19 @@ class Destination:
         """
         match = _ENTRY.fullmatch(text.strip().lower())
         if match is None:
-            raise ValueError(f"{text.strip()[:80]!r} is not a host, an address or a network; write HOST, HOST:PORT or NETWORK/BITS:PORT")
+            raise ValueError(
+                f"{text.strip()[:80]!r} is not a host, an address or a network; write HOST,"
+                " HOST:PORT or NETWORK/BITS:PORT"
+            )
         ports = _ports(match["first"], match["last"])
         host = match["host"].removesuffix(".")
         if "/" in host or host.replace(".", "").isdecimal():
             return cls(network=_network(host), ports=ports)
         if "*" in host:
-            raise ValueError(f"{host[:80]!r} has a wildcard; addresses of a wildcard cannot be looked up, so list each host")
+            raise ValueError(
+                f"{host[:80]!r} has a wildcard; addresses of a wildcard cannot be looked up, so"
+                " list each host"
+            )
         if not _NAME.fullmatch(host):
             raise ValueError(f"{host[:80]!r} is not a valid host name")
         return cls(name=host, ports=ports)
@@ -64,7 +74,11 @@ class Destination:
             return False
 
     def __str__(self) -> str:
-        host = self.name or (str(self.network.network_address) if self.network and self.network.prefixlen == 32 else str(self.network))
+        host = self.name or (
+            str(self.network.network_address)
+            if self.network and self.network.prefixlen == 32
+            else str(self.network)
+        )
         if self.ports is None:
             return host
         first, last = self.ports
@@ -88,7 +102,9 @@ class NetworkPolicy:
         return EgressPolicy.OPEN if build and self.builds_open else self.egress
 
     def is_listed(self, host: str, port: int) -> bool:
-        """Return whether the allow list has a host, given by name or by IPv4 address, with a port."""
+        """Return whether the allow list has a host, given by name or by IPv4 address, with a
+        port.
+        """
         return any(destination.covers(host, port) for destination in self.destinations)
 
     @property
@@ -126,7 +142,8 @@ def _ports(first: str | None, last: str | None) -> tuple[int, int] | None:
     ports = int(first), int(last or first)
     if not 1 <= ports[0] <= ports[1] <= 65535:
         raise ValueError(
-            f"{first}{f'-{last}' if last else ''} is not a port or a range of ports: ports are 1 to 65535, the lower one first"
+            f"{first}{f'-{last}' if last else ''} is not a port or a range of ports: ports are 1 to"
+            " 65535, the lower one first"
         )
     return ports
 

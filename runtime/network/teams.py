@@ -31,13 +31,18 @@ def chains(node: str, team: int, limits: FloodLimits) -> str:
             f"add chain inet {node} {chain}-egress",
             f"add chain inet {node} {chain}",
             f"flush chain inet {node} {chain}",
-            f"add rule inet {node} {chain} ct state new ct count over {limits.team_flows} goto flows_over",
+            (
+                f"add rule inet {node} {chain} ct state new ct count over {limits.team_flows} goto"
+                " flows_over"
+            ),
             f"add rule inet {node} {chain} jump {chain}-egress",
         ]
     return _text(lines)
 
 
-def rules(node: str, team: int, policy: NetworkPolicy, known: Known, resolvers: Sequence[IPv4Address]) -> str:
+def rules(
+    node: str, team: int, policy: NetworkPolicy, known: Known, resolvers: Sequence[IPv4Address]
+) -> str:
     """Return the rules that replace a team's policy.
 
     `resolvers`: the name servers that its containers use.
@@ -50,22 +55,36 @@ def rules(node: str, team: int, policy: NetworkPolicy, known: Known, resolvers: 
             case EgressPolicy.OPEN:
                 continue
             case EgressPolicy.ALLOW_LIST:
-                lines += [f"add rule inet {node} {chain} {match} return" for match in _allowed(policy, known, resolvers)]
+                lines += [
+                    f"add rule inet {node} {chain} {match} return"
+                    for match in _allowed(policy, known, resolvers)
+                ]
         lines.append(f"add rule inet {node} {chain} goto refused")
     return _text(lines)
 
 
-def _allowed(policy: NetworkPolicy, known: Known, resolvers: Sequence[IPv4Address]) -> Iterator[str]:
+def _allowed(
+    policy: NetworkPolicy, known: Known, resolvers: Sequence[IPv4Address]
+) -> Iterator[str]:
     if resolvers:
-        yield f"ip daddr {{ {', '.join(map(str, resolvers))} }} meta l4proto {{ tcp, udp }} th dport 53"
+        yield (
+            f"ip daddr {{ {', '.join(map(str, resolvers))} }} meta l4proto {{ tcp, udp }} th"
+            " dport 53"
+        )
     networks: dict[tuple[int, int] | None, list[IPv4Network]] = {}
     for destination in policy.destinations:
-        found = [destination.network] if destination.network else [IPv4Network(address) for address in known.get(destination.name, ())]
+        found = (
+            [destination.network]
+            if destination.network
+            else [IPv4Network(address) for address in known.get(destination.name, ())]
+        )
         networks.setdefault(destination.ports, []).extend(found)
     for ports, some in networks.items():
         if some:
             addresses = ", ".join(map(str, collapse_addresses(some)))
-            yield f"ip daddr {{ {addresses} }}" + (f" meta l4proto {{ tcp, udp }} th dport {ports[0]}-{ports[1]}" if ports else "")
+            yield f"ip daddr {{ {addresses} }}" + (
+                f" meta l4proto {{ tcp, udp }} th dport {ports[0]}-{ports[1]}" if ports else ""
+            )
 
 
 def _text(lines: Sequence[str]) -> str:

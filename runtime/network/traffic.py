@@ -51,9 +51,17 @@ class Dropped:
 
     def since(self, before: Dropped) -> Dropped:
         """Return the difference from `before`, or the whole count if it restarted from 0."""
-        if self.queries < before.queries or self.flows < before.flows or self.datagrams < before.datagrams:
+        if (
+            self.queries < before.queries
+            or self.flows < before.flows
+            or self.datagrams < before.datagrams
+        ):
             return self
-        return Dropped(self.queries - before.queries, self.flows - before.flows, self.datagrams - before.datagrams)
+        return Dropped(
+            self.queries - before.queries,
+            self.flows - before.flows,
+            self.datagrams - before.datagrams,
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,7 +81,9 @@ class TrafficTotals:
     # container -> its counters at the last count
     seen: dict[str, Amount] = field(default_factory=dict)
     apps: dict[str, Amount] = field(default_factory=dict)  # app -> total
-    months: dict[str, dict[int, Amount]] = field(default_factory=dict)  # "2026-11" -> team -> in that month
+    months: dict[str, dict[int, Amount]] = field(
+        default_factory=dict
+    )  # "2026-11" -> team -> in that month
 
     def add(self, container: str, owner: Owner, counted: Amount, month: str) -> None:
         """Add what a container has sent and received since the last count."""
@@ -96,9 +106,15 @@ def month_of(now: float) -> str:
 def exposition(app: str, amount: Amount) -> str:
     """Return one app's metrics in Prometheus' text format."""
     lines = []
-    for name, description, value in (("egress", "sent to the outside", amount.sent), ("ingress", "received from there", amount.received)):
+    for name, description, value in (
+        ("egress", "sent to the outside", amount.sent),
+        ("ingress", "received from there", amount.received),
+    ):
         metric = f"slipway_{name}_bytes_total"
-        lines.append(f"# HELP {metric} Bytes that the app itself has {description}, without requests through the router.\n")
+        lines.append(
+            f"# HELP {metric} Bytes that the app itself has {description}, without requests through"
+            " the router.\n"
+        )
         lines.append(f'# TYPE {metric} counter\n{metric}{{app="{app}"}} {value}\n')
     return "".join(lines)
 
@@ -138,7 +154,9 @@ class Traffic:
                 },
             )
         except (AttributeError, TypeError, ValueError) as error:
-            log.warning("%s is damaged, so all traffic is counted from 0 again: %s", self._file, error)
+            log.warning(
+                "%s is damaged, so all traffic is counted from 0 again: %s", self._file, error
+            )
             return TrafficTotals()
 
 
@@ -150,7 +168,10 @@ def _document(sums: TrafficTotals) -> dict[str, object]:
     return {
         "seen": _rows(sums.seen),
         "apps": _rows(sums.apps),
-        "months": {month: _rows({str(team): amount for team, amount in teams.items()}) for month, teams in sums.months.items()},
+        "months": {
+            month: _rows({str(team): amount for team, amount in teams.items()})
+            for month, teams in sums.months.items()
+        },
     }
 
 

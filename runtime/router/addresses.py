@@ -35,4 +35,8 @@ class ListenAddress:
 def places(config: NodeConfig) -> tuple[ListenAddress, ...]:
     """Return the addresses and ports that this node listens on."""
     ports = {"http": config.http_port, "https": config.https_port}
-    return tuple(ListenAddress(name=name, host=config.http_bind, port=port) for name, port in ports.items() if port)
+    return tuple(
+        ListenAddress(name=name, host=config.http_bind, port=port)
+        for name, port in ports.items()
+        if port
+    )

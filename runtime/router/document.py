@@ -45,7 +45,9 @@ def from_document(document: Mapping[str, Any]) -> tuple[AppRoutes, dict[str, int
 
 def _path(document: Mapping[str, Any]) -> PathRoute:
     fields = dict(document)
-    return PathRoute(situation=AppSituation(fields.pop("situation", AppSituation.SERVING)), **fields)
+    return PathRoute(
+        situation=AppSituation(fields.pop("situation", AppSituation.SERVING)), **fields
+    )
 
 
 def _policy(document: Mapping[str, Any]) -> Policy:
@@ -54,8 +56,13 @@ def _policy(document: Mapping[str, Any]) -> Policy:
     return Policy(
         limits=RequestLimits(**fields.pop("limits", {})),
         allowed=tuple(ip_network(network) for network in fields.pop("allowed", ())),
-        auth=BasicAuth(salt=auth["salt"], credentials=tuple(Credential(**credential) for credential in auth["credentials"]))
-        if auth
-        else None,
+        auth=(
+            BasicAuth(
+                salt=auth["salt"],
+                credentials=tuple(Credential(**credential) for credential in auth["credentials"]),
+            )
+            if auth
+            else None
+        ),
         **fields,
     )

@@ -54,12 +54,38 @@ def command(config: NodeConfig) -> list[str]:
     """
     master = f"{master_socket(config)},mode,600"
     wanted = [f"{place.name}={place.text}" for place in places(config)]
-    launch = ["env", f"PYTHONPATH={_ROOT}", sys.executable, "-m", "runtime.router.launch", str(handover_socket(config)), *wanted, "--"]
-    haproxy = ["haproxy", "-W", "-db", "-q", "-S", master, "-f", str(fixed_file(config)), "-f", str(pool_folder(config))]
+    launch = [
+        "env",
+        f"PYTHONPATH={_ROOT}",
+        sys.executable,
+        "-m",
+        "runtime.router.launch",
+        str(handover_socket(config)),
+        *wanted,
+        "--",
+    ]
+    haproxy = [
+        "haproxy",
+        "-W",
+        "-db",
+        "-q",
+        "-S",
+        master,
+        "-f",
+        str(fixed_file(config)),
+        "-f",
+        str(pool_folder(config)),
+    ]
     return [*launch, _MEMORY, *haproxy]
 
 
 def check_command(config: NodeConfig, files: list[Path]) -> list[str]:
     """Return the command that validates configuration files without opening a socket."""
     settings = [f"{place.variable}={place.text}" for place in places(config)]
-    return ["env", *settings, "haproxy", "-c", *(word for path in files for word in ("-f", str(path)))]
+    return [
+        "env",
+        *settings,
+        "haproxy",
+        "-c",
+        *(word for path in files for word in ("-f", str(path))),
+    ]

@@ -20,8 +20,15 @@ def accept_files(config: NodeConfig, files: list[Path]) -> None:
     """Validate HAProxy's files without starting it. Raise RouterRefused with HAProxy's alerts."""
     checked = process.run(haproxy.check_command(config, files), timeout=_CHECK_WAIT, check=False)
     if checked.returncode != 0:
-        said = "; ".join(line.strip() for line in checked.stderr.decode(errors="replace").splitlines() if "[ALERT]" in line)
-        raise RouterRefused(f"HAProxy rejects its new configuration: {said}", hint="The running HAProxy continues with the old one.")
+        said = "; ".join(
+            line.strip()
+            for line in checked.stderr.decode(errors="replace").splitlines()
+            if "[ALERT]" in line
+        )
+        raise RouterRefused(
+            f"HAProxy rejects its new configuration: {said}",
+            hint="The running HAProxy continues with the old one.",
+        )
 
 
 def worker_identity(user: str) -> Identity | None:

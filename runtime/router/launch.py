@@ -35,7 +35,11 @@ def main(arguments: Sequence[str]) -> NoReturn:
 def _settings(handover: Path, wanted: tuple[ListenAddress, ...]) -> list[str]:
     descriptors = passed_descriptors(os.getpid()) or listeners.fetch(handover)
     if descriptors is None:
-        print("No process holds the router's sockets: HAProxy opens them itself, and they close when it exits.", file=sys.stderr)
+        print(
+            "No process holds the router's sockets: HAProxy opens them itself, and they close when"
+            " it exits.",
+            file=sys.stderr,
+        )
         return [f"{place.variable}={place.text}" for place in wanted]
     found = listeners.chosen(wanted, descriptors)
     for descriptor in found.values():

@@ -50,7 +50,9 @@ class Listeners:
         except BaseException:
             self._opened.close()
             raise
-        thread = threading.Thread(target=_hand_over, args=(door, sockets), name="listeners", daemon=True)
+        thread = threading.Thread(
+            target=_hand_over, args=(door, sockets), name="listeners", daemon=True
+        )
         thread.start()
         self._opened.callback(thread.join)
         self._opened.callback(door.shutdown, socket.SHUT_RDWR)  # wakes the thread
@@ -67,7 +69,9 @@ def open_listener(place: ListenAddress) -> socket.socket:
     host = {"*": "0.0.0.0"}.get(place.host, place.host.strip("[]"))
     listener: socket.socket | None = None
     try:
-        family, kind, protocol, _, address = socket.getaddrinfo(host, place.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
+        family, kind, protocol, _, address = socket.getaddrinfo(
+            host, place.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
         listener = socket.socket(family, kind, protocol)
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind(address)
@@ -76,7 +80,8 @@ def open_listener(place: ListenAddress) -> socket.socket:
         if listener is not None:
             listener.close()
         raise HostLacks(
-            f"The router cannot listen on {place.text}: {error.strerror}.", hint="Correct SLIPWAY_HTTP_BIND or the port in .env."
+            f"The router cannot listen on {place.text}: {error.strerror}.",
+            hint="Correct SLIPWAY_HTTP_BIND or the port in .env.",
         ) from None
     return listener
 
@@ -93,7 +98,10 @@ def fetch(path: Path) -> list[int] | None:
         except (FileNotFoundError, ConnectionRefusedError):
             return None
         if _peer(connection) not in (0, os.geteuid()):
-            raise HostLacks(f"{path} belongs to another user's process.", hint=f"Remove {path} and start Slipway again.")
+            raise HostLacks(
+                f"{path} belongs to another user's process.",
+                hint=f"Remove {path} and start Slipway again.",
+            )
         _, descriptors, _, _ = socket.recv_fds(connection, 1, _MOST)
     return list(descriptors)
 
@@ -108,8 +116,12 @@ def chosen(wanted: tuple[ListenAddress, ...], descriptors: list[int]) -> dict[st
         if place.port not in ports:
             held = ", ".join(str(port) for port in sorted(ports)) or "none"
             raise HostLacks(
-                f"The router received no socket for port {place.port} ({place.name}). Ports of the received sockets: {held}.",
-                hint="The port was changed: stop Slipway and start it again, so that it opens the sockets again.",
+                f"The router received no socket for port {place.port} ({place.name}). Ports of the"
+                f" received sockets: {held}.",
+                hint=(
+                    "The port was changed: stop Slipway and start it again, so that it opens the"
+                    " sockets again."
+                ),
             )
     return {place.variable: ports[place.port] for place in wanted}
 
@@ -141,10 +153,16 @@ def _hand_over(door: socket.socket, sockets: list[socket.socket]) -> None:
 
 def _peer(connection: socket.socket) -> int:
     """Return the user id of the process at the other end."""
-    _, user, _ = _PEER.unpack(connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _PEER.size))
+    _, user, _ = _PEER.unpack(
+        connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _PEER.size)
+    )
     return int(user)
 
 
 def _port(descriptor: int) -> int:
     with socket.socket(fileno=os.dup(descriptor)) as listener:
-        return int(listener.getsockname()[1]) if listener.family in (socket.AF_INET, socket.AF_INET6) else 0
+        return (
+            int(listener.getsockname()[1])
+            if listener.family in (socket.AF_INET, socket.AF_INET6)
+            else 0
+        )

@@ -57,7 +57,9 @@ FIELDS = (
 PATH_FIELDS = ("slot", "situation", "process")
 FEW_HOSTS = 4  # an app with at most this many hosts has its record in the host map
 _ALWAYS = FIELDS.index("flags") + 1
-PLAIN = f"|{SITUATIONS[AppSituation.SERVING]}|-"  # end of a record of an app that serves without a policy
+PLAIN = (  # end of a record of an app that serves without a policy
+    f"|{SITUATIONS[AppSituation.SERVING]}|-"
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -146,7 +148,11 @@ def groups(routes: AppRoutes) -> list[str]:
 
     These are web, each process type with a path, and the canary.
     """
-    found = {WEB, *(path.process for path in routes.paths), *(_group(end) for end in routes.endpoints)}
+    found = {
+        WEB,
+        *(path.process for path in routes.paths),
+        *(_group(end) for end in routes.endpoints),
+    }
     return sorted(found | ({CANARY} if routes.canary else set()))
 
 
@@ -155,19 +161,36 @@ def members(routes: AppRoutes, group: str) -> tuple[Endpoint, ...]:
     return tuple(end for end in routes.endpoints if _group(end) == group)
 
 
-def app_entries(maps: Maps, routes: AppRoutes, slots: Mapping[str, int]) -> dict[Path, dict[str, str]]:
+def app_entries(
+    maps: Maps, routes: AppRoutes, slots: Mapping[str, int]
+) -> dict[Path, dict[str, str]]:
     """Return all entries of an app, by map."""
     policy, record = routes.policy, app_record(routes, slots)
     few = len(routes.hosts) <= FEW_HOSTS
     value = record if few else routes.app
-    auth = {f"{routes.app}/{credential.digest}": credential.name for credential in policy.auth.credentials} if policy.auth else {}
+    auth = (
+        {
+            f"{routes.app}/{credential.digest}": credential.name
+            for credential in policy.auth.credentials
+        }
+        if policy.auth
+        else {}
+    )
     return {
-        maps.paths: {f"{routes.app}{path.prefix}/": path_record(path, slots) for path in routes.paths},
-        maps.allow: {f"{routes.app}/{start}": "1" for network in policy.allowed for start in hex_beginnings(network)},
+        maps.paths: {
+            f"{routes.app}{path.prefix}/": path_record(path, slots) for path in routes.paths
+        },
+        maps.allow: {
+            f"{routes.app}/{start}": "1"
+            for network in policy.allowed
+            for start in hex_beginnings(network)
+        },
         maps.auth: auth,
         maps.custom: dict(pages.custom_entries(routes.app, policy)),
         maps.apps: {} if few else {routes.app: record},
-        maps.wild: {host.removeprefix("*."): value for host in routes.hosts if host.startswith("*.")},
+        maps.wild: {
+            host.removeprefix("*."): value for host in routes.hosts if host.startswith("*.")
+        },
         maps.hosts: {host: value for host in routes.hosts if not host.startswith("*.")},
     }
 

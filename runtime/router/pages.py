@@ -36,13 +36,26 @@ def pages_map(portal: str) -> str:
     lines: list[str] = []
     for code, explanation in shown.items():
         docs = f"{portal}/codes/{code}"
-        lines += [f"{code}-html {_html(code, explanation, docs)}", f"{code}-json {_json(code, explanation, docs)}"]
+        lines += [
+            f"{code}-html {_html(code, explanation, docs)}",
+            f"{code}-json {_json(code, explanation, docs)}",
+        ]
     lines += [f"{code}-status {explanation.status}" for code, explanation in shown.items()]
-    lines += [f"{code}-retry {explanation.refresh}" for code, explanation in shown.items() if explanation.refresh]
-    lines += [f"{form}-plain {plain}" for form, plain in (("own", "html"), ("html", "html"), ("json", "json"))]
+    lines += [
+        f"{code}-retry {explanation.refresh}"
+        for code, explanation in shown.items()
+        if explanation.refresh
+    ]
+    lines += [
+        f"{form}-plain {plain}"
+        for form, plain in (("own", "html"), ("html", "html"), ("json", "json"))
+    ]
     lines += [f"{key}-end {code}" for key, code in ENDS.items()]
     details = f"{portal}/requests/"
-    lines += [f'mid-html </code> &middot; <a href="{escape(details)}', f'mid-json ", "details": {json.dumps(details)[:-1]}']
+    lines += [
+        f'mid-html </code> &middot; <a href="{escape(details)}',
+        f'mid-json ", "details": {json.dumps(details)[:-1]}',
+    ]
     return "\n".join([*lines, f"tail-html {_HTML_TAIL}", f"tail-json {_JSON_TAIL}"]) + "\n"
 
 
@@ -88,7 +101,8 @@ _STYLE = (
     ".status{margin:0 0 8px;color:var(--quiet);font-size:.875rem;font-variant-numeric:tabular-nums}"
     "h1{margin:0 0 12px;font-size:1.375rem;line-height:1.3;font-weight:600;letter-spacing:-.01em}"
     "p{margin:0;color:var(--quiet)}"
-    "footer{margin-top:32px;padding-top:16px;border-top:1px solid var(--line);color:var(--quiet);font-size:.8125rem}"
+    "footer{margin-top:32px;padding-top:16px;border-top:1px solid"
+    " var(--line);color:var(--quiet);font-size:.8125rem}"
     "a{color:inherit}"
     "code{font:inherit;font-family:ui-monospace,SFMono-Regular,Menlo,monospace;overflow-wrap:anywhere}"
 )
@@ -97,11 +111,16 @@ _JSON_TAIL = '"}'
 
 
 def _html(code: Code, explanation: Explanation, docs: str) -> str:
-    refresh = f'<meta http-equiv="refresh" content="{explanation.refresh}">' if explanation.refresh else ""
+    refresh = (
+        f'<meta http-equiv="refresh" content="{explanation.refresh}">'
+        if explanation.refresh
+        else ""
+    )
     return (
-        '<!doctype html><html lang="en"><head><meta charset="utf-8">'
-        f'<meta name="viewport" content="width=device-width,initial-scale=1"><meta name="robots" content="noindex">{refresh}'
-        f"<title>{escape(explanation.title)}</title><style>{_STYLE}</style></head><body><main>"
+        '<!doctype html><html lang="en"><head><meta charset="utf-8"><meta name="viewport"'
+        ' content="width=device-width,initial-scale=1"><meta name="robots"'
+        f' content="noindex">{refresh}<title>{escape(explanation.title)}</title>'
+        f"<style>{_STYLE}</style></head><body><main>"
         f'<p class="status">{explanation.status} &middot; <a href="{escape(docs)}">{code}</a></p>'
         f"<h1>{escape(explanation.title)}</h1><p>{escape(explanation.next_step)}</p>"
         "<footer>Request <code>"

@@ -24,13 +24,21 @@ def expected_servers(placed: StoredRoutes, slot: int) -> list[LiveServer]:
     """Return the expected servers of a slot."""
     link = placed.routes.policy.link
     return [
-        LiveServer(name=server_name(end, link), address=end.address, port=end.port, maintenance=end.draining, weight=end.weight)
+        LiveServer(
+            name=server_name(end, link),
+            address=end.address,
+            port=end.port,
+            maintenance=end.draining,
+            weight=end.weight,
+        )
         for end in placed.filled().get(slot, ())
     ]
 
 
 def entry_edits(wanted: Entries, there: Entries) -> list[str]:
-    """Return the commands that change entries from `there` to `wanted`, in the order of the maps."""
+    """Return the commands that change entries from `there` to `wanted`, in the order of the
+    maps.
+    """
     return [
         f"{'set' if key in there.get(path, {}) else 'add'} map {path} {key} {value}"
         for path, entries in wanted.items()
@@ -41,7 +49,12 @@ def entry_edits(wanted: Entries, there: Entries) -> list[str]:
 
 def entry_removals(wanted: Entries, there: Entries) -> list[str]:
     """Return the commands that remove entries of `there` that are not in `wanted`, hosts first."""
-    return [f"del map {path} {key}" for path in reversed(list(there)) for key in there[path] if key not in wanted[path]]
+    return [
+        f"del map {path} {key}"
+        for path in reversed(list(there))
+        for key in there[path]
+        if key not in wanted[path]
+    ]
 
 
 def loses_last_server(placed: StoredRoutes, deltas: Iterable[SlotDelta]) -> bool:

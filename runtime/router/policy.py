@@ -71,7 +71,9 @@ class Policy:
     hsts_seconds: int = 0  # Strict-Transport-Security on answers over HTTPS
     limits: RequestLimits = field(default_factory=RequestLimits)
     timeout_seconds: int = 0  # timeout of an answer's start and of pauses in it; 0: five minutes
-    hold_seconds: int = 30  # how long a request waits for an instance while the app wakes or is replaced
+    hold_seconds: int = (
+        30  # how long a request waits for an instance while the app wakes or is replaced
+    )
     allowed: tuple[IPv4Network | IPv6Network, ...] = ()  # allowed clients; empty: everybody
     auth: BasicAuth | None = None
     sticky: bool = False  # a client stays with its instance, by a cookie

@@ -78,7 +78,9 @@ class RouteStore:
         if self.pool() < SLOTS_AT_FIRST:
             self.grow(SLOTS_AT_FIRST)
         key = self._cookie_key.read_text()
-        fixed = render.fixed_config(self._config, self.maps, identity, cookie_key=key, threads=haproxy.threads())
+        fixed = render.fixed_config(
+            self._config, self.maps, identity, cookie_key=key, threads=haproxy.threads()
+        )
         if self.fixed.exists() and self.fixed.read_text() == fixed:
             return False
         candidate = self.fixed.with_suffix(".candidate")
@@ -177,14 +179,25 @@ class RouteStore:
         for path, entries in self.map_entries(truth).items():
             if _write(path, render.map_text(entries)):
                 behind.append(f"The map {path.stem} was out of date.")
-        claims = {_claim_key(app, group): str(slot) for app, placed in truth.items() for group, slot in placed.slots.items()}
+        claims = {
+            _claim_key(app, group): str(slot)
+            for app, placed in truth.items()
+            for group, slot in placed.slots.items()
+        }
         _write(self._claims, render.map_text(claims))
-        filled = {slot: (ends, placed.routes.policy.link) for placed in truth.values() for slot, ends in placed.filled().items()}
+        filled = {
+            slot: (ends, placed.routes.policy.link)
+            for placed in truth.values()
+            for slot, ends in placed.filled().items()
+        }
         self.grow(max(filled, default=0) + 1)
         empty: tuple[tuple[Endpoint, ...], bool] = ((), False)
         for number in range(self.pool() // SLOTS_PER_FILE):
             first = number * SLOTS_PER_FILE
-            chunk = (render.slot_config(slot, *filled.get(slot, empty)) for slot in range(first, first + SLOTS_PER_FILE))
+            chunk = (
+                render.slot_config(slot, *filled.get(slot, empty))
+                for slot in range(first, first + SLOTS_PER_FILE)
+            )
             if _write(self._slot_path(first), "".join(chunk)):
                 behind.append(f"The file of the slots from {first} was out of date.")
         return behind
@@ -208,7 +221,12 @@ class RouteStore:
         """Add empty slots up to `size`, rounded up to whole files."""
         for first in range(0, size, SLOTS_PER_FILE):
             if not self._slot_path(first).exists():
-                _write(self._slot_path(first), "".join(render.slot_config(slot) for slot in range(first, first + SLOTS_PER_FILE)))
+                _write(
+                    self._slot_path(first),
+                    "".join(
+                        render.slot_config(slot) for slot in range(first, first + SLOTS_PER_FILE)
+                    ),
+                )
 
     def _claim(self, routes: AppRoutes, slots: dict[str, int]) -> tuple[dict[str, int], bool]:
         """Return the slots of all groups of an app, and whether the pool grew.
@@ -219,7 +237,11 @@ class RouteStore:
         if not missing:
             return slots, False
         claims = render.map_entries(self._text(self._claims))
-        slots |= {group: int(claims[key]) for group in missing if (key := _claim_key(routes.app, group)) in claims}
+        slots |= {
+            group: int(claims[key])
+            for group in missing
+            if (key := _claim_key(routes.app, group)) in claims
+        }
         missing = [group for group in missing if group not in slots]
         taken, size = {int(slot) for slot in claims.values()}, self.pool()
         free = [slot for slot in range(size) if slot not in taken][: len(missing)]
@@ -228,10 +250,16 @@ class RouteStore:
             self.grow(size * 2)
             free += range(size, size + len(missing) - len(free))
         slots |= zip(missing, free, strict=True)
-        self._edit_map(self._claims, {_claim_key(routes.app, group): str(slots[group]) for group in missing}, drop=())
+        self._edit_map(
+            self._claims,
+            {_claim_key(routes.app, group): str(slots[group]) for group in missing},
+            drop=(),
+        )
         return slots, grew
 
-    def _write_slot(self, slot: int, endpoints: tuple[Endpoint, ...], *, link: Link = Link.FRESH) -> None:
+    def _write_slot(
+        self, slot: int, endpoints: tuple[Endpoint, ...], *, link: Link = Link.FRESH
+    ) -> None:
         """Replace a slot's part of its file.
 
         A damaged file may lack that part; `repair` writes the whole file again.
@@ -241,7 +269,10 @@ class RouteStore:
         if start < 0:
             return
         end = text.find("\nbackend ", start) + 1 or len(text)
-        _write(self._slot_path(slot), text[:start] + render.slot_config(slot, endpoints, link) + text[end:])
+        _write(
+            self._slot_path(slot),
+            text[:start] + render.slot_config(slot, endpoints, link) + text[end:],
+        )
 
     def _edit_map(self, path: Path, put: Mapping[str, str], *, drop: Iterable[str]) -> None:
         """Change some entries of a map file.
@@ -252,7 +283,9 @@ class RouteStore:
         if not gone and len(put) <= _FEW and all(f"\n{key} " in text for key in put):
             changed = reduce(_with_entry, put.items(), text)
         else:
-            entries = {key: value for key, value in render.map_entries(text).items() if key not in gone}
+            entries = {
+                key: value for key, value in render.map_entries(text).items() if key not in gone
+            }
             changed = "\n" + render.map_text({**entries, **put})
         if changed != text:
             _write(path, changed[1:])

@@ -23,7 +23,14 @@ from runtime.router.config import render
 from runtime.router.config.render import instance_of
 from runtime.router.haproxy_program import accept_files, worker_identity
 from runtime.router.map_entries import slot_name
-from runtime.router.placed_diff import Entries, entry_edits, entry_removals, expected_servers, loses_last_server, servers_delta
+from runtime.router.placed_diff import (
+    Entries,
+    entry_edits,
+    entry_removals,
+    expected_servers,
+    loses_last_server,
+    servers_delta,
+)
 from runtime.router.route_store import RouteStore, StoredRoutes
 from runtime.router.routes import AppRoutes
 from runtime.router.runtime_api import RouterDown, RuntimeApi, in_flight, refused
@@ -59,7 +66,9 @@ class Router:
             if self._config.https_port:
                 Certificates(self._config).prepare()
             running = self._ledger.fixed.exists()
-            changed = self._ledger.prepare(worker_identity(self._config.user), accept=partial(accept_files, self._config))
+            changed = self._ledger.prepare(
+                worker_identity(self._config.user), accept=partial(accept_files, self._config)
+            )
             self._ledger.repair(self._ledger.all())
             if changed and running:
                 self._reload()
@@ -83,7 +92,9 @@ class Router:
         return []
 
     def command(self) -> list[str]:
-        """Return the command that the process manager keeps running; see `runtime.router.haproxy`."""
+        """Return the command that the process manager keeps running; see
+        `runtime.router.haproxy`.
+        """
         return haproxy.command(self._config)
 
     def set(self, routes: AppRoutes, *, durable: bool = True) -> None:
@@ -130,7 +141,9 @@ class Router:
                 if (gone := self._ledger.forget(app)) is None:
                     return
                 entries = self._ledger.entries(gone)
-                self._api.tell([f"del map {path} {key}" for path in reversed(entries) for key in entries[path]])
+                self._api.tell(
+                    [f"del map {path} {key}" for path in reversed(entries) for key in entries[path]]
+                )
                 for slot in gone.slots.values():
                     self._apply_servers(slot, None)
         finally:
@@ -141,17 +154,23 @@ class Router:
         situation.
         """
         if not (_BASE64URL.fullmatch(token) and _BASE64URL.fullmatch(answer)):
-            raise RouterRefused(f"The challenge {token!r} of the certificate authority is not a valid token.")
+            raise RouterRefused(
+                f"The challenge {token!r} of the certificate authority is not a valid token."
+            )
         self._edit_challenges({token: answer}, f"add map {self._ledger.maps.acme} {token} {answer}")
 
     def forget_challenge(self, token: str) -> None:
         """Stop answering a challenge. Succeed if the token is unknown."""
         self._edit_challenges({}, f"del map {self._ledger.maps.acme} {token}", drop=(token,))
 
-    def _edit_challenges(self, put: dict[str, str], command: str, *, drop: tuple[str, ...] = ()) -> None:
+    def _edit_challenges(
+        self, put: dict[str, str], command: str, *, drop: tuple[str, ...] = ()
+    ) -> None:
         with journal.lock(self._lock), suppress(RouterDown):
             known = self._ledger.challenges()
-            if any(known.get(token) != answer for token, answer in put.items()) or any(token in known for token in drop):
+            if any(known.get(token) != answer for token, answer in put.items()) or any(
+                token in known for token in drop
+            ):
                 self._ledger.edit_challenges(put, drop=drop)
                 self._api.tell([command])
 
@@ -172,7 +191,9 @@ class Router:
         placed = self._ledger.placed(app)
         if placed is None:
             return 0
-        question = "; ".join(f"show servers conn {slot_name(slot)}" for slot in placed.slots.values())
+        question = "; ".join(
+            f"show servers conn {slot_name(slot)}" for slot in placed.slots.values()
+        )
         answers = []
         with suppress(RouterDown):
             answers.append(self._api.ask(question))
@@ -221,8 +242,14 @@ class Router:
         for path, entries in self._ledger.map_entries(truth).items():
             live = self._api.map(path)
             commands = [f"del map {path} {key}" for key in live if key not in entries]
-            commands += [f"set map {path} {key} {value}" for key, value in entries.items() if live.get(key, value) != value]
-            commands += [f"add map {path} {key} {value}" for key, value in entries.items() if key not in live]
+            commands += [
+                f"set map {path} {key} {value}"
+                for key, value in entries.items()
+                if live.get(key, value) != value
+            ]
+            commands += [
+                f"add map {path} {key} {value}" for key, value in entries.items() if key not in live
+            ]
             if commands:
                 self._api.tell(commands)
                 found.append(f"The router's map {path.stem} differed in {len(commands)} entries.")
@@ -243,14 +270,23 @@ class Router:
         takes effect at once. Then read HAProxy's state, and send the remaining differences.
         """
         entries, old = self._ledger.entries(now), self._ledger.entries(before) if before else {}
-        seen = {path: wanted for path, wanted in entries.items() if not self._ledger.maps.looks_up_beginnings(path)}
+        seen = {
+            path: wanted
+            for path, wanted in entries.items()
+            if not self._ledger.maps.looks_up_beginnings(path)
+        }
         unseen, gone = (
-            entry_edits({path: wanted for path, wanted in entries.items() if path not in seen}, old),
+            entry_edits(
+                {path: wanted for path, wanted in entries.items() if path not in seen}, old
+            ),
             entry_removals(entries, old),
         )
         # `add map` for an existing key creates a duplicate: no key is added without a query.
         if before and all(old[path].keys() >= wanted.keys() for path, wanted in entries.items()):
-            expected = [servers_delta(slot, now, expected_servers(before, slot)) for slot in now.slots.values()]
+            expected = [
+                servers_delta(slot, now, expected_servers(before, slot))
+                for slot in now.slots.values()
+            ]
             self._tell(now, expected, [*unseen, *entry_edits(seen, old), *gone])
             unseen, gone = [], []
         deltas, there = self._look(now, seen)
@@ -260,7 +296,8 @@ class Router:
             deltas, there = self._look(now, seen)
             if any(deltas) or entry_edits(seen, there):
                 raise RouterRefused(
-                    f"HAProxy did not accept the routes of {now.routes.app}. Its answer: {said}", hint="Slipway retries this automatically."
+                    f"HAProxy did not accept the routes of {now.routes.app}. Its answer: {said}",
+                    hint="Slipway retries this automatically.",
                 )
         for delta in deltas:
             self._delete(delta.delete)
@@ -283,18 +320,25 @@ class Router:
         """Return the difference in each of an app's slots, and HAProxy's values of the given map
         entries.
         """
-        question = "; ".join(f"show servers state {slot_name(slot)}" for slot in placed.slots.values())
+        question = "; ".join(
+            f"show servers state {slot_name(slot)}" for slot in placed.slots.values()
+        )
         lookups = [(path, key) for path, wanted in entries.items() for key in wanted]
         state, values = self._api.ask_with_lookups(question, lookups)
         servers, there = live_servers(state), dict[Path, dict[str, str]]()
         for (path, key), value in zip(lookups, values, strict=True):
             if value is not None:
                 there.setdefault(path, {})[key] = value
-        return [servers_delta(slot, placed, servers.get(slot_name(slot), ())) for slot in placed.slots.values()], there
+        return [
+            servers_delta(slot, placed, servers.get(slot_name(slot), ()))
+            for slot in placed.slots.values()
+        ], there
 
     def _apply_servers(self, slot: int, owner: StoredRoutes | None) -> None:
         question = f"show servers state {slot_name(slot)}"
-        delta = servers_delta(slot, owner, live_servers(self._api.ask(question)).get(slot_name(slot), ()))
+        delta = servers_delta(
+            slot, owner, live_servers(self._api.ask(question)).get(slot_name(slot), ())
+        )
         self._api.tell([*delta.open, *delta.close])
         self._delete(delta.delete)
 
@@ -305,7 +349,9 @@ class Router:
         deletes it.
         """
         for _ in range(_DELETE_TRIES):
-            commands = tuple(command for command in commands if "still has" in self._api.ask(command))
+            commands = tuple(
+                command for command in commands if "still has" in self._api.ask(command)
+            )
             if not commands:
                 return
             time.sleep(_DELETE_PAUSE)
@@ -325,4 +371,7 @@ class Router:
             other = self._ledger.placed(owner) if owner != render.PORTAL else None
             if owner == render.PORTAL or (other is not None and host in other.routes.hosts):
                 of = "the portal" if owner == render.PORTAL else owner
-                raise RouterRefused(f"The host {host} of {routes.app} already leads to {of}.", hint="Give the app another host.")
+                raise RouterRefused(
+                    f"The host {host} of {routes.app} already leads to {of}.",
+                    hint="Give the app another host.",
+                )

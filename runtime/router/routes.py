@@ -86,15 +86,25 @@ class AppRoutes:
 
     def taking(self, process: str = WEB) -> list[Endpoint]:
         """Return the endpoints of a process type that get new requests, without the canary."""
-        return [end for end in self.endpoints if end.process == process and not end.draining and not end.canary]
+        return [
+            end
+            for end in self.endpoints
+            if end.process == process and not end.draining and not end.canary
+        ]
 
     def situation_of(self, process: str) -> AppSituation:
         """Return what the router does with requests of a process type."""
         if process == WEB or self.situation is AppSituation.ASLEEP:
             return self.situation
-        return next((path.situation for path in self.paths if path.process == process), AppSituation.NO_INSTANCE)
+        return next(
+            (path.situation for path in self.paths if path.process == process),
+            AppSituation.NO_INSTANCE,
+        )
 
     def with_situation(self, process: str, situation: AppSituation) -> AppRoutes:
         """Return a copy with another situation for a process type."""
-        paths = tuple(replace(path, situation=situation) if path.process == process else path for path in self.paths)
+        paths = tuple(
+            replace(path, situation=situation) if path.process == process else path
+            for path in self.paths
+        )
         return replace(self, paths=paths, situation=situation if process == WEB else self.situation)

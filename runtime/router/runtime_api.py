@@ -57,12 +57,17 @@ class RuntimeApi:
         answers = [self.ask(line) for line in _lines(commands)]
         return " ".join(line for answer in answers for line in answer.splitlines() if line.strip())
 
-    def ask_with_lookups(self, command: str, lookups: Iterable[tuple[Path, str]]) -> tuple[str, list[str | None]]:
+    def ask_with_lookups(
+        self, command: str, lookups: Iterable[tuple[Path, str]]
+    ) -> tuple[str, list[str | None]]:
         """Return a command's answer and, for each (map, key), the value or None.
 
         All lookups are in the same line if they fit.
         """
-        answers = "\n".join(self.ask(line) for line in _lines([command, *(f"get map {path} {key}" for path, key in lookups)]))
+        answers = "\n".join(
+            self.ask(line)
+            for line in _lines([command, *(f"get map {path} {key}" for path, key in lookups)])
+        )
         found = [_FOUND.search(line) for line in answers.splitlines() if line.startswith("type=")]
         return answers, [match[1] if match else None for match in found]
 
@@ -77,7 +82,9 @@ class RuntimeApi:
         The others finish their requests from before a reload.
         """
         answer = _exchange(self._master, "show proc")
-        return [int(line.split()[0]) for line in answer.splitlines() if line.split()[1:2] == ["worker"]]
+        return [
+            int(line.split()[0]) for line in answer.splitlines() if line.split()[1:2] == ["worker"]
+        ]
 
     def ask_worker(self, pid: int, command: str) -> str:
         """Send a command to one worker through the master."""
@@ -100,7 +107,8 @@ class RuntimeApi:
             except RouterDown:
                 continue
         raise RouterRefused(
-            f"HAProxy did not load its new configuration within {_READY_WAIT:g} s and continues with the old one.",
+            f"HAProxy did not load its new configuration within {_READY_WAIT:g} s and continues"
+            " with the old one.",
             hint="HAProxy's output names the line that it rejected.",
         )
 
@@ -155,7 +163,10 @@ def _exchange(path: Path, line: str) -> str:
             while chunk := connection.recv(65_536):
                 answer += chunk
         except TimeoutError:
-            raise RouterRefused(f"HAProxy did not answer within {_WAIT:g} s on {path}.", hint="Restart it; it keeps all routes.") from None
+            raise RouterRefused(
+                f"HAProxy did not answer within {_WAIT:g} s on {path}.",
+                hint="Restart it; it keeps all routes.",
+            ) from None
         except OSError as error:  # no socket, connection refused, or closed during the answer
             raise RouterDown(f"{path}: {error.strerror}") from None
     return answer.decode(errors="replace")

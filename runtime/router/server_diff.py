@@ -41,7 +41,12 @@ class SlotDelta:
 
 
 def slot_delta(
-    slot: int, wanted: Iterable[Endpoint], live: Iterable[LiveServer], *, link: Link = Link.FRESH, kept: Container[str] = ()
+    slot: int,
+    wanted: Iterable[Endpoint],
+    live: Iterable[LiveServer],
+    *,
+    link: Link = Link.FRESH,
+    kept: Container[str] = (),
 ) -> SlotDelta:
     """Return the commands that change a slot's servers from `live` to `wanted`.
 
@@ -72,11 +77,17 @@ def slot_delta(
     if added:
         # else an added server has no sticky cookie
         opening.append(f"enable dynamic-cookie backend {backend}")
-    closing += [f"set server {backend}/{name} state maint" for name, server in present.items() if not server.maintenance]
+    closing += [
+        f"set server {backend}/{name} state maint"
+        for name, server in present.items()
+        if not server.maintenance
+    ]
     deleting = [
-        f"del server {backend}/{name}"
-        if instance_of(name) in kept
-        else f"shutdown sessions server {backend}/{name}; del server {backend}/{name}"
+        (
+            f"del server {backend}/{name}"
+            if instance_of(name) in kept
+            else f"shutdown sessions server {backend}/{name}; del server {backend}/{name}"
+        )
         for name in present
     ]
     return SlotDelta(open=tuple(opening), close=tuple(closing), delete=tuple(deleting))

@@ -34,7 +34,10 @@ def is_app(name: str) -> bool:
 def check(routes: AppRoutes) -> None:
     """Raise RouterRefused with the first invalid value."""
     for wrong in _unusable(routes):
-        raise RouterRefused(f"The routes of {routes.app!r} contain {wrong!r}, which is not a valid name, address or number.")
+        raise RouterRefused(
+            f"The routes of {routes.app!r} contain {wrong!r}, which is not a valid name, address or"
+            " number."
+        )
     for group in {(end.canary, end.process) for end in routes.endpoints}:
         names = [end.instance for end in routes.endpoints if (end.canary, end.process) == group]
         if len(set(names)) != len(names):
@@ -44,7 +47,10 @@ def check(routes: AppRoutes) -> None:
         if size > CUSTOM_AT_MOST:
             raise RouterRefused(
                 f"A custom page of {routes.app} has {size} bytes; the limit is {CUSTOM_AT_MOST}.",
-                hint="Remove embedded images and long styles: link to them, or make the page shorter.",
+                hint=(
+                    "Remove embedded images and long styles: link to them, or make the page"
+                    " shorter."
+                ),
             )
 
 
@@ -54,11 +60,17 @@ def _unusable(routes: AppRoutes) -> Iterator[str]:
     for end in routes.endpoints:
         yield from _unusable_endpoint(end)
     for path in routes.paths:
-        yield from [] if _PREFIX.fullmatch(path.prefix) and len(path.prefix) < 512 else [path.prefix]
+        yield from (
+            [] if _PREFIX.fullmatch(path.prefix) and len(path.prefix) < 512 else [path.prefix]
+        )
         yield from [] if _PROCESS.fullmatch(path.process) else [path.process]
     if routes.canary:
         yield from [] if 0 <= routes.canary.percent <= 100 else [str(routes.canary.percent)]
-        yield from [] if not routes.canary.token or _WORD.fullmatch(routes.canary.token) else [routes.canary.token]
+        yield from (
+            []
+            if not routes.canary.token or _WORD.fullmatch(routes.canary.token)
+            else [routes.canary.token]
+        )
         yield from [] if members(routes, "@canary") else ["a canary without endpoints"]
     yield from _unusable_policy(routes.policy)
 
@@ -76,10 +88,19 @@ def _unusable_endpoint(end: Endpoint) -> Iterator[str]:
 
 def _unusable_policy(policy: Policy) -> Iterator[str]:
     limits = policy.limits
-    numbers = [limits.body, limits.headers, limits.rate, limits.client_rate, limits.open, limits.client_open]
+    numbers = [
+        limits.body,
+        limits.headers,
+        limits.rate,
+        limits.client_rate,
+        limits.open,
+        limits.client_open,
+    ]
     numbers += [policy.hsts_seconds, policy.timeout_seconds, policy.hold_seconds]
     yield from (str(number) for number in numbers if not 0 <= number <= _LARGEST)
-    if policy.canonical_host and (not _HOST.fullmatch(policy.canonical_host) or policy.canonical_host.startswith("*")):
+    if policy.canonical_host and (
+        not _HOST.fullmatch(policy.canonical_host) or policy.canonical_host.startswith("*")
+    ):
         yield policy.canonical_host
     if policy.auth:
         yield from [] if _WORD.fullmatch(policy.auth.salt) else [policy.auth.salt]

@@ -72,7 +72,9 @@ class WakeService:
         try:
             line = await asyncio.wait_for(reader.readline(), _ASK)
             app, hold, process, *_ = [*line.decode(errors="replace").split(), "", "", ""]
-            if hold.isdecimal() and (answer := await self._answer(app, process or WEB, int(hold) / 1000)):
+            if hold.isdecimal() and (
+                answer := await self._answer(app, process or WEB, int(hold) / 1000)
+            ):
                 writer.write(f"{answer}\n".encode())
                 await writer.drain()
         except (ConnectionError, TimeoutError):
@@ -99,7 +101,9 @@ class WakeService:
     def _flight(self, app: str, process: str) -> asyncio.Task[Endpoint | None]:
         flight = self._flights.get((app, process))
         if flight is None:
-            flight = self._flights[app, process] = asyncio.ensure_future(self._bring_up(app, process))
+            flight = self._flights[app, process] = asyncio.ensure_future(
+                self._bring_up(app, process)
+            )
             flight.add_done_callback(lambda _: self._flights.pop((app, process), None))
         return flight
 
@@ -114,7 +118,9 @@ class WakeService:
         return None
 
 
-async def serving_endpoint(routes: Callable[[str], AppRoutes | None], app: str, process: str = WEB) -> Endpoint:
+async def serving_endpoint(
+    routes: Callable[[str], AppRoutes | None], app: str, process: str = WEB
+) -> Endpoint:
     """Wait until a process type of an app serves again, and return one of its endpoints.
 
     This is the second half of every `wake`. Raise LaunchFailed if there is nothing to wait for: the
@@ -125,7 +131,10 @@ async def serving_endpoint(routes: Callable[[str], AppRoutes | None], app: str, 
     while True:
         situation = found.situation_of(process) if found is not None else AppSituation.NOT_DEPLOYED
         if found is None or situation in _HOPELESS:
-            raise LaunchFailed(f"{app} has no instance that can answer.", hint="The app's page in the portal shows the reason.")
+            raise LaunchFailed(
+                f"{app} has no instance that can answer.",
+                hint="The app's page in the portal shows the reason.",
+            )
         if situation is AppSituation.SERVING and (taking := found.taking(process)):
             return taking[0]
         await asyncio.sleep(_LOOK)

@@ -91,7 +91,7 @@ SetEnvIf Authorization "(.+)" HTTP_AUTHORIZATION=$1
 <LocationMatch "^/(?:Procfile|composer\.(?:json|lock)|auth\.json|vendor/.*)$">
   Require all denied
 </LocationMatch>
-"""
+"""  # noqa: E501
 
 SETTINGS = """; Settings for apps in containers that differ from Debian's defaults. A .htaccess or ini_set has precedence.
 expose_php = Off
@@ -103,4 +103,4 @@ upload_max_filesize = 32M
 post_max_size = 40M
 opcache.enable = 1
 opcache.memory_consumption = 64
-"""
+"""  # noqa: E501

@@ -1,4 +1,6 @@
-"""The stacks and languages of this node: those of the release, overridden by the operator's own files in STATE/stacks."""
+"""The stacks and languages of this node: those of the release, overridden by the operator's own
+files in STATE/stacks.
+"""
 
 from __future__ import annotations
 
@@ -24,17 +26,27 @@ class Offer:
     @property
     def pythons(self) -> dict[str, DebianRuntime]:
         """Return the Pythons by version, such as 3.13."""
-        return {name.removeprefix("python-"): language for name, language in self.languages.items() if name.startswith("python-")}
+        return {
+            name.removeprefix("python-"): language
+            for name, language in self.languages.items()
+            if name.startswith("python-")
+        }
 
     def stack(self, name: str) -> Stack:
         """Return a stack. BadSource: no stack has that name; the error lists all names."""
         if name not in self.stacks:
-            raise BadSource(f"Stack {name!r} does not exist.", hint=f"Choose one of: {', '.join(self.stacks)}.")
+            raise BadSource(
+                f"Stack {name!r} does not exist.", hint=f"Choose one of: {', '.join(self.stacks)}."
+            )
         return self.stacks[name]
 
     def current(self, runtime: Runtime) -> Runtime:
         """Return the language on its stack as this node defines it."""
-        return replace(runtime, stack=self.stack(runtime.stack.name)) if isinstance(runtime, DebianRuntime) else runtime
+        return (
+            replace(runtime, stack=self.stack(runtime.stack.name))
+            if isinstance(runtime, DebianRuntime)
+            else runtime
+        )
 
 
 def offer(config: NodeConfig) -> Offer:
@@ -55,5 +67,7 @@ def _own(config: NodeConfig) -> list[StackFile]:
         try:
             found.append(parse(path.read_text(), path.name))
         except (OSError, UnicodeDecodeError) as error:
-            raise BadStack(f"Could not read {path}: {error}.", hint="Correct the file, or remove it.") from None
+            raise BadStack(
+                f"Could not read {path}: {error}.", hint="Correct the file, or remove it."
+            ) from None
     return found

@@ -1,4 +1,6 @@
-"""The layer below a program that needs no libraries: certificates, the names of users, and the folder /app."""
+"""The layer below a program that needs no libraries: certificates, the names of users, and the
+folder /app.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +8,9 @@ import os
 import shutil
 from pathlib import Path
 
-_CERTIFICATES = "etc/ssl/certs/ca-certificates.crt"  # the first place where Go, curl and most others look
+_CERTIFICATES = (  # the first place where Go, curl and most others look
+    "etc/ssl/certs/ca-certificates.crt"
+)
 _NAMES = ("etc/passwd", "etc/group")
 _APP = 1000  # uid and gid
 

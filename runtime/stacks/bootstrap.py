@@ -1,4 +1,6 @@
-"""The tree of a Debian root filesystem, made by mmdebstrap, and the files that a definition adds."""
+"""The tree of a Debian root filesystem, made by mmdebstrap, and the files that a definition
+adds.
+"""
 
 from __future__ import annotations
 
@@ -20,9 +22,23 @@ EPOCH = 1_735_689_600  # SOURCE_DATE_EPOCH: our builds contain no time of this h
 PATH = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LANG": "C.UTF-8"}
 _HOOKS = "/usr/share/mmdebstrap/hooks/merged-usr"
 _LEFT_OUT = ("doc", "man", "locale", "info", "lintian")
-_MAN_FOLDER = 'mkdir -p "$1/usr/share/man/man1"'  # man pages are excluded, and Java's set-up makes links to some in this folder
-_VOLATILE = ("dev", "run", "tmp", "var/log", "var/cache/apt", "var/cache/debconf", "var/cache/ldconfig", "var/lib/apt/lists")
-_APP_USER = {"etc/passwd": "app:x:1000:1000:app:/app:/bin/sh\n", "etc/group": "app:x:1000:\n"}  # some programs require a user name
+_MAN_FOLDER = (  # man pages are excluded, and Java's set-up makes links to some in this folder
+    'mkdir -p "$1/usr/share/man/man1"'
+)
+_VOLATILE = (
+    "dev",
+    "run",
+    "tmp",
+    "var/log",
+    "var/cache/apt",
+    "var/cache/debconf",
+    "var/cache/ldconfig",
+    "var/lib/apt/lists",
+)
+_APP_USER = {
+    "etc/passwd": "app:x:1000:1000:app:/app:/bin/sh\n",
+    "etc/group": "app:x:1000:\n",
+}  # some programs require a user name
 _CHECKED_HASH, _UNCHECKED_HASH = (
     bytes((3, 0, 0, 0)),
     bytes((1, 0, 0, 0)),
@@ -32,11 +48,25 @@ _CHECKED_HASH, _UNCHECKED_HASH = (
 # setpriv kills unshare when the thread that started it ends, and unshare kills its child.
 # That child is the init of the PID namespace, so all other processes end with it
 # (pid_namespaces(7)).
-_CONTAINED = ("setpriv", "--pdeathsig", "KILL", "unshare", "--mount", "--pid", "--fork", "--kill-child")
+_CONTAINED = (
+    "setpriv",
+    "--pdeathsig",
+    "KILL",
+    "unshare",
+    "--mount",
+    "--pid",
+    "--fork",
+    "--kill-child",
+)
 
 
 def bootstrap(
-    config: NodeConfig, stack: Stack, packages: tuple[str, ...], tree: Path, progress: Progress, commands: tuple[str, ...] = ()
+    config: NodeConfig,
+    stack: Stack,
+    packages: tuple[str, ...],
+    tree: Path,
+    progress: Progress,
+    commands: tuple[str, ...] = (),
 ) -> None:
     """Make a root filesystem of the stack's packages and some more, without any trace of this host.
 
@@ -45,12 +75,31 @@ def bootstrap(
     mirror = find_mirror(config, stack.suite)
     wanted = ",".join(("usr-is-merged", *stack.packages, *packages))
     options = [f"--dpkgopt=path-exclude=/usr/share/{folder}/*" for folder in _LEFT_OUT]
-    options += ["--dpkgopt=path-include=/usr/share/doc/*/copyright", *(f"--aptopt={line}" for line in (*mirror.settings, *stack.apt))]
-    command = [*_CONTAINED, "mmdebstrap", "--mode=root", "--variant=essential", f"--hook-dir={_HOOKS}", f"--include={wanted}", *options]
+    options += [
+        "--dpkgopt=path-include=/usr/share/doc/*/copyright",
+        *(f"--aptopt={line}" for line in (*mirror.settings, *stack.apt)),
+    ]
+    command = [
+        *_CONTAINED,
+        "mmdebstrap",
+        "--mode=root",
+        "--variant=essential",
+        f"--hook-dir={_HOOKS}",
+        f"--include={wanted}",
+        *options,
+    ]
     if packages:
         command.append(f"--setup-hook={_MAN_FOLDER}")
-    command += [f'--customize-hook=chroot "$1" unshare --net sh -ec {shlex.quote(line)}' for line in commands]
-    environment = {**package_environment(), **PATH, "SOURCE_DATE_EPOCH": str(EPOCH), "DEBIAN_FRONTEND": "noninteractive"}
+    command += [
+        f'--customize-hook=chroot "$1" unshare --net sh -ec {shlex.quote(line)}'
+        for line in commands
+    ]
+    environment = {
+        **package_environment(),
+        **PATH,
+        "SOURCE_DATE_EPOCH": str(EPOCH),
+        "DEBIAN_FRONTEND": "noninteractive",
+    }
     from_host = ("-",) if mirror.sources else ()  # "-": the sources are on standard input
     try:
         process.run(
@@ -63,16 +112,24 @@ def bootstrap(
         )
     except HostLacks:
         raise HostLacks(
-            "mmdebstrap, which builds the base system, is not installed on this machine.", hint="apt-get install mmdebstrap"
+            "mmdebstrap, which builds the base system, is not installed on this machine.",
+            hint="apt-get install mmdebstrap",
         ) from None
     for folder in _VOLATILE:
         empty(tree / folder)
-    for path in ("etc/hostname", "etc/resolv.conf", "etc/apt/sources.list", "var/cache/ldconfig/aux-cache"):
+    for path in (
+        "etc/hostname",
+        "etc/resolv.conf",
+        "etc/apt/sources.list",
+        "var/cache/ldconfig/aux-cache",
+    ):
         (tree / path).unlink(missing_ok=True)
     add_app_user(tree)
 
 
-def write_files(files: Iterable[tuple[str, str]], links: Iterable[tuple[str, str]], tree: Path) -> None:
+def write_files(
+    files: Iterable[tuple[str, str]], links: Iterable[tuple[str, str]], tree: Path
+) -> None:
     for name, text in files:
         path = inside(tree, name)
         path.unlink(missing_ok=True)
@@ -94,7 +151,8 @@ def add_app_user(tree: Path) -> None:
 
 
 def trust_bytecode(tree: Path) -> None:
-    """Let Python load compiled modules without hashing their sources at each start (PEP 552, the flags).
+    """Let Python load compiled modules without hashing their sources at each start (PEP 552, the
+    flags).
 
     The files of a layer do not change.
     """

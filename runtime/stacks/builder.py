@@ -27,7 +27,15 @@ from runtime.images.scratch import scratch
 from runtime.images.store import Image, Store
 from runtime.stacks import bare
 from runtime.stacks.available import offer
-from runtime.stacks.bootstrap import EPOCH, PATH, Progress, add_app_user, bootstrap, trust_bytecode, write_files
+from runtime.stacks.bootstrap import (
+    EPOCH,
+    PATH,
+    Progress,
+    add_app_user,
+    bootstrap,
+    trust_bytecode,
+    write_files,
+)
 from runtime.stacks.definition import DEBIAN_13, PYTHON, PYTHON_DEFAULT
 from runtime.stacks.difference import forget_times, subtract
 from runtime.stacks.flatten import flatten
@@ -42,7 +50,9 @@ from runtime.stacks.versions import Version, identity_of, newest, record, versio
 _LOOK = 0.2  # seconds between two attempts to lock a stack that another process builds
 
 
-def ensure_stack(config: NodeConfig, store: Store, name: str = DEBIAN_13.name, progress: Progress = print) -> Image:
+def ensure_stack(
+    config: NodeConfig, store: Store, name: str = DEBIAN_13.name, progress: Progress = print
+) -> Image:
     """Return the stack's newest version as an image of the store, and build it if it is missing.
 
     BadSource: unknown stack.
@@ -50,14 +60,23 @@ def ensure_stack(config: NodeConfig, store: Store, name: str = DEBIAN_13.name, p
     version, layer = _stack(config, store, offer(config).stack(name), progress)
     foundation = Foundation(stack=name, runtimes=(), layers=1)
     settings = ImageConfig(
-        environment={**PATH, **version.environment}, user="0:0", labels=foundation.label(), history=(HistoryStep(created_by=name),)
+        environment={**PATH, **version.environment},
+        user="0:0",
+        labels=foundation.label(),
+        history=(HistoryStep(created_by=name),),
     )
     digest = store.write_image([layer], settings)
     store.tag(f"stack/{name}", digest)
     return store.image(digest)
 
 
-def ensure_runtime(config: NodeConfig, store: Store, runtime: Runtime | None, stack: Stack, progress: Progress = print) -> list[Layer]:
+def ensure_runtime(
+    config: NodeConfig,
+    store: Store,
+    runtime: Runtime | None,
+    stack: Stack,
+    progress: Progress = print,
+) -> list[Layer]:
     """Return the layers of a stack with a language runtime on it (or none), bottom first.
 
     Build missing layers.
@@ -72,7 +91,9 @@ def ensure_runtime(config: NodeConfig, store: Store, runtime: Runtime | None, st
     return [layer, _runtime(config, store, on_it, version, progress)]
 
 
-def ensure_bare(config: NodeConfig, store: Store, stack: Stack, progress: Progress = print) -> Layer:
+def ensure_bare(
+    config: NodeConfig, store: Store, stack: Stack, progress: Progress = print
+) -> Layer:
     """Return the only layer below programs without libraries (Go's).
 
     It is made from the stack's newest version, so its certificates are new, too.
@@ -85,11 +106,15 @@ def ensure_bare(config: NodeConfig, store: Store, stack: Stack, progress: Progre
         return {}
 
     definition = Bare(stack=current)
-    return _kept(config, store, definition, identity_of(definition, version.diff_id), progress, build)[1]
+    return _kept(
+        config, store, definition, identity_of(definition, version.diff_id), progress, build
+    )[1]
 
 
 def ensure_platform_images(config: NodeConfig, progress: Progress = print) -> None:
-    """Make the images that nearly every first deploy needs: the base stack, its Python, and the static file server."""
+    """Make the images that nearly every first deploy needs: the base stack, its Python, and the
+    static file server.
+    """
     store = Store(config)
     ensure_stack(config, store, progress=progress)
     for runtime in (PYTHON[PYTHON_DEFAULT], STATIC):
@@ -102,7 +127,9 @@ def layer_names(config: NodeConfig) -> dict[Digest, str]:
     return {Digest(note["diff_id"]): str(note["name"]) for note in notes if note}
 
 
-def rebuild(config: NodeConfig, store: Store, name: str, progress: Progress = print) -> tuple[Version, bool]:
+def rebuild(
+    config: NodeConfig, store: Store, name: str, progress: Progress = print
+) -> tuple[Version, bool]:
     """Build a stack from today's packages (or image), and the languages in use on it.
 
     Return the version, and whether it is new. The old version remains for the apps that use it.
@@ -113,20 +140,41 @@ def rebuild(config: NodeConfig, store: Store, name: str, progress: Progress = pr
     identity = identity_of(stack)
     before = newest(config, store, identity)
     version, _ = _kept(
-        config, store, stack, identity, progress, lambda tree: _build_stack(config, store, stack, tree, progress), force=True
+        config,
+        store,
+        stack,
+        identity,
+        progress,
+        lambda tree: _build_stack(config, store, stack, tree, progress),
+        force=True,
     )
-    used = {recorded_version.name for recorded_version in versions(config)} if before is None else _languages_on(config, before[0])
+    used = (
+        {recorded_version.name for recorded_version in versions(config)}
+        if before is None
+        else _languages_on(config, before[0])
+    )
     for language in offered.languages.values():
         if language.stack.name == name and language.name in used and language.packages:
             _runtime(config, store, offered.current(language), version, progress)
     return version, before is None or before[0].diff_id != version.diff_id
 
 
-def _stack(config: NodeConfig, store: Store, stack: Stack, progress: Progress) -> tuple[Version, Layer]:
-    return _kept(config, store, stack, identity_of(stack), progress, lambda tree: _build_stack(config, store, stack, tree, progress))
+def _stack(
+    config: NodeConfig, store: Store, stack: Stack, progress: Progress
+) -> tuple[Version, Layer]:
+    return _kept(
+        config,
+        store,
+        stack,
+        identity_of(stack),
+        progress,
+        lambda tree: _build_stack(config, store, stack, tree, progress),
+    )
 
 
-def _runtime(config: NodeConfig, store: Store, runtime: Runtime, on: Version, progress: Progress) -> Layer:
+def _runtime(
+    config: NodeConfig, store: Store, runtime: Runtime, on: Version, progress: Progress
+) -> Layer:
     """Return the layer of a language on a version of a stack."""
 
     def build(tree: Path) -> Mapping[str, str]:
@@ -144,8 +192,15 @@ def _runtime(config: NodeConfig, store: Store, runtime: Runtime, on: Version, pr
 
 def _languages_on(config: NodeConfig, version: Version) -> set[str]:
     """Return the names of the languages that were built for a version of a stack."""
-    recorded, offered = {recorded_version.identity for recorded_version in versions(config)}, offer(config)
-    return {language.name for language in offered.languages.values() if identity_of(offered.current(language), version.diff_id) in recorded}
+    recorded, offered = (
+        {recorded_version.identity for recorded_version in versions(config)},
+        offer(config),
+    )
+    return {
+        language.name
+        for language in offered.languages.values()
+        if identity_of(offered.current(language), version.diff_id) in recorded
+    }
 
 
 def _kept(
@@ -165,7 +220,9 @@ def _kept(
     if not force and (found := newest(config, store, identity)):
         return found
     with _turn(config.locks / f"stack-{identity[:16]}"):
-        if not force and (found := newest(config, store, identity)):  # built by another process in the meantime
+        if not force and (
+            found := newest(config, store, identity)
+        ):  # built by another process in the meantime
             return found
         started, moment = time.monotonic(), time.time()
         progress(f"Building {definition.name}: once, for all apps of this machine")
@@ -176,7 +233,10 @@ def _kept(
             forget_times(tree, after=moment - 1, instead=EPOCH)
             layer = store.add_layer(tree, move=True)
             version = record(config, definition.name, identity, layer, environment, now=moment)
-        progress(f"Built {definition.name} in {time.monotonic() - started:.1f} s: {Bytes(layer.size)}, {layer.digest.short}")
+        progress(
+            f"Built {definition.name} in {time.monotonic() - started:.1f} s: {Bytes(layer.size)},"
+            f" {layer.digest.short}"
+        )
         return version, layer
 
 
@@ -191,7 +251,9 @@ def _turn(lock: Path) -> Iterator[None]:
         cancellation.check()
 
 
-def _build_stack(config: NodeConfig, store: Store, stack: Stack, tree: Path, progress: Progress) -> Mapping[str, str]:
+def _build_stack(
+    config: NodeConfig, store: Store, stack: Stack, tree: Path, progress: Progress
+) -> Mapping[str, str]:
     """Build a stack's tree, and return the variables that an image of a registry sets."""
     environment: Mapping[str, str] = {}
     if stack.image:
@@ -210,20 +272,36 @@ def _pull(config: NodeConfig, store: Store, stack: Stack, progress: Progress) ->
     try:
         name = RemoteName.parse(stack.image)
     except ValueError as error:
-        raise BadStack(f"{stack.name}.toml: from is not valid: {error}.", hint="Write the image as HOST/NAME:TAG.") from None
+        raise BadStack(
+            f"{stack.name}.toml: from is not valid: {error}.",
+            hint="Write the image as HOST/NAME:TAG.",
+        ) from None
     registries = Registries.of(config)
     asked = registries.asked(name)
     progress(f"    pulling {asked}")
     transfer = Transfer(config, store, time_limit=config.pull_timeout, progress=progress)
-    return store.image(transfer.bring(f"docker://{asked}", Access(plain_http=registries.is_plain(asked))).digest)
+    return store.image(
+        transfer.bring(f"docker://{asked}", Access(plain_http=registries.is_plain(asked))).digest
+    )
 
 
-def _install(config: NodeConfig, store: Store, runtime: DebianRuntime, on: Version, tree: Path, progress: Progress) -> None:
+def _install(
+    config: NodeConfig,
+    store: Store,
+    runtime: DebianRuntime,
+    on: Version,
+    tree: Path,
+    progress: Progress,
+) -> None:
     """Make the tree of the files that a language's packages add to a version of its stack."""
     if runtime.stack.image:
         raise BadStack(
-            f"{runtime.name} consists of Debian packages, which cannot be added to {runtime.stack.name}, an image of a registry.",
-            hint=f"Create {runtime.stack.name} from an image that contains it, or from Debian packages.",
+            f"{runtime.name} consists of Debian packages, which cannot be added to"
+            f" {runtime.stack.name}, an image of a registry.",
+            hint=(
+                f"Create {runtime.stack.name} from an image that contains it, or from Debian"
+                " packages."
+            ),
         )
     layer = store.layer(on.diff_id)
     assert layer is not None  # found or built just now, and marked

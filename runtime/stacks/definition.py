@@ -1,4 +1,6 @@
-"""The stacks and languages of this release: the stacks of `definitions/`, their languages, Node.js, and Git for build steps."""
+"""The stacks and languages of this release: the stacks of `definitions/`, their languages, Node.js,
+and Git for build steps.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +9,10 @@ from pathlib import Path
 from runtime.stacks.parsing import parse
 from runtime.stacks.stack import DebianRuntime, NodeRuntime, Runtime, Stack
 
-SHIPPED = tuple(parse(path.read_text(), path.name) for path in sorted((Path(__file__).parent / "definitions").glob("*.toml")))
+SHIPPED = tuple(
+    parse(path.read_text(), path.name)
+    for path in sorted((Path(__file__).parent / "definitions").glob("*.toml"))
+)
 STACKS = {file.stack.name: file.stack for file in SHIPPED}
 DEBIAN_13 = STACKS["debian-13"]
 PYTHON_DEFAULT = "3.13"
@@ -29,7 +34,11 @@ def stack_of(runtime: Runtime | None) -> Stack:
 
 NODE_NPM = "10.9.9"  # runs on every Node.js version below
 NODE_DEFAULT = "22.23.3"
-NODE_NEWEST = ("20.20.2", NODE_DEFAULT, "24.21.0")  # the newest version that we build with, for each major version
+NODE_NEWEST = (
+    "20.20.2",
+    NODE_DEFAULT,
+    "24.21.0",
+)  # the newest version that we build with, for each major version
 NODE_MAJORS = (20, 22, 24)
 
 
@@ -37,4 +46,6 @@ def node(version: str) -> NodeRuntime:
     return NodeRuntime(version=version, npm=NODE_NPM)
 
 
-GIT = DebianRuntime(name="git", stack=DEBIAN_13, packages=("git",))  # for steps that get a dependency from a repository; on any stack
+GIT = DebianRuntime(
+    name="git", stack=DEBIAN_13, packages=("git",)
+)  # for steps that get a dependency from a repository; on any stack

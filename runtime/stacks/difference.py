@@ -18,7 +18,9 @@ def subtract(base: Path, full: Path) -> None:
 
 
 def forget_times(tree: Path, *, after: float, instead: int) -> None:
-    """Give another time to all files written `after` a moment (Unix time), so that a new build gives the same bytes."""
+    """Give another time to all files written `after` a moment (Unix time), so that a new build
+    gives the same bytes.
+    """
     for folder, folders, files in os.walk(tree):
         for path in (Path(folder), *(Path(folder, name) for name in (*folders, *files))):
             if path.lstat().st_mtime > after:
@@ -52,7 +54,9 @@ def _same(below: os.DirEntry[str], entry: os.DirEntry[str]) -> bool:
     if entry.is_symlink():
         return Path(entry.path).readlink() == Path(below.path).readlink()
     if not entry.is_file(follow_symlinks=False):
-        return below.stat(follow_symlinks=False).st_rdev == entry.stat(follow_symlinks=False).st_rdev
+        return (
+            below.stat(follow_symlinks=False).st_rdev == entry.stat(follow_symlinks=False).st_rdev
+        )
     return filecmp.cmp(below.path, entry.path, shallow=False)
 
 

@@ -21,16 +21,35 @@ def flatten(layers: tuple[Path, ...], space: Path, tree: Path) -> None:
     The mount is in a namespace that ends with the copying.
     """
     if len(layers) > MOST_LAYERS:
-        raise BadStack(f"The image has {len(layers)} layers; a stack can have at most {MOST_LAYERS}.", hint="Squash it first.")
+        raise BadStack(
+            f"The image has {len(layers)} layers; a stack can have at most {MOST_LAYERS}.",
+            hint="Squash it first.",
+        )
     empty, union = space / "empty", space / "union"
     for folder in (empty, union, tree):
         folder.mkdir(mode=0o755)
     lower = ":".join([*(layer.name for layer in layers), str(empty)])  # an overlay needs two
-    contained = ("setpriv", "--pdeathsig", "KILL", "unshare", "--mount", "--propagation", "private", "--kill-child", "--fork")
+    contained = (
+        "setpriv",
+        "--pdeathsig",
+        "KILL",
+        "unshare",
+        "--mount",
+        "--propagation",
+        "private",
+        "--kill-child",
+        "--fork",
+    )
     try:
-        process.run([*contained, "sh", "-c", _SCRIPT, "sh", lower, union, tree], cwd=layers[0].parent, timeout=600)
+        process.run(
+            [*contained, "sh", "-c", _SCRIPT, "sh", lower, union, tree],
+            cwd=layers[0].parent,
+            timeout=600,
+        )
     except ProcessFailed as failure:
-        raise BadStack(f"Could not merge the image's layers: {failure}", hint="Check whether the disk is full.") from None
+        raise BadStack(
+            f"Could not merge the image's layers: {failure}", hint="Check whether the disk is full."
+        ) from None
 
 
 def inside(tree: Path, name: str) -> Path:
@@ -49,9 +68,13 @@ def inside(tree: Path, name: str) -> Path:
             continue
         if not stat.S_ISDIR(mode):
             raise BadStack(
-                f"Could not write {name} into the stack: {path.relative_to(tree)} is a link or a file there.",
+                f"Could not write {name} into the stack: {path.relative_to(tree)} is a link or a"
+                " file there.",
                 hint="Use the path that the link points to.",
             )
     if (path / last).is_dir() and not (path / last).is_symlink():
-        raise BadStack(f"Could not write {name} into the stack: a folder has that name.", hint="Choose another name.")
+        raise BadStack(
+            f"Could not write {name} into the stack: a folder has that name.",
+            hint="Choose another name.",
+        )
     return path / last

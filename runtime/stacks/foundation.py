@@ -26,10 +26,16 @@ class Foundation:
 
 
 def foundation_of(labels: Mapping[str, str]) -> Foundation | None:
-    """Return the foundation of an image; None if it has no stack, or Slipway did not write its label."""
+    """Return the foundation of an image; None if it has no stack, or Slipway did not write its
+    label.
+    """
     try:
         value = json.loads(labels.get(LABEL, ""))
-        found = Foundation(stack=str(value["stack"]), runtimes=tuple(map(str, value["runtimes"])), layers=int(value["layers"]))
+        found = Foundation(
+            stack=str(value["stack"]),
+            runtimes=tuple(map(str, value["runtimes"])),
+            layers=int(value["layers"]),
+        )
     except (ValueError, KeyError, TypeError):
         return None
     return found if found.layers > 0 else None

@@ -1,4 +1,5 @@
-"""Go, PHP, Ruby and Java as Debian packages on a stack: toolchains that build, and smaller runtimes. Pure.
+"""Go, PHP, Ruby and Java as Debian packages on a stack: toolchains that build, and smaller
+runtimes. Pure.
 
 A toolchain (compilers, headers, a resolver) is only for build steps; an image never contains one.
 """
@@ -15,18 +16,50 @@ _COMPILER = ("gcc", "g++", "make", "libc6-dev", "pkgconf")
 
 GO = {
     "1.24": DebianRuntime(
-        name="go-1.24", stack=DEBIAN_13, packages=("golang-1.24-go", "git"), links=(("usr/local/bin/go", "/usr/lib/go-1.24/bin/go"),)
+        name="go-1.24",
+        stack=DEBIAN_13,
+        packages=("golang-1.24-go", "git"),
+        links=(("usr/local/bin/go", "/usr/lib/go-1.24/bin/go"),),
     )
 }
 
 # The usual libraries of gems with a native part, and, for the toolchain, their headers.
-_GEM_LIBRARIES = ("libffi8", "libmariadb3", "libpq5", "libsqlite3-0", "libxml2", "libxslt1.1", "libyaml-0-2", "zlib1g")
-_GEM_HEADERS = ("libffi-dev", "libmariadb-dev", "libpq-dev", "libsqlite3-dev", "libxml2-dev", "libxslt1-dev", "libyaml-dev", "zlib1g-dev")
-_RUBY = ("ruby3.3", "ruby", "ruby-bundler", "puma", "ruby-rack", "ruby-rackup", "ruby-webrick", *_GEM_LIBRARIES)
+_GEM_LIBRARIES = (
+    "libffi8",
+    "libmariadb3",
+    "libpq5",
+    "libsqlite3-0",
+    "libxml2",
+    "libxslt1.1",
+    "libyaml-0-2",
+    "zlib1g",
+)
+_GEM_HEADERS = (
+    "libffi-dev",
+    "libmariadb-dev",
+    "libpq-dev",
+    "libsqlite3-dev",
+    "libxml2-dev",
+    "libxslt1-dev",
+    "libyaml-dev",
+    "zlib1g-dev",
+)
+_RUBY = (
+    "ruby3.3",
+    "ruby",
+    "ruby-bundler",
+    "puma",
+    "ruby-rack",
+    "ruby-rackup",
+    "ruby-webrick",
+    *_GEM_LIBRARIES,
+)
 RUBY = {"3.3": DebianRuntime(name="ruby-3.3", stack=DEBIAN_13, packages=_RUBY)}
 RUBY_TOOLCHAIN = {
     "3.3": DebianRuntime(
-        name="ruby-3.3-toolchain", stack=DEBIAN_13, packages=(*_RUBY, "ruby3.3-dev", "ruby-dev", "git", *_COMPILER, *_GEM_HEADERS)
+        name="ruby-3.3-toolchain",
+        stack=DEBIAN_13,
+        packages=(*_RUBY, "ruby3.3-dev", "ruby-dev", "git", *_COMPILER, *_GEM_HEADERS),
     )
 }
 
@@ -36,36 +69,67 @@ RUBY_TOOLCHAIN = {
 # The app's own options come later and have precedence.
 _JAVA = """#!/bin/sh
 exec /usr/bin/java ${SLIPWAY_MEMORY:+-XX:MaxRAM=$SLIPWAY_MEMORY} -XX:MaxRAMPercentage=75 -XX:+ExitOnOutOfMemoryError "$@"
-"""
+"""  # noqa: E501
 _JAVA_FILES = (("usr/local/bin/java", _JAVA),)
 JAVA = {
-    version: DebianRuntime(name=f"java-{version}", stack=DEBIAN_13, packages=(f"openjdk-{version}-jre-headless",), files=_JAVA_FILES)
+    version: DebianRuntime(
+        name=f"java-{version}",
+        stack=DEBIAN_13,
+        packages=(f"openjdk-{version}-jre-headless",),
+        files=_JAVA_FILES,
+    )
     for version in ("21", "25")
 }
 JAVA_TOOLCHAIN = {  # these also run: `java Main.java` compiles at each start
-    version: DebianRuntime(name=f"java-{version}-jdk", stack=DEBIAN_13, packages=(f"openjdk-{version}-jdk-headless",), files=_JAVA_FILES)
+    version: DebianRuntime(
+        name=f"java-{version}-jdk",
+        stack=DEBIAN_13,
+        packages=(f"openjdk-{version}-jdk-headless",),
+        files=_JAVA_FILES,
+    )
     for version in JAVA
 }
 
 PHP_VERSIONS = ("8.4",)
-PHP_ALWAYS = ("curl", "mbstring", "opcache", "sqlite3", "xml", "zip")  # nearly every app and framework needs these
+PHP_ALWAYS = (
+    "curl",
+    "mbstring",
+    "opcache",
+    "sqlite3",
+    "xml",
+    "zip",
+)  # nearly every app and framework needs these
 
 
 def php(version: str, extensions: frozenset[str]) -> DebianRuntime:
-    """Return Apache with PHP inside, with packages of `extensions` in addition to the standard ones."""
+    """Return Apache with PHP inside, with packages of `extensions` in addition to the standard
+    ones.
+    """
     more = tuple(sorted(extensions - set(PHP_ALWAYS)))
     return DebianRuntime(
         name="-".join(("php", version, *more)),
         stack=DEBIAN_13,
-        packages=(f"libapache2-mod-php{version}", f"php{version}-cli", *(f"php{version}-{name}" for name in (*PHP_ALWAYS, *more))),
-        files=(("opt/php/serve", SERVE), ("opt/php/apache.conf", APACHE), (f"etc/php/{version}/apache2/conf.d/90-slipway.ini", SETTINGS)),
+        packages=(
+            f"libapache2-mod-php{version}",
+            f"php{version}-cli",
+            *(f"php{version}-{name}" for name in (*PHP_ALWAYS, *more)),
+        ),
+        files=(
+            ("opt/php/serve", SERVE),
+            ("opt/php/apache.conf", APACHE),
+            (f"etc/php/{version}/apache2/conf.d/90-slipway.ini", SETTINGS),
+        ),
     )
 
 
 def php_named(name: str) -> DebianRuntime | None:
     """Return the PHP of a name that `php` gives; None for any other name or version."""
     match = re.fullmatch(r"php-(\d+\.\d+)((?:-[a-z0-9]+)*)", name)
-    return php(match[1], frozenset(match[2].split("-")[1:])) if match and match[1] in PHP_VERSIONS else None
+    return (
+        php(match[1], frozenset(match[2].split("-")[1:]))
+        if match and match[1] in PHP_VERSIONS
+        else None
+    )
 
 
 def php_toolchain(version: str, extensions: frozenset[str]) -> DebianRuntime:

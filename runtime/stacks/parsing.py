@@ -43,19 +43,29 @@ def parse(text: str, file: str) -> StackFile:
     try:
         document = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
-        raise BadStack(f"{file} is not valid TOML: {error}.", hint="docs/stacks.md has a complete example.") from None
+        raise BadStack(
+            f"{file} is not valid TOML: {error}.", hint="docs/stacks.md has a complete example."
+        ) from None
     reader = _Table(document, file)
     reader.only(_KEYS)
-    name = reader.text("name", _NAME, "lower-case letters and digits, joined by - or a dot, such as company-1")
+    name = reader.text(
+        "name", _NAME, "lower-case letters and digits, joined by - or a dot, such as company-1"
+    )
     if f"{name}.toml" != file:
         raise reader.wrong("name", f"is {name!r}, but the file's name is not {name}.toml")
     if "from" in document:
         for other in _OF_PACKAGES:
             if other in document:
-                raise reader.wrong(other, "cannot be used with `from`: a stack consists of Debian packages or of an image")
+                raise reader.wrong(
+                    other,
+                    "cannot be used with `from`: a stack consists of Debian packages or of an"
+                    " image",
+                )
         stack = Stack(
             name=name,
-            image=reader.text("from", _REFERENCE, "an image of a registry, such as registry.example/base:1"),
+            image=reader.text(
+                "from", _REFERENCE, "an image of a registry, such as registry.example/base:1"
+            ),
             files=reader.pairs("files"),
             revision=reader.number("revision"),
         )
@@ -80,13 +90,21 @@ def _languages(reader: _Table, stack: Stack) -> list[DebianRuntime]:
         version = table.text("version", _VERSION, 'a version, such as "3.13"')
         packages = table.texts("packages", _PACKAGE, "names of Debian packages")
         if stack.image and packages:
-            raise table.wrong("packages", "cannot be added to an image of a registry: use an image that contains them")
+            raise table.wrong(
+                "packages",
+                "cannot be added to an image of a registry: use an image that contains them",
+            )
         program = table.path("program")
         commands = table.texts("commands", _COMMAND, "shell commands, each on one line")
         if commands and not packages:
-            raise table.wrong("commands", "needs packages: commands run only in a stack of Debian packages")
+            raise table.wrong(
+                "commands", "needs packages: commands run only in a stack of Debian packages"
+            )
         if not packages and not program:
-            raise table.wrong("packages", "is missing; for a language that the stack already contains, set `program` instead")
+            raise table.wrong(
+                "packages",
+                "is missing; for a language that the stack already contains, set `program` instead",
+            )
         found.append(
             DebianRuntime(
                 name=f"{language}-{version}",
@@ -108,12 +126,17 @@ class _Table:
         self._document, self._file, self._prefix = document, file, prefix
 
     def wrong(self, key: str, what: str) -> BadStack:
-        return BadStack(f"{self._file}: {f'{self._prefix}{key}'.strip('.')} {what}.", hint="docs/stacks.md lists the keys of a stack file.")
+        return BadStack(
+            f"{self._file}: {f'{self._prefix}{key}'.strip('.')} {what}.",
+            hint="docs/stacks.md lists the keys of a stack file.",
+        )
 
     def only(self, known: set[str]) -> None:
         for key in self._document:
             if key not in known:
-                raise self.wrong(key, f"is not a key of a stack file; known keys are {', '.join(sorted(known))}")
+                raise self.wrong(
+                    key, f"is not a key of a stack file; known keys are {', '.join(sorted(known))}"
+                )
 
     def text(self, key: str, pattern: re.Pattern[str], what: str) -> str:
         if key not in self._document:
@@ -161,9 +184,17 @@ class _Table:
         for name, inner in value.items():
             if not isinstance(inner, dict):
                 raise self.wrong(f"{key}.{name}", "is not a table")
-        return [(name, _Table(inner, self._file, f"{self._prefix}{key}.{name}.")) for name, inner in value.items()]
+        return [
+            (name, _Table(inner, self._file, f"{self._prefix}{key}.{name}."))
+            for name, inner in value.items()
+        ]
 
     def _path(self, key: str, text: object) -> str:
-        if not isinstance(text, str) or not text.strip("/") or "\0" in text or ".." in text.split("/"):
+        if (
+            not isinstance(text, str)
+            or not text.strip("/")
+            or "\0" in text
+            or ".." in text.split("/")
+        ):
             raise self.wrong(key, f"contains {text!r}, which is not a path inside the stack")
         return posixpath.normpath(text).lstrip("/")

@@ -14,14 +14,18 @@ from runtime.stacks.packages.package_manager import PackageManager
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stack:
-    """A base root filesystem: either Debian packages of one suite, or the content of an image of a registry."""
+    """A base root filesystem: either Debian packages of one suite, or the content of an image of a
+    registry.
+    """
 
     name: str
     suite: str = ""
     packages: tuple[str, ...] = ()  # in addition to the essential ones
     apt: tuple[str, ...] = ()  # lines of an apt.conf, only for this stack
     image: str = ""  # HOST/NAME:TAG of a registry
-    files: tuple[tuple[str, str], ...] = ()  # path -> text, written into it, mode 755 if it starts with #!
+    files: tuple[
+        tuple[str, str], ...
+    ] = ()  # path -> text, written into it, mode 755 if it starts with #!
     revision: int = 1  # increased when the way it is built changes
 
 
@@ -38,7 +42,9 @@ class DebianRuntime:
     files: tuple[tuple[str, str], ...] = ()  # as for a stack
     links: tuple[tuple[str, str], ...] = ()  # path -> its target
     program: str = ""  # path of its program, if it is not /usr/bin and the first package
-    commands: tuple[str, ...] = ()  # shell commands run as root inside the finished tree, without a network
+    commands: tuple[
+        str, ...
+    ] = ()  # shell commands run as root inside the finished tree, without a network
     revision: int = 1
 
     @property
@@ -65,7 +71,9 @@ class NodeRuntime:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bare:
-    """The base of a program without libraries, instead of a stack: the stack's certificates and user names."""
+    """The base of a program without libraries, instead of a stack: the stack's certificates and
+    user names.
+    """
 
     stack: Stack
     revision: int = 1
@@ -79,7 +87,9 @@ Runtime = DebianRuntime | NodeRuntime | PackageManager
 
 
 def key(definition: Stack | Runtime | Bare, machine: str) -> str:
-    """Return the identity of a definition on a machine architecture: 64 hex digits that depend on all its content."""
+    """Return the identity of a definition on a machine architecture: 64 hex digits that depend on
+    all its content.
+    """
     content = asdict(definition)
     if not content.get("commands"):  # a later field: definitions without it keep their identity
         content.pop("commands", None)

@@ -23,7 +23,7 @@ mkdir -p /tmp/nginx
 sed -e "s|@PORT@|${PORT:-8000}|" -e "s|@ROOT@|$root|" -e "s|@UNKNOWN@|${page:+/}${page:-=404}|" \
     /opt/static/nginx.conf > /tmp/nginx/nginx.conf
 exec /usr/sbin/nginx -e stderr -p /tmp/nginx -c /tmp/nginx/nginx.conf
-"""
+"""  # noqa: E501
 
 # gzip and brotli give a compressed file its original's time, from which its ETag is made.
 _COMPRESS = r"""#!/bin/sh
@@ -37,7 +37,7 @@ xargs -0 -r sh -ec 'for file do
     [ -e "$file.br" ] || brotli -q 9 -k "$file"
 done' sh < /tmp/files
 echo "$(tr -dc '\0' < /tmp/files | wc -c) files compressed"
-"""
+"""  # noqa: E501
 
 _NGINX = r"""load_module /usr/lib/nginx/modules/ngx_http_brotli_filter_module.so;
 load_module /usr/lib/nginx/modules/ngx_http_brotli_static_module.so;
@@ -102,11 +102,20 @@ http {
     location ^~ /.well-known/ { try_files $uri =404; }
   }
 }
-"""
+"""  # noqa: E501
 
 STATIC = DebianRuntime(
     name="static-nginx",
     stack=DEBIAN_13,
-    packages=("brotli", "libnginx-mod-http-brotli-filter", "libnginx-mod-http-brotli-static", "nginx"),
-    files=(("opt/static/serve", _SERVE), ("opt/static/compress", _COMPRESS), ("opt/static/nginx.conf", _NGINX)),
+    packages=(
+        "brotli",
+        "libnginx-mod-http-brotli-filter",
+        "libnginx-mod-http-brotli-static",
+        "nginx",
+    ),
+    files=(
+        ("opt/static/serve", _SERVE),
+        ("opt/static/compress", _COMPRESS),
+        ("opt/static/nginx.conf", _NGINX),
+    ),
 )

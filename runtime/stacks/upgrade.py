@@ -1,4 +1,6 @@
-"""Move an image to a newer version of its stack with its upper layers unchanged, if that is sound; otherwise give the reasons."""
+"""Move an image to a newer version of its stack with its upper layers unchanged, if that is sound;
+otherwise give the reasons.
+"""
 
 from __future__ import annotations
 
@@ -51,7 +53,9 @@ class Upgrade:
         return f"{self.stack} {self.before} was replaced by {self.after}."
 
 
-def upgrade(config: NodeConfig, store: Store, digest: str, progress: Callable[[str], None] = print) -> Upgrade:
+def upgrade(
+    config: NodeConfig, store: Store, digest: str, progress: Callable[[str], None] = print
+) -> Upgrade:
     """Write the image again on the newest version of its stack. The caller holds a lease.
 
     ImageDamaged: the image is not complete.
@@ -60,15 +64,31 @@ def upgrade(config: NodeConfig, store: Store, digest: str, progress: Callable[[s
     settings, _ = store.configuration(document)
     layers, foundation = store.layers_of(digest), foundation_of(settings.labels)
     if foundation is None or foundation.layers > len(layers):
-        return Upgrade(reasons=("The image was not built on a stack of this node, or before stacks had versions.",))
+        return Upgrade(
+            reasons=(
+                "The image was not built on a stack of this node, or before stacks had versions.",
+            )
+        )
     below, above = layers[: foundation.layers], layers[foundation.layers :]
     offered = offer(config)
     runtimes = [_runtime(offered, foundation.stack, name) for name in foundation.runtimes]
     if foundation.stack not in offered.stacks or None in runtimes:
         what = ", ".join((foundation.stack, *foundation.runtimes))
-        return Upgrade(stack=foundation.stack, reasons=(f"This node no longer has the stack or a language of the image: {what}.",))
-    fresh = _newest(config, store, offered, foundation, [runtime for runtime in runtimes if runtime is not None], progress)
-    result = Upgrade(stack=foundation.stack, before=_label(config, below[0]), after=_label(config, fresh[0]))
+        return Upgrade(
+            stack=foundation.stack,
+            reasons=(f"This node no longer has the stack or a language of the image: {what}.",),
+        )
+    fresh = _newest(
+        config,
+        store,
+        offered,
+        foundation,
+        [runtime for runtime in runtimes if runtime is not None],
+        progress,
+    )
+    result = Upgrade(
+        stack=foundation.stack, before=_label(config, below[0]), after=_label(config, fresh[0])
+    )
     if tuple(fresh) == below:
         return result
     names = tuple(runtime.name for runtime in runtimes if runtime is not None)
@@ -81,13 +101,25 @@ def upgrade(config: NodeConfig, store: Store, digest: str, progress: Callable[[s
         )
     if not verdict.sound:
         return replace(result, reasons=verdict.reasons)
-    moved = replace(settings, labels={**settings.labels, **replace(foundation, layers=len(fresh)).label()})
+    moved = replace(
+        settings, labels={**settings.labels, **replace(foundation, layers=len(fresh)).label()}
+    )
     history = _history(config, store, Digest(digest), result, foundation, fresh)
-    return replace(result, image=store.write_image([*fresh, *above], replace(moved, history=history), document.annotations))
+    return replace(
+        result,
+        image=store.write_image(
+            [*fresh, *above], replace(moved, history=history), document.annotations
+        ),
+    )
 
 
 def _newest(
-    config: NodeConfig, store: Store, offered: Offer, foundation: Foundation, runtimes: list[Runtime], progress: Callable[[str], None]
+    config: NodeConfig,
+    store: Store,
+    offered: Offer,
+    foundation: Foundation,
+    runtimes: list[Runtime],
+    progress: Callable[[str], None],
 ) -> list[Layer]:
     """Return the layers that a build would begin with today."""
     stack = offered.stacks[foundation.stack]
@@ -111,17 +143,28 @@ def _runtime(offered: Offer, stack: str, name: str) -> Runtime | None:
 
 
 def _history(
-    config: NodeConfig, store: Store, digest: Digest, result: Upgrade, foundation: Foundation, fresh: Sequence[Layer]
+    config: NodeConfig,
+    store: Store,
+    digest: Digest,
+    result: Upgrade,
+    foundation: Foundation,
+    fresh: Sequence[Layer],
 ) -> tuple[HistoryStep, ...]:
     """Return the step that made each layer, bottom first. The lowest one names the upgrade."""
     stories = [step.created_by for step in reversed(Catalogue(config, store).history(digest))]
     stack = f"{foundation.stack} {result.after}, upgraded from {result.before}"
-    return tuple(HistoryStep(created_by=text) for text in (stack, *foundation.runtimes[: len(fresh) - 1], *stories[foundation.layers :]))
+    return tuple(
+        HistoryStep(created_by=text)
+        for text in (stack, *foundation.runtimes[: len(fresh) - 1], *stories[foundation.layers :])
+    )
 
 
 def _label(config: NodeConfig, layer: Layer) -> str:
     """Return the label of a version for people."""
-    return next((version.label for version in versions(config) if version.diff_id == layer.diff_id), layer.diff_id.hex[:12])
+    return next(
+        (version.label for version in versions(config) if version.diff_id == layer.diff_id),
+        layer.diff_id.hex[:12],
+    )
 
 
 def _paths(store: Store, layers: Sequence[Layer]) -> tuple[Path, ...]:

@@ -59,7 +59,9 @@ class Place:
 
 
 def find(layers: Sequence[Folder], name: str) -> Place | None:
-    """Return where the union of layers shows a path, as overlayfs decides it (Documentation/filesystems/overlayfs.rst)."""
+    """Return where the union of layers shows a path, as overlayfs decides it
+    (Documentation/filesystems/overlayfs.rst).
+    """
     parts = name.split("/")
     for layer in layers:
         covers = False  # lower layers are hidden in this path
@@ -80,15 +82,21 @@ def find(layers: Sequence[Folder], name: str) -> Place | None:
     return None
 
 
-def _hidden(layer: Folder, below: str, old: Sequence[Folder], new: Sequence[Folder]) -> Iterator[str]:
+def _hidden(
+    layer: Folder, below: str, old: Sequence[Folder], new: Sequence[Folder]
+) -> Iterator[str]:
     """Yield paths of a layer that exist in either foundation below it and differ between both."""
     for entry in layer.entries(below):
         name = f"{below}/{entry.name}".lstrip("/")
         before, after = find(old, name), find(new, name)
         if before is None and after is None:
             continue
-        merged = entry.is_folder and not is_opaque(layer, name)  # otherwise it hides everything below
-        if _print(before) != _print(after) or (not merged and _listing(old, name) != _listing(new, name)):
+        merged = entry.is_folder and not is_opaque(
+            layer, name
+        )  # otherwise it hides everything below
+        if _print(before) != _print(after) or (
+            not merged and _listing(old, name) != _listing(new, name)
+        ):
             yield name
         elif merged:
             yield from _hidden(layer, name, old, new)
@@ -120,17 +128,29 @@ def _listing(layers: Sequence[Folder], name: str) -> list[tuple[str, tuple[objec
 
 def _packages(status: str) -> Iterator[tuple[str, str]]:
     for paragraph in status.split("\n\n"):
-        fields = dict(line.split(": ", 1) for line in paragraph.splitlines() if ": " in line and not line.startswith(" "))
+        fields = dict(
+            line.split(": ", 1)
+            for line in paragraph.splitlines()
+            if ": " in line and not line.startswith(" ")
+        )
         if fields.get("Status", "").endswith(" installed") and "Package" in fields:
             yield fields["Package"], fields.get("Version", "")
 
 
 def _libraries(layers: Sequence[Folder]) -> Iterator[str]:
     """Yield names and ABI versions from the packages' own declarations (deb-shlibs(5))."""
-    names = {name for layer in layers if layer.is_folder(_INFO) for name in layer.names(_INFO) if name.endswith(".shlibs")}
+    names = {
+        name
+        for layer in layers
+        if layer.is_folder(_INFO)
+        for name in layer.names(_INFO)
+        if name.endswith(".shlibs")
+    }
     for name in names:
         for line in _text(layers, f"{_INFO}/{name}").splitlines():
-            words = [word for word in line.split() if not word.endswith(":")]  # the line may start with a package type
+            words = [
+                word for word in line.split() if not word.endswith(":")
+            ]  # the line may start with a package type
             if len(words) >= 2:
                 yield f"{words[0]} {words[1]}"
 

@@ -24,7 +24,9 @@ class Contents:
     """The parts of a foundation on which upper layers may depend."""
 
     stack: str
-    runtimes: tuple[str, ...]  # names: Python's with the minor version, Node.js's with the full version
+    runtimes: tuple[
+        str, ...
+    ]  # names: Python's with the minor version, Node.js's with the full version
     suite: str  # VERSION_CODENAME of its os-release
     packages: Mapping[str, str]  # installed Debian packages -> version
     libraries: frozenset[str]  # "libssl 3": name and ABI, as packages declare them
@@ -34,7 +36,9 @@ class Contents:
 class Upper:
     """The changes of the upper layers to the foundation."""
 
-    hidden: tuple[str, ...] = ()  # paths that they replace or delete, and that differ between the two foundations
+    hidden: tuple[
+        str, ...
+    ] = ()  # paths that they replace or delete, and that differ between the two foundations
     package_state: bool = False  # they change dpkg's own records
 
 
@@ -56,24 +60,42 @@ def judge(old: Contents, new: Contents, upper: Upper) -> Verdict:
         reasons.append(f"The stack is different: {old.stack} before, {new.stack} now.")
     if old.suite != new.suite:
         reasons.append(
-            f"{new.stack} was built from {old.suite or 'an unnamed suite'} and is built from {new.suite or 'an unnamed suite'} now."
+            f"{new.stack} was built from {old.suite or 'an unnamed suite'} and is built from"
+            f" {new.suite or 'an unnamed suite'} now."
         )
     if old.runtimes != new.runtimes:
-        reasons.append(f"The language is different: {_list(old.runtimes)} before, {_list(new.runtimes)} now.")
+        reasons.append(
+            f"The language is different: {_list(old.runtimes)} before, {_list(new.runtimes)} now."
+        )
     if not old.packages or not new.packages:
-        reasons.append("The stack has no list of Debian packages, so it is not known whether its libraries are the same.")
+        reasons.append(
+            "The stack has no list of Debian packages, so it is not known whether its libraries are"
+            " the same."
+        )
     if gone := old.packages.keys() - new.packages.keys():
         reasons.append(f"Packages that the app's layers may use are gone: {_list(sorted(gone))}.")
-    back = [name for name, version in old.packages.items() if name in new.packages and earlier(new.packages[name], version)]
+    back = [
+        name
+        for name, version in old.packages.items()
+        if name in new.packages and earlier(new.packages[name], version)
+    ]
     if back:
-        changes = [f"{name} from {old.packages[name]} to {new.packages[name]}" for name in sorted(back)]
+        changes = [
+            f"{name} from {old.packages[name]} to {new.packages[name]}" for name in sorted(back)
+        ]
         reasons.append(f"Packages have an earlier version than before: {_list(changes)}.")
     if lost := old.libraries - new.libraries:
         reasons.append(f"Libraries are gone, or have another ABI: {_list(sorted(lost))}.")
     if upper.package_state:
-        reasons.append("The app's layers contain packages installed by apt or dpkg, whose records would contradict those of the new stack.")
+        reasons.append(
+            "The app's layers contain packages installed by apt or dpkg, whose records would"
+            " contradict those of the new stack."
+        )
     elif upper.hidden:
-        reasons.append(f"The app's layers replace files that the new stack changes: {_list([f'/{path}' for path in upper.hidden])}.")
+        reasons.append(
+            "The app's layers replace files that the new stack changes:"
+            f" {_list([f'/{path}' for path in upper.hidden])}."
+        )
     return Verdict(reasons=tuple(reasons))
 
 

@@ -31,11 +31,14 @@ class Version:
     """One layer that was built from a definition."""
 
     name: str  # of the stack or language
-    identity: str  # 64 hex digits of the definition, and for a language also of the stack's version below it
+    # 64 hex digits of the definition, and for a language also of the stack's version below it
+    identity: str
     diff_id: Digest
     built_at: float  # Unix seconds
     used_at: float
-    environment: Mapping[str, str] = field(default_factory=dict)  # the variables that an image of a registry sets in addition to ours
+    environment: Mapping[str, str] = field(
+        default_factory=dict
+    )  # the variables that an image of a registry sets in addition to ours
     record: Path
 
     @property
@@ -71,17 +74,41 @@ def newest(config: NodeConfig, store: Store, identity: str) -> tuple[Version, La
     return None
 
 
-def record(config: NodeConfig, name: str, identity: str, layer: Layer, environment: Mapping[str, str], *, now: float) -> Version:
+def record(
+    config: NodeConfig,
+    name: str,
+    identity: str,
+    layer: Layer,
+    environment: Mapping[str, str],
+    *,
+    now: float,
+) -> Version:
     """Record that a layer was built.
 
     If the same layer is built again, it becomes the newest one.
     """
-    path = config.cache / "stacks" / f"{hashlib.sha256(f'{identity} {layer.diff_id}'.encode()).hexdigest()}.json"
+    path = (
+        config.cache
+        / "stacks"
+        / f"{hashlib.sha256(f'{identity} {layer.diff_id}'.encode()).hexdigest()}.json"
+    )
     path.parent.mkdir(parents=True, exist_ok=True)
-    record = {"name": name, "identity": identity, "diff_id": layer.diff_id, "built_at": now, "environment": dict(environment)}
+    record = {
+        "name": name,
+        "identity": identity,
+        "diff_id": layer.diff_id,
+        "built_at": now,
+        "environment": dict(environment),
+    }
     journal.write_json(path, record)
     return Version(
-        name=name, identity=identity, diff_id=layer.diff_id, built_at=now, used_at=now, environment=dict(environment), record=path
+        name=name,
+        identity=identity,
+        diff_id=layer.diff_id,
+        built_at=now,
+        used_at=now,
+        environment=dict(environment),
+        record=path,
     )
 
 

@@ -7,7 +7,15 @@ import fcntl
 import os
 
 _FICLONE = 0x40049409
-_OTHER_WAY = {errno.EXDEV, errno.EINVAL, errno.EOPNOTSUPP, errno.ENOSYS, errno.ENOTTY, errno.EPERM, errno.ETXTBSY}
+_OTHER_WAY = {
+    errno.EXDEV,
+    errno.EINVAL,
+    errno.EOPNOTSUPP,
+    errno.ENOSYS,
+    errno.ENOTTY,
+    errno.EPERM,
+    errno.ETXTBSY,
+}
 _PIECE = 1 << 24
 
 

@@ -16,10 +16,14 @@ def is_kept(attribute: str) -> bool:
 
     These are the user's attributes and a program's capabilities, but not the host's labels.
     """
-    return attribute == "security.capability" or (attribute.startswith("user.") and not attribute.startswith("user.overlay."))
+    return attribute == "security.capability" or (
+        attribute.startswith("user.") and not attribute.startswith("user.overlay.")
+    )
 
 
-def copy_tree(source: Folder, target: Folder, *, wanted: Callable[[str], bool] = lambda _: True) -> None:
+def copy_tree(
+    source: Folder, target: Folder, *, wanted: Callable[[str], bool] = lambda _: True
+) -> None:
     """Copy the content of `source` into the empty folder `target`, and the properties of the top.
 
     `wanted` decides for each path below the top. A folder that is not wanted is skipped with its

@@ -25,7 +25,9 @@ def text(field: bytes) -> bytes:
 
 
 def number(field: bytes, what: str) -> int:
-    """Parse a number field: octal digits, or base-256 as GNU tar writes it. The result may be negative."""
+    """Parse a number field: octal digits, or base-256 as GNU tar writes it. The result may be
+    negative.
+    """
     if field[0] & 0x80:
         if field[0] & 0x40:
             return int.from_bytes(field, "big", signed=True)
@@ -83,4 +85,6 @@ def has_valid_checksum(block: bytes) -> bool:
         return False
     rest = block[:148] + block[156:]
     unsigned = sum(rest) + 8 * 0x20
-    return written == unsigned or written == unsigned - 256 * sum(byte > 127 for byte in rest)  # the second is slow
+    return written == unsigned or written == unsigned - 256 * sum(
+        byte > 127 for byte in rest
+    )  # the second is slow

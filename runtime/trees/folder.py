@@ -61,7 +61,12 @@ class Folder:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
         self.close()
 
     def close(self) -> None:
@@ -97,7 +102,11 @@ class Folder:
 
     def is_file(self, name: str) -> bool:
         """Return whether the name is a regular file, not a link to one."""
-        return name not in ("", ".") and (found := self.find(name)) is not None and stat.S_ISREG(found.st_mode)
+        return (
+            name not in ("", ".")
+            and (found := self.find(name)) is not None
+            and stat.S_ISREG(found.st_mode)
+        )
 
     def names(self, name: str = "") -> list[str]:
         """Return the names in a folder, sorted."""
@@ -114,7 +123,9 @@ class Folder:
         try:
             for entry in sorted(os.listdir(fd)):
                 with suppress(FileNotFoundError):
-                    found.append(Entry(name=entry, status=os.stat(entry, dir_fd=fd, follow_symlinks=False)))
+                    found.append(
+                        Entry(name=entry, status=os.stat(entry, dir_fd=fd, follow_symlinks=False))
+                    )
         finally:
             os.close(fd)
         return found
@@ -125,7 +136,12 @@ class Folder:
 
     def open_in_root(self, name: str) -> int:
         """Open a name with O_PATH, following links as after chroot(2), but none of /proc's."""
-        return openat2(self.fd, os.fsencode(name.strip("/") or "."), os.O_PATH, resolve=Resolve.IN_ROOT | Resolve.NO_MAGIC_LINKS)
+        return openat2(
+            self.fd,
+            os.fsencode(name.strip("/") or "."),
+            os.O_PATH,
+            resolve=Resolve.IN_ROOT | Resolve.NO_MAGIC_LINKS,
+        )
 
     def read_link(self, name: str) -> str:
         """Return the exact text of a link."""
@@ -184,7 +200,12 @@ class Folder:
     def create_file(self, name: str, mode: int = 0o644) -> BinaryIO:
         """Create a file with exactly this mode. Raise FileExistsError if the name exists."""
         parent, leaf = self._parent(name)
-        fd = os.open(leaf, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600, dir_fd=parent)
+        fd = os.open(
+            leaf,
+            os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC,
+            0o600,
+            dir_fd=parent,
+        )
         os.fchmod(fd, mode)
         return cast(BinaryIO, os.fdopen(fd, "wb"))
 
@@ -320,9 +341,13 @@ class Folder:
             return {} if fd is None else {key: os.getxattr(fd, key) for key in os.listxattr(fd)}
 
     def set_attribute(self, name: str, key: str, value: bytes) -> None:
-        """Set an extended attribute. A pipe gets no `user.` attribute: it cannot have one (xattr(7))."""
+        """Set an extended attribute. A pipe gets no `user.` attribute: it cannot have one
+        (xattr(7)).
+        """
         with self._readable(name) as fd:
-            if fd is not None and not (key.startswith("user.") and stat.S_ISFIFO(os.fstat(fd).st_mode)):
+            if fd is not None and not (
+                key.startswith("user.") and stat.S_ISFIFO(os.fstat(fd).st_mode)
+            ):
                 os.setxattr(fd, key, value)
 
     def remove_attribute(self, name: str, key: str) -> None:
@@ -337,7 +362,11 @@ class Folder:
     def _readable(self, name: str) -> Iterator[int | None]:
         """Open a folder, file or pipe; yield None for other types."""
         found = self.status(name)
-        if not (stat.S_ISDIR(found.st_mode) or stat.S_ISREG(found.st_mode) or stat.S_ISFIFO(found.st_mode)):
+        if not (
+            stat.S_ISDIR(found.st_mode)
+            or stat.S_ISREG(found.st_mode)
+            or stat.S_ISFIFO(found.st_mode)
+        ):
             yield None
             return
         fd = self._opened(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)

@@ -55,7 +55,12 @@ class Packing(StrEnum):
 
 
 LONGEST_MAGIC = 6
-_MAGIC = {b"\x1f\x8b": Packing.GZIP, b"\x28\xb5\x2f\xfd": Packing.ZSTD, b"\xfd7zXZ\x00": Packing.XZ, b"BZh": Packing.BZIP2}
+_MAGIC = {
+    b"\x1f\x8b": Packing.GZIP,
+    b"\x28\xb5\x2f\xfd": Packing.ZSTD,
+    b"\xfd7zXZ\x00": Packing.XZ,
+    b"BZh": Packing.BZIP2,
+}
 _SKIPPABLE = b"\x2a\x4d\x18"  # bytes 1 to 3 of a skippable zstd frame (RFC 8878, 3.1.2)
 
 
@@ -63,7 +68,9 @@ def sniff(head: bytes) -> Packing:
     """Return the compression of a stream that starts with these bytes (LONGEST_MAGIC or more)."""
     if head[1:4] == _SKIPPABLE and head[0] >> 4 == 5:
         return Packing.ZSTD
-    return next((packing for magic, packing in _MAGIC.items() if head.startswith(magic)), Packing.NONE)
+    return next(
+        (packing for magic, packing in _MAGIC.items() if head.startswith(magic)), Packing.NONE
+    )
 
 
 class Plain:
@@ -103,12 +110,17 @@ class Plain:
         if packing is Packing.GZIP:
             return _Gzip(self._packed).read
         if packing is Packing.XZ:
-            return _Streams(self._packed, lambda: lzma.LZMADecompressor(format=lzma.FORMAT_XZ, memlimit=_XZ_MEMORY)).read
+            return _Streams(
+                self._packed,
+                lambda: lzma.LZMADecompressor(format=lzma.FORMAT_XZ, memlimit=_XZ_MEMORY),
+            ).read
         if packing is Packing.BZIP2:
             return _Streams(self._packed, bz2.BZ2Decompressor).read
         if packing is Packing.ZSTD:
             decompressor = zstandard.ZstdDecompressor(max_window_size=_WINDOW)
-            return decompressor.stream_reader(cast(BinaryIO, self._packed), read_across_frames=True, closefd=False).read
+            return decompressor.stream_reader(
+                cast(BinaryIO, self._packed), read_across_frames=True, closefd=False
+            ).read
         return self._packed.read
 
 
@@ -137,7 +149,11 @@ class _Gzip:
     """Reader of consecutive gzip members. gzip.GzipFile makes a Python call for every 8 KiB."""
 
     def __init__(self, packed: _Counted) -> None:
-        self._packed, self._rest, self._member = packed, b"", zlib.decompressobj(zlib.MAX_WBITS | 16)
+        self._packed, self._rest, self._member = (
+            packed,
+            b"",
+            zlib.decompressobj(zlib.MAX_WBITS | 16),
+        )
 
     def read(self, size: int) -> bytes:
         while True:

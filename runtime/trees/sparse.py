@@ -15,7 +15,9 @@ _TOO_LONG = "its sparse map is too long"
 _CUT = "its sparse map is cut off"
 
 
-def old_spans(block: bytes, more: Callable[[], bytes], max_bytes: int) -> tuple[list[tuple[int, int]], int]:
+def old_spans(
+    block: bytes, more: Callable[[], bytes], max_bytes: int
+) -> tuple[list[tuple[int, int]], int]:
     """Parse the map of the old GNU format (type `S`). Return (spans, size of the whole file).
 
     `more` reads the next 512 bytes.
@@ -38,7 +40,12 @@ def _old(part: bytes) -> list[tuple[int, int]]:
     for at in range(0, len(part), 24):
         if not part[at] or not part[at + 12]:  # the first unused pair ends the list
             break
-        spans.append((number(part[at : at + 12], "its sparse map"), number(part[at + 12 : at + 24], "its sparse map")))
+        spans.append(
+            (
+                number(part[at : at + 12], "its sparse map"),
+                number(part[at + 12 : at + 24], "its sparse map"),
+            )
+        )
     return spans
 
 

@@ -15,7 +15,17 @@ from types import MappingProxyType
 
 from runtime import cancellation
 from runtime.trees import sparse
-from runtime.trees.fields import LARGEST_ID, Malformed, checked_moment, decimal, has_valid_checksum, moment, number, records, text
+from runtime.trees.fields import (
+    LARGEST_ID,
+    Malformed,
+    checked_moment,
+    decimal,
+    has_valid_checksum,
+    moment,
+    number,
+    records,
+    text,
+)
 from runtime.trees.plain import Source, Unreadable
 
 _BLOCK = 512
@@ -161,11 +171,18 @@ class TarReader:
         self._position += len(data)
         return data
 
-    def copy_to(self, write: Callable[[bytes], object], *, hole: Callable[[int], object] | None = None) -> None:
+    def copy_to(
+        self, write: Callable[[bytes], object], *, hole: Callable[[int], object] | None = None
+    ) -> None:
         """Pass the remaining content to `write`, and lengths of holes to `hole` (else as zeros)."""
         while True:
             cancellation.check()
-            if hole is not None and self._spans is not None and (stretch := self._stretch())[0] and stretch[1]:
+            if (
+                hole is not None
+                and self._spans is not None
+                and (stretch := self._stretch())[0]
+                and stretch[1]
+            ):
                 hole(stretch[1])
                 self._position += stretch[1]
             elif data := self.read(_CHUNK):
@@ -243,17 +260,26 @@ class TarReader:
             if block[156:157] not in b"xXgLK":
                 return self._member(block, extended)
             self._extend(extended, block)
-        raise TarTooLarge(f"The archive has more than {self._limits.extended_in_a_row} extended headers in a row, {self._at}.")
+        raise TarTooLarge(
+            f"The archive has more than {self._limits.extended_in_a_row} extended headers in a row,"
+            f" {self._at}."
+        )
 
     def _extend(self, extended: _Extended, block: bytes) -> None:
         kind, size = block[156:157], number(block[124:136], "the size of an extended header")
         if size > self._limits.header_bytes:
-            raise TarTooLarge(f"The archive has an extended header of more than {_human(self._limits.header_bytes)}, {self._at}.")
+            raise TarTooLarge(
+                "The archive has an extended header of more than"
+                f" {_human(self._limits.header_bytes)}, {self._at}."
+            )
         if size < 0:
             raise Malformed("an extended header has a negative size")
         self._extended += _BLOCK + size
         if self._extended > self._limits.extended_bytes:
-            raise TarTooLarge(f"The archive's extended headers have more than {_human(self._limits.extended_bytes)}, {self._at}.")
+            raise TarTooLarge(
+                "The archive's extended headers have more than"
+                f" {_human(self._limits.extended_bytes)}, {self._at}."
+            )
         data = self._exactly(size)
         self._padding = -size % _BLOCK
         self._skip()
@@ -286,7 +312,11 @@ class TarReader:
         if self._entries > self._limits.entries:
             raise TarTooLarge(f"The archive has more than {self._limits.entries:,} entries.")
         values = {key: value for key, value in (self._global | extended.values).items() if value}
-        sparse_name = values.get(b"GNU.sparse.name") if b"GNU.sparse.major" in values or b"GNU.sparse.map" in values else None
+        sparse_name = (
+            values.get(b"GNU.sparse.name")
+            if b"GNU.sparse.major" in values or b"GNU.sparse.map" in values
+            else None
+        )
         name = extended.long_name or sparse_name or values.get(b"path") or _name(block)
         self._at = f"at the entry {_shown(name)}"
         self._check_name(name)
@@ -305,17 +335,27 @@ class TarReader:
             uid=self._owner(values.get(b"uid"), block[108:116], "its owner"),
             gid=self._owner(values.get(b"gid"), block[116:124], "its group"),
             size=self._size,
-            modified=moment(values[b"mtime"]) if b"mtime" in values else checked_moment(number(block[136:148], "its time") * 1_000_000_000),
+            modified=(
+                moment(values[b"mtime"])
+                if b"mtime" in values
+                else checked_moment(number(block[136:148], "its time") * 1_000_000_000)
+            ),
             link=_decoded(link),
             device=_device(block) if kind in (Kind.CHARACTER_DEVICE, Kind.BLOCK_DEVICE) else (0, 0),
             attributes=extended.attributes or _NO_ATTRIBUTES,
             sparse=self._spans is not None,
         )
 
-    def _set_content(self, block: bytes, kind: Kind, values: Mapping[bytes, bytes], extended: _Extended) -> None:
+    def _set_content(
+        self, block: bytes, kind: Kind, values: Mapping[bytes, bytes], extended: _Extended
+    ) -> None:
         self._position = self._span = self._size = 0
         self._spans = None
-        packed = decimal(values[b"size"], "its size") if b"size" in values else number(block[124:136], "its size")
+        packed = (
+            decimal(values[b"size"], "its size")
+            if b"size" in values
+            else number(block[124:136], "its size")
+        )
         if packed < 0:
             raise Malformed("its size is negative")
         if not kind.has_content:
@@ -325,7 +365,10 @@ class TarReader:
             self._set_spans(block, values, extended)
         self._content += self._size
         if self._content > self._limits.content_bytes:
-            raise TarTooLarge(f"The archive unpacks to more than {_human(self._limits.content_bytes)}, {self._at}.")
+            raise TarTooLarge(
+                f"The archive unpacks to more than {_human(self._limits.content_bytes)},"
+                f" {self._at}."
+            )
 
     def _set_spans(self, block: bytes, values: Mapping[bytes, bytes], extended: _Extended) -> None:
         """Read the map of a sparse file, if this is one."""
@@ -333,7 +376,9 @@ class TarReader:
         if b"SCHILY.realsize" in values:
             raise Malformed("the sparse format of star is not supported")
         if block[156:157] == b"S":
-            spans, size = sparse.old_spans(block, lambda: self._exactly(_BLOCK), self._limits.header_bytes)
+            spans, size = sparse.old_spans(
+                block, lambda: self._exactly(_BLOCK), self._limits.header_bytes
+            )
         elif version == (b"1", b"0"):
             spans, taken = sparse.inner_spans(self._map_block, self._limits.header_bytes)
             self._left -= taken
@@ -342,7 +387,10 @@ class TarReader:
             version == (None, None) and (extended.sparse_pairs or b"GNU.sparse.map" in values)
         ):
             spans = sparse.pax_spans(values, extended.sparse_pairs)
-            size = decimal(values.get(b"GNU.sparse.size") or values.get(b"GNU.sparse.realsize", b""), "its real size")
+            size = decimal(
+                values.get(b"GNU.sparse.size") or values.get(b"GNU.sparse.realsize", b""),
+                "its real size",
+            )
         elif version != (None, None):
             raise Malformed("its sparse format is not supported")
         else:
@@ -364,9 +412,18 @@ class TarReader:
         if b"\0" in name:
             raise Malformed("its name or target contains a NUL byte")
         if len(name) > self._limits.name_bytes:
-            raise TarTooLarge(f"The archive has a name of more than {self._limits.name_bytes} bytes, {self._at}.")
-        if not is_link and len(name) > self._limits.part_bytes and max(map(len, name.split(b"/"))) > self._limits.part_bytes:
-            raise TarTooLarge(f"The archive has a name with a part of more than {self._limits.part_bytes} bytes, {self._at}.")
+            raise TarTooLarge(
+                f"The archive has a name of more than {self._limits.name_bytes} bytes, {self._at}."
+            )
+        if (
+            not is_link
+            and len(name) > self._limits.part_bytes
+            and max(map(len, name.split(b"/"))) > self._limits.part_bytes
+        ):
+            raise TarTooLarge(
+                f"The archive has a name with a part of more than {self._limits.part_bytes} bytes,"
+                f" {self._at}."
+            )
 
 
 def _name(block: bytes) -> bytes:
@@ -379,7 +436,10 @@ def _name(block: bytes) -> bytes:
 
 
 def _device(block: bytes) -> tuple[int, int]:
-    major, minor = number(block[329:337], "its device number"), number(block[337:345], "its device number")
+    major, minor = (
+        number(block[329:337], "its device number"),
+        number(block[337:345], "its device number"),
+    )
     if not (0 <= major <= _LARGEST_MAJOR and 0 <= minor <= _LARGEST_MINOR):
         raise Malformed("its device number is out of range")
     return major, minor
@@ -394,4 +454,10 @@ def _shown(name: bytes) -> str:
 
 
 def _human(size: int) -> str:
-    return f"{size >> 30} GiB" if size >= 1 << 30 else f"{size >> 20} MiB" if size >= 1 << 20 else f"{size:,} bytes"
+    return (
+        f"{size >> 30} GiB"
+        if size >= 1 << 30
+        else f"{size >> 20} MiB"
+        if size >= 1 << 20
+        else f"{size:,} bytes"
+    )

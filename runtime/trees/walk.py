@@ -32,7 +32,9 @@ class Found:
         return Entry(name=self.name, status=self.status).is_folder
 
 
-def walk(top: Folder, *, enters: Callable[[str], bool] = lambda _: True, is_in_use: bool = False) -> Iterator[Found]:
+def walk(
+    top: Folder, *, enters: Callable[[str], bool] = lambda _: True, is_in_use: bool = False
+) -> Iterator[Found]:
     """Yield everything below `top`. Raise TooDeep if more than 4096 folders are nested.
 
     `enters` decides by a folder's path whether to open it. If a tree `is_in_use` by others, skip
@@ -78,7 +80,12 @@ class _Level:
         """Yield each entry, then remember the folders."""
         for entry in entries:
             cancellation.check()
-            yield Found(path=f"{self.prefix}{entry.name}", folder=self.folder, name=entry.name, status=entry.status)
+            yield Found(
+                path=f"{self.prefix}{entry.name}",
+                folder=self.folder,
+                name=entry.name,
+                status=entry.status,
+            )
             if entry.is_folder:
                 self.below.append(entry.name)
         self.below.reverse()

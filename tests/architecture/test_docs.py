@@ -8,7 +8,9 @@ import pytest
 
 from tests.architecture.tree import ROOT, tracked
 
-LINK = re.compile(r"!?\[[^\]]*\]\(([^)\s]+)\)|<img[^>]+src=\"([^\"]+)\"|<source[^>]+srcset=\"([^\"]+)\"")
+LINK = re.compile(
+    r"!?\[[^\]]*\]\(([^)\s]+)\)|<img[^>]+src=\"([^\"]+)\"|<source[^>]+srcset=\"([^\"]+)\""
+)
 PAGES = tracked("*.md")
 
 
@@ -17,7 +19,9 @@ def anchors(text: str) -> set[str]:
     other signs.
     """
     headings = re.findall(r"^#+\s+(.*)$", text, re.MULTILINE)
-    return {re.sub(r"[^\w\- ]", "", heading.strip().lower()).replace(" ", "-") for heading in headings}
+    return {
+        re.sub(r"[^\w\- ]", "", heading.strip().lower()).replace(" ", "-") for heading in headings
+    }
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda path: str(path.relative_to(ROOT)))
@@ -31,11 +35,15 @@ def test_every_link_of_a_page_has_a_target(page):
         target = (page.parent / place) if place else page
         assert target.exists(), f"{page.relative_to(ROOT)} links to {link}, which is not there"
         if anchor and target.suffix == ".md":
-            assert anchor in anchors(target.read_text()), f"{page.relative_to(ROOT)} links to {link}, but no heading is called that"
+            assert anchor in anchors(target.read_text()), (
+                f"{page.relative_to(ROOT)} links to {link}, but no heading is called that"
+            )
 
 
 def names_of_lock() -> set[str]:
-    return set(re.findall(r"^([A-Za-z0-9._-]+)==", (ROOT / "requirements.txt").read_text(), re.MULTILINE))
+    return set(
+        re.findall(r"^([A-Za-z0-9._-]+)==", (ROOT / "requirements.txt").read_text(), re.MULTILINE)
+    )
 
 
 def direct() -> set[str]:
@@ -49,11 +57,21 @@ def direct() -> set[str]:
 
 
 def test_every_dependency_is_described():
-    described = set(re.findall(r"^- `?([@\w./-]+)`?:", (ROOT / "docs/dependencies.md").read_text(), re.MULTILINE))
-    assert direct() <= {name.lower() for name in described}, f"missing: {sorted(direct() - {name.lower() for name in described})}"
+    described = set(
+        re.findall(
+            r"^- `?([@\w./-]+)`?:", (ROOT / "docs/dependencies.md").read_text(), re.MULTILINE
+        )
+    )
+    assert direct() <= {name.lower() for name in described}, (
+        f"missing: {sorted(direct() - {name.lower() for name in described})}"
+    )
 
 
 def test_the_dependency_page_names_every_pinned_package():
     text = (ROOT / "docs/dependencies.md").read_text().lower()
-    missing = [name for name in sorted(names_of_lock()) if not re.search(rf"(?<![\w-]){re.escape(name.lower())}(?![\w-])", text)]
+    missing = [
+        name
+        for name in sorted(names_of_lock())
+        if not re.search(rf"(?<![\w-]){re.escape(name.lower())}(?![\w-])", text)
+    ]
     assert not missing, f"docs/dependencies.md does not name {', '.join(missing)}"

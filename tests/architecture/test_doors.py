@@ -10,7 +10,10 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 SOURCES = sorted(
-    path for folder in ("platform", "workers", "runtime") for path in (ROOT / folder).rglob("*.py") if "migrations" not in path.parts
+    path
+    for folder in ("platform", "workers", "runtime")
+    for path in (ROOT / folder).rglob("*.py")
+    if "migrations" not in path.parts
 )
 DOORS = {
     "subprocess": {"runtime/process.py", "platform/portal/programs/running.py"},
@@ -24,7 +27,15 @@ DOORS = {
     },
 }
 # Ways around the adapters.
-ALSO = {"multiprocessing", "pty", "os.system", "os.popen", "os.posix_spawn", "os.getenv", "os.putenv"}
+ALSO = {
+    "multiprocessing",
+    "pty",
+    "os.system",
+    "os.popen",
+    "os.posix_spawn",
+    "os.getenv",
+    "os.putenv",
+}
 LONGEST = 400
 
 
@@ -42,7 +53,9 @@ def uses(source: str) -> Iterator[tuple[int, str]]:
 
 
 def door_of(use: str) -> str | None:
-    return next((door for door in (*DOORS, *ALSO) if use == door or use.startswith(f"{door}.")), None)
+    return next(
+        (door for door in (*DOORS, *ALSO) if use == door or use.startswith(f"{door}.")), None
+    )
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(ROOT)))
@@ -51,13 +64,18 @@ def test_a_dangerous_module_is_used_in_its_adapter_only(path):
     for line, use in uses(path.read_text()):
         door = door_of(use)
         allowed = door is None or any(place.startswith(room) for room in DOORS.get(door, ()))
-        assert allowed, f"{place}:{line} uses {use}; {door} is for {', '.join(sorted(DOORS.get(door, {'nobody'})))}"
+        assert allowed, (
+            f"{place}:{line} uses {use}; {door} is for"
+            f" {', '.join(sorted(DOORS.get(door, {'nobody'})))}"
+        )
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(ROOT)))
 def test_no_file_is_longer_than_the_limit(path):
     length = len(path.read_text().splitlines())
-    assert length <= LONGEST, f"{path.relative_to(ROOT)} has {length} lines; one noun per file, {LONGEST} at most"
+    assert length <= LONGEST, (
+        f"{path.relative_to(ROOT)} has {length} lines; one noun per file, {LONGEST} at most"
+    )
 
 
 def test_the_platform_folder_holds_only_the_portal():
@@ -66,7 +84,9 @@ def test_the_platform_folder_holds_only_the_portal():
     With an __init__.py, or with a package named like a module of the standard library, it would
     hide Python's own `platform`.
     """
-    assert [entry.name for entry in sorted((ROOT / "platform").iterdir()) if entry.name != "__pycache__"] == ["portal"]
+    assert [
+        entry.name for entry in sorted((ROOT / "platform").iterdir()) if entry.name != "__pycache__"
+    ] == ["portal"]
 
 
 @pytest.mark.parametrize("word", ["utils", "helpers", "common", "base", "manager"])

@@ -12,9 +12,16 @@ import pytest
 from tests.architecture.tree import ROOT, tracked
 
 PACKAGES = "runtime|workers|portal|tests"
-IMPORT = re.compile(rf"^\s*(?:from ((?:{PACKAGES})[\w.]*) import ([\w, ]+)|import ((?:{PACKAGES})[\w.]+))", re.MULTILINE)
+IMPORT = re.compile(
+    rf"^\s*(?:from ((?:{PACKAGES})[\w.]*) import ([\w, ]+)|import ((?:{PACKAGES})[\w.]+))",
+    re.MULTILINE,
+)
 FOLDERS = ("tests", "bench", "runtime", "workers", "platform")
-SOURCES = [path for path in tracked() if path.suffix == ".py" and path.relative_to(ROOT).parts[0] in FOLDERS]
+SOURCES = [
+    path
+    for path in tracked()
+    if path.suffix == ".py" and path.relative_to(ROOT).parts[0] in FOLDERS
+]
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(ROOT)))
@@ -23,7 +30,7 @@ def test_imports_in_strings_exist(path: Path) -> None:
         f"line {line}: from {module} import {name}" if name else f"line {line}: import {module}"
         for line, text in _strings(path)
         for module, names, plain in IMPORT.findall(text)
-        for name in ([part.split()[0] for part in names.split(",") if part.strip()] or [""])
+        for name in [part.split()[0] for part in names.split(",") if part.strip()] or [""]
         if not _exists(module or plain, name)
     ]
     assert not wrong, f"{path.relative_to(ROOT)}: {wrong}"
@@ -41,7 +48,11 @@ def _strings(path: Path) -> list[tuple[int, str]]:
     found = []
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.JoinedStr):
-            parts = [part.value for part in node.values if isinstance(part, ast.Constant) and isinstance(part.value, str)]
+            parts = [
+                part.value
+                for part in node.values
+                if isinstance(part, ast.Constant) and isinstance(part.value, str)
+            ]
             found.append((node.lineno, "…".join(parts)))
         elif isinstance(node, ast.Constant) and isinstance(node.value, str):
             found.append((node.lineno, node.value))
@@ -53,7 +64,9 @@ def _exists(module: str, name: str) -> bool:
     folder = top.joinpath(*module.split("."))
     if name and ((folder / f"{name}.py").exists() or (folder / name / "__init__.py").exists()):
         return True
-    file = folder.with_suffix(".py") if folder.with_suffix(".py").exists() else folder / "__init__.py"
+    file = (
+        folder.with_suffix(".py") if folder.with_suffix(".py").exists() else folder / "__init__.py"
+    )
     return file.exists() and (not name or name in _names(file))
 
 

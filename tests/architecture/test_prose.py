@@ -1,4 +1,6 @@
-"""Every text of a clean room follows the rules of `prose.toml`, and so does the subject of every new commit."""
+"""Every text of a clean room follows the rules of `prose.toml`, and so does the subject of every
+new commit.
+"""
 
 import pytest
 
@@ -22,7 +24,18 @@ CHECKED_SINCE = "2026-11-28T19:30:00+00:00"  # older commits were written before
 def test_every_file_is_in_a_room():
     rooms = {path for room in CLEAN for path in tracked(room)}
     ignored = {
-        *tracked("examples", "*.lock", "*.txt", "*.gitignore", ".npmrc", "package.json", "package-lock.json", "LICENSE", "*.md", "*.svg")
+        *tracked(
+            "examples",
+            "*.lock",
+            "*.txt",
+            "*.gitignore",
+            ".npmrc",
+            "package.json",
+            "package-lock.json",
+            "LICENSE",
+            "*.md",
+            "*.svg",
+        )
     }
     missing = sorted(str(path.relative_to(ROOT)) for path in {*tracked()} - rooms - ignored)
     assert not missing, f"add the rooms of these files to prose.toml: {missing}"
@@ -58,10 +71,22 @@ def test_a_planted_riddle_is_found(name, source):
 @pytest.mark.parametrize(
     ("name", "source"),
     [
-        ("a.py", '"""Resolve the effective health check. There is no default."""\nFIRST = "is_no_sentence"\n'),
+        (
+            "a.py",
+            (
+                '"""Resolve the effective health check. There is no default."""\nFIRST ='
+                ' "is_no_sentence"\n'
+            ),
+        ),
         ("a.md", "```\nwhoever\n```\nAn app is no longer served. Use `tell`.\n"),
         ("a.html", '<p class="beside">{{ text|told }} {% if told %}{% endif %}</p>'),
-        ("a.md", "<!-- rows: written by make attack -->\n| an app beside another |\n<!-- end of rows -->\n"),
+        (
+            "a.md",
+            (
+                "<!-- rows: written by make attack -->\n| an app beside another |\n<!-- end of rows"
+                " -->\n"
+            ),
+        ),
         ("a.css", ".beside { }\n/* next to */\n.beside { }"),
         ("a.md", f"| {'cell | ' * 30}\n|---|\n"),
     ],
@@ -73,7 +98,9 @@ def test_plain_text_passes(name, source):
 def test_a_finding_names_its_line():
     source = '"""Contain one thing.\n\nSecond line is for whoever reads.\n"""\n'
     assert [finding.line for finding in findings(ROOT / "a.py", source)] == [3]
-    assert [finding.line for finding in findings(ROOT / "a.md", "# Title\n\ntext\n\nmore, beside\n")] == [5]
+    assert [
+        finding.line for finding in findings(ROOT / "a.md", "# Title\n\ntext\n\nmore, beside\n")
+    ] == [5]
 
 
 def test_every_forbidden_word_has_its_line_in_the_glossary():
@@ -83,7 +110,15 @@ def test_every_forbidden_word_has_its_line_in_the_glossary():
 
 
 def test_subjects_of_commits_since_this_check_are_short_and_plain():
-    git = ["git", "-c", "safe.directory=*", "log", "--no-merges", f"--since={CHECKED_SINCE}", "--format=%H %s"]
+    git = [
+        "git",
+        "-c",
+        "safe.directory=*",
+        "log",
+        "--no-merges",
+        f"--since={CHECKED_SINCE}",
+        "--format=%H %s",
+    ]
     commits = run(git, cwd=ROOT).stdout.decode().splitlines()
     wrong = [
         f"{commit[:12]} {subject}: {fault}"

@@ -15,7 +15,9 @@ from tests.architecture.tree import ROOT, tracked
 PROMISE = re.compile(r"(?:^|[.:;)`]\s+)Pure\b(?! planning)(?!,? except)")
 HELD = frozenset(
     module
-    for contract in tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
+    for contract in tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"][
+        "contracts"
+    ]
     if contract["name"].startswith("the pure modules")
     for module in contract["source_modules"]
 )
@@ -37,6 +39,12 @@ def test_the_promise_is_recognised() -> None:
 
 @pytest.mark.parametrize("path", PURE, ids=lambda path: str(path.relative_to(ROOT)))
 def test_a_module_that_says_pure_is_in_the_contract(path: Path) -> None:
-    name = ".".join(path.relative_to(ROOT).with_suffix("").parts).removeprefix("platform.").removesuffix(".__init__")
+    name = (
+        ".".join(path.relative_to(ROOT).with_suffix("").parts)
+        .removeprefix("platform.")
+        .removesuffix(".__init__")
+    )
     parents = {name.rsplit(".", count)[0] for count in range(name.count(".") + 1)}
-    assert parents & HELD, f"{name} says Pure: add it to the contract in pyproject.toml, or do not say it"
+    assert parents & HELD, (
+        f"{name} says Pure: add it to the contract in pyproject.toml, or do not say it"
+    )

@@ -36,14 +36,25 @@ def test_no_registry_host_and_no_machine_path_is_committed(path):
         return  # a picture or an archive
     for number, line in enumerate(text.splitlines(), 1):
         found = FORBIDDEN.search(line)
-        assert not found, f"{path.relative_to(ROOT)}:{number} holds {found[0]!r}: settings of the machine decide that, not the repository"
+        assert not found, (
+            f"{path.relative_to(ROOT)}:{number} holds {found[0]!r}: settings of the machine decide"
+            " that, not the repository"
+        )
 
 
 MOST_MODULES = 20
-FOLDERS = sorted({path.parent for path in tracked() if path.suffix == ".py" and path.name != "__init__.py"})
+FOLDERS = sorted(
+    {path.parent for path in tracked() if path.suffix == ".py" and path.name != "__init__.py"}
+)
 
 
 @pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: str(folder.relative_to(ROOT)))
 def test_a_folder_has_few_modules(folder):
-    modules = [path for path in tracked() if path.parent == folder and path.suffix == ".py" and path.name != "__init__.py"]
-    assert len(modules) <= MOST_MODULES, f"{folder.relative_to(ROOT)} has {len(modules)} modules; sort them into folders"
+    modules = [
+        path
+        for path in tracked()
+        if path.parent == folder and path.suffix == ".py" and path.name != "__init__.py"
+    ]
+    assert len(modules) <= MOST_MODULES, (
+        f"{folder.relative_to(ROOT)} has {len(modules)} modules; sort them into folders"
+    )

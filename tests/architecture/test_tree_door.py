@@ -27,35 +27,75 @@ OF_MODULES = {
         "removexattr",
         "setxattr",
     },
-    "shutil": {"copy", "copy2", "copyfile", "copymode", "copystat", "copytree", "move", "rmtree", "chown", "unpack_archive"},
+    "shutil": {
+        "copy",
+        "copy2",
+        "copyfile",
+        "copymode",
+        "copystat",
+        "copytree",
+        "move",
+        "rmtree",
+        "chown",
+        "unpack_archive",
+    },
     "tarfile": {"open"},
 }
-OF_PATHS = {"chmod", "lchmod", "rglob", "symlink_to", "hardlink_to", "link_to"}  # methods of pathlib.Path
+OF_PATHS = {
+    "chmod",
+    "lchmod",
+    "rglob",
+    "symlink_to",
+    "hardlink_to",
+    "link_to",
+}  # methods of pathlib.Path
 PROGRAMS = {"cp", "rm", "mv", "tar", "chown", "chmod", "unzip", "find"}
 
 # Each file that may use path strings, and why no tenant chose a name in those paths.
 ALLOWED = {
     "runtime/trees/": "the door itself",
     "runtime/confined/probe.py": "tries what a helper must not be able to do",
-    "runtime/builds/builder.py": "the mode of the folder of workspaces, whose names the node chooses",
-    "runtime/builds/package_cache.py": "the owner of a team's cache folder, which is named by the team's number",
-    "runtime/builds/install_steps.py": "files that the node writes for a step, by the names of a plan",
-    "runtime/builds/dockerfile/running.py": "the owner and mode of a cache mount's own folder and of a secret's file, whose names the node chooses",
-    "runtime/containers/creation.py": "upper, tmp and the files of etc in a container's own folder, before anything runs in it",
+    "runtime/builds/builder.py": (
+        "the mode of the folder of workspaces, whose names the node chooses"
+    ),
+    "runtime/builds/package_cache.py": (
+        "the owner of a team's cache folder, which is named by the team's number"
+    ),
+    "runtime/builds/install_steps.py": (
+        "files that the node writes for a step, by the names of a plan"
+    ),
+    "runtime/builds/dockerfile/running.py": (
+        "the owner and mode of a cache mount's own folder and of a secret's file, whose names the"
+        " node chooses"
+    ),
+    "runtime/containers/creation.py": (
+        "upper, tmp and the files of etc in a container's own folder, before anything runs in it"
+    ),
     "runtime/containers/lifecycle.py": "folders of the state, and pins of namespaces",
-    "runtime/containers/traversal.py": "the state folder and its parents, whose names the operator chose",
-    "runtime/containers/monitor.py": "folders of the OCI runtime, which are named by a container's id",
-    "runtime/containers/removal.py": "a container's own folder after everything in it is unmounted: the node chose the remaining names",
+    "runtime/containers/traversal.py": (
+        "the state folder and its parents, whose names the operator chose"
+    ),
+    "runtime/containers/monitor.py": (
+        "folders of the OCI runtime, which are named by a container's id"
+    ),
+    "runtime/containers/removal.py": (
+        "a container's own folder after everything in it is unmounted: the node chose the remaining"
+        " names"
+    ),
     "runtime/containers/cgroups/cgroup.py": "control groups, in a file system of the kernel's",
     "runtime/containers/cgroups/delegation.py": "the same",
-    "runtime/logs/logfile.py": "a log of an app, by the app's name, before any other process can open it",
+    "runtime/logs/logfile.py": (
+        "a log of an app, by the app's name, before any other process can open it"
+    ),
     "runtime/images/disk.py": "what skopeo downloads, by digests, in a folder that belongs to root",
     "runtime/images/exchange/published.py": "folders of hard links to blobs, by digests",
     "runtime/images/exchange/ownership.py": "blobs by their digests, by an open file",
     "runtime/images/store.py": "the modes of the store's own folders and blobs",
     "runtime/images/exchange/transfer.py": "a link that the node makes to the store's blobs",
     "runtime/router/": "files of the router",
-    "runtime/stacks/": "root file systems of the distribution's packages, or of an image that the operator names",
+    "runtime/stacks/": (
+        "root file systems of the distribution's packages, or of an image that the operator names"
+    ),
     "runtime/packages.py": "a policy file of the package manager, while set-up runs",
     "runtime/kernel.py": "device nodes of loop devices, by number",
     "runtime/host.py": "looks at the machine",
@@ -67,15 +107,24 @@ def uses(source: str) -> list[tuple[int, str]]:
     found = []
     for node in ast.walk(ast.parse(source)):
         match node:
-            case ast.Call(func=ast.Attribute(value=ast.Name(id=module), attr=name)) if name in OF_MODULES.get(module, ()):
+            case ast.Call(func=ast.Attribute(value=ast.Name(id=module), attr=name)) if (
+                name in OF_MODULES.get(module, ())
+            ):
                 if not any(word.arg in ("dir_fd", "src_dir_fd") for word in node.keywords):
                     found.append((node.lineno, f"{module}.{name}"))
             case ast.Call(func=ast.Attribute(value=value, attr=name)) if name in OF_PATHS:
                 if not (isinstance(value, ast.Name) and value.id in ("os", "ast")):
                     found.append((node.lineno, f".{name}"))
             case ast.List(elts=[*words]) | ast.Tuple(elts=[*words]):
-                programs = [word.value for word in words if isinstance(word, ast.Constant) and word.value in PROGRAMS]
-                if programs and (isinstance(words[0], ast.Constant) and words[0].value in {*programs, "setpriv", "env", "nice"}):
+                programs = [
+                    word.value
+                    for word in words
+                    if isinstance(word, ast.Constant) and word.value in PROGRAMS
+                ]
+                if programs and (
+                    isinstance(words[0], ast.Constant)
+                    and words[0].value in {*programs, "setpriv", "env", "nice"}
+                ):
                     found.append((node.lineno, f"the program {programs[0]}"))
     return found
 
@@ -86,7 +135,10 @@ def test_path_operations_never_use_a_name_chosen_by_a_tenant(path):
     if any(place.startswith(room) for room in ALLOWED):
         return
     wrong = [f"{place}:{line} uses {name}" for line, name in uses(path.read_text())]
-    assert not wrong, f"{wrong}: use runtime.trees.folder in a confined helper, or say in ALLOWED why no tenant chose a name there"
+    assert not wrong, (
+        f"{wrong}: use runtime.trees.folder in a confined helper, or say in ALLOWED why no tenant"
+        " chose a name there"
+    )
 
 
 @pytest.mark.parametrize(

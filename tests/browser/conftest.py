@@ -11,7 +11,9 @@ from django.test import Client
 from playwright.sync_api import Browser, BrowserContext
 
 from portal.accounts.models import Person
-from tests.portal.conftest import portal_groups, portal_url  # noqa: F401  # fixtures of the portal's tests
+
+# Fixtures of the portal's tests
+from tests.portal.conftest import portal_groups, portal_url  # noqa: F401
 from tests.portal.pages import fleet
 
 # Playwright runs an event loop in this thread, so Django would refuse database access of the tests.
@@ -21,7 +23,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture
-def sample_portal(transactional_db: None, broker: object, portal_url: str) -> str:  # noqa: F811  # requests the fixture
+def sample_portal(transactional_db: None, broker: object, portal_url: str) -> str:  # noqa: F811
     """Create the sample portal with committed rows. Return its URL."""
     fleet.fill()
     return portal_url
@@ -32,9 +34,14 @@ def browse(chromium: Browser, sample_portal: str) -> Iterator[Callable[..., Brow
     """Return a function that opens a signed-in browser with a width and a colour scheme."""
     contexts = []
 
-    def sign_in(username: str = "member", *, width: int = 1440, scheme: str = "light", scripts: bool = True) -> BrowserContext:
+    def sign_in(
+        username: str = "member", *, width: int = 1440, scheme: str = "light", scripts: bool = True
+    ) -> BrowserContext:
         context = chromium.new_context(
-            base_url=sample_portal, viewport={"width": width, "height": 844}, color_scheme=scheme, java_script_enabled=scripts
+            base_url=sample_portal,
+            viewport={"width": width, "height": 844},
+            color_scheme=scheme,
+            java_script_enabled=scripts,
         )
         context.set_default_navigation_timeout(SLOWEST_PAGE)
         contexts.append(context)
@@ -42,7 +49,9 @@ def browse(chromium: Browser, sample_portal: str) -> Iterator[Callable[..., Brow
             client = Client()
             client.force_login(Person.objects.get(username=username))
             session = client.cookies[settings.SESSION_COOKIE_NAME].value
-            context.add_cookies([{"name": settings.SESSION_COOKIE_NAME, "value": session, "url": sample_portal}])
+            context.add_cookies(
+                [{"name": settings.SESSION_COOKIE_NAME, "value": session, "url": sample_portal}]
+            )
         return context
 
     yield sign_in

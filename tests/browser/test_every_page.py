@@ -14,7 +14,7 @@ AXE = (ROOT / "node_modules" / "axe-core" / "axe.min.js").read_text()
 RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
 # Leave out the passed checks: to describe and transfer them takes longer than the checks.
 VIOLATIONS = """rules => axe.run(document, {runOnly: rules, resultTypes: ["violations"], selectors: false})
-    .then(result => result.violations)"""
+    .then(result => result.violations)"""  # noqa: E501
 MOST_BYTES = 300_000
 PAGES = {
     "": ["/sign-in", "/codes", "/codes/H98", "/codes/R14"],
@@ -52,14 +52,20 @@ PAGES = {
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("width", "scheme"), [(1440, "light"), (1440, "dark"), (390, "light"), (390, "dark")])
-def test_every_page_is_accessible_light_and_fits(browse: Callable[..., BrowserContext], width: int, scheme: str) -> None:
+@pytest.mark.parametrize(
+    ("width", "scheme"), [(1440, "light"), (1440, "dark"), (390, "light"), (390, "dark")]
+)
+def test_every_page_is_accessible_light_and_fits(
+    browse: Callable[..., BrowserContext], width: int, scheme: str
+) -> None:
     findings: list[str] = []
     for person, paths in PAGES.items():
         page = browse(person, width=width, scheme=scheme).new_page()
         complaints = complaints_of(page)
         for path in paths:
-            findings += [f"{path}: {finding}" for finding in (*look(page, address(path)), *complaints)]
+            findings += [
+                f"{path}: {finding}" for finding in (*look(page, address(path)), *complaints)
+            ]
             complaints.clear()
     assert findings == []
 
@@ -67,7 +73,14 @@ def test_every_page_is_accessible_light_and_fits(browse: Callable[..., BrowserCo
 def complaints_of(page: Page) -> list[str]:
     """Return a list that collects the page's console errors from now on."""
     complaints: list[str] = []
-    page.on("console", lambda message: complaints.append(message.text) if message.type == "error" and "404 (" not in message.text else None)
+    page.on(
+        "console",
+        lambda message: (
+            complaints.append(message.text)
+            if message.type == "error" and "404 (" not in message.text
+            else None
+        ),
+    )
     page.on("pageerror", lambda error: complaints.append(str(error)))
     return complaints
 
@@ -78,12 +91,16 @@ def look(page: Page, path: str) -> list[str]:
     page.wait_for_function("document.fonts.status === 'loaded'")
     findings: list[str] = []
     weight = page.evaluate(
-        "performance.getEntriesByType('resource').concat(performance.getEntriesByType('navigation'))"
-        ".reduce((sum, entry) => sum + (entry.encodedBodySize || 0), 0)"
+        "performance.getEntriesByType('resource').concat(performance.getEntriesByType('navigation')).reduce((sum,"
+        " entry) => sum + (entry.encodedBodySize || 0), 0)"
     )
     if weight > MOST_BYTES:
         findings.append(f"weighs {weight} bytes")
-    if (over := page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")) > 0:
+    if (
+        over := page.evaluate(
+            "document.documentElement.scrollWidth - document.documentElement.clientWidth"
+        )
+    ) > 0:
         findings.append(f"sticks out by {over} px")
     page.evaluate(AXE)
     violations = page.evaluate(VIOLATIONS, RULES)

@@ -52,7 +52,12 @@ def front(names: NameServer) -> Iterator[RouterUnderTest]:
 
 @pytest.mark.slow
 def test_a_browser_sees_two_apps_over_https_each_with_its_own_certificate(
-    people: People, front: RouterUnderTest, names: NameServer, chromium: Browser, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    people: People,
+    front: RouterUnderTest,
+    names: NameServer,
+    chromium: Browser,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     root = TestAuthority("Browser Root")
     with pebble(tmp_path, http_port=front.config.http_port) as (directory, ca):
@@ -82,7 +87,9 @@ def test_a_browser_sees_two_apps_over_https_each_with_its_own_certificate(
             page = browser.new_context().new_page()
             answer = page.goto(f"http://{domain.host}:{front.config.http_port}/")
             assert answer is not None
-            assert page.url == f"https://{domain.host}:{front.config.https_port}/", "Redirect HTTP to HTTPS"
+            assert page.url == f"https://{domain.host}:{front.config.https_port}/", (
+                "Redirect HTTP to HTTPS"
+            )
             redirect = answer.request.redirected_from
             assert redirect is not None
             assert redirect.response().status == 308
@@ -93,8 +100,14 @@ def test_a_browser_sees_two_apps_over_https_each_with_its_own_certificate(
             assert seen["subjectName"] == domain.host
             assert issued_by in seen["issuer"]
             assert seen["protocol"] == "TLS 1.3"
-            assert seen["validTo"] == DomainCertificate.objects.get(domain=domain).not_after.timestamp()
-            assert page.evaluate("performance.getEntriesByType('navigation')[0].nextHopProtocol") == "h2"
+            assert (
+                seen["validTo"]
+                == DomainCertificate.objects.get(domain=domain).not_after.timestamp()
+            )
+            assert (
+                page.evaluate("performance.getEntriesByType('navigation')[0].nextHopProtocol")
+                == "h2"
+            )
         with pytest.raises(Error, match="ERR_CERT_AUTHORITY_INVALID"):
             browser.new_page().goto(f"https://{bare.host}:{front.config.https_port}/")
     finally:
@@ -108,7 +121,9 @@ def led(people: People, front: RouterUnderTest, names: NameServer, name: str, ho
     change(people.owner, app=app, changes={"https_only": True, "hsts_seconds": YEAR})
     wanted = desired_app(app)
     sample = front.app(f"{name}-1")
-    front.router.set(AppRoutes(app=name, hosts=wanted.hosts, endpoints=(end(sample),), policy=wanted.policy))
+    front.router.set(
+        AppRoutes(app=name, hosts=wanted.hosts, endpoints=(end(sample),), policy=wanted.policy)
+    )
     return domain
 
 

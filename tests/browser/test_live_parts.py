@@ -43,7 +43,9 @@ def opened(context: BrowserContext, path: str) -> Page:
 
 def test_signing_in_redirects_to_the_requested_page(browse: Browse) -> None:
     # The tests' settings use a fast hash, which the portal's own settings do not know.
-    Person.objects.filter(username="member").update(password=PBKDF2PasswordHasher().encode(PASSWORD, "salt"))
+    Person.objects.filter(username="member").update(
+        password=PBKDF2PasswordHasher().encode(PASSWORD, "salt")
+    )
     page = opened(browse(""), "/apps/shop")
     page.get_by_label("Name").fill("member")
     page.get_by_label("Password").fill(PASSWORD)
@@ -59,10 +61,12 @@ def test_choosing_an_archive_uploads_it_and_opens_its_build(browse: Browse, arch
     expect(page.get_by_text(re.compile(r"(1st|\d+\w\w) in the queue"))).to_be_visible()
 
 
-def test_dropping_an_archive_on_the_first_page_creates_an_app_with_its_name(browse: Browse, archive: Path) -> None:
+def test_dropping_an_archive_on_the_first_page_creates_an_app_with_its_name(
+    browse: Browse, archive: Path
+) -> None:
     page = opened(browse("newcomer"), "/")
     transfer = page.evaluate_handle(
-        """() => { const data = new DataTransfer(); data.items.add(new File(["PK"], "little-boat.zip")); return data; }"""
+        """() => { const data = new DataTransfer(); data.items.add(new File(["PK"], "little-boat.zip")); return data; }"""  # noqa: E501
     )
     page.dispatch_event(".drop", "dragenter", {"dataTransfer": transfer})
     assert page.locator(".drop[data-over]").count() == 1
@@ -103,8 +107,12 @@ def test_a_lost_stream_is_shown_and_continues_where_it_ended(browse: Browse) -> 
     # A response that is not a stream closes the EventSource permanently, for example while the
     # portal restarts. The page must open a new one.
     page.route("**/logs/events*", lambda route: route.fulfill(status=503))
-    page.evaluate("document.querySelector('[sse-connect]')['htmx-internal-data'].sseEventSource.close()")
-    page.evaluate("document.querySelector('[sse-connect]')['htmx-internal-data'].sseEventSource.onerror()")
+    page.evaluate(
+        "document.querySelector('[sse-connect]')['htmx-internal-data'].sseEventSource.close()"
+    )
+    page.evaluate(
+        "document.querySelector('[sse-connect]')['htmx-internal-data'].sseEventSource.onerror()"
+    )
     expect(notice).to_have_text("Connection lost. Reconnecting…", timeout=15_000)
     write_log(settings.APP_LOGS / "shop.log", [("web.1", "stdout", "during the outage")], ago=0)
     page.unroute("**/logs/events*")
@@ -117,7 +125,9 @@ def test_the_overview_follows_changes(browse: Browse) -> None:
     page = opened(browse(), "/apps/docs-site")
     expect(page.get_by_text("v1 is live, 1 of 1 instance healthy.")).to_be_visible()
     assert page.locator("#announcements").text_content() == ""  # only changes are announced
-    App.objects.get(name="docs-site").instances.update(state="crashed", detail="It exited with code 3.", restarts=2)
+    App.objects.get(name="docs-site").instances.update(
+        state="crashed", detail="It exited with code 3.", restarts=2
+    )
     expect(page.get_by_text("It exited with code 3.").first).to_be_visible()
     expect(page.get_by_role("cell", name="Crashed")).to_be_visible()
 
@@ -157,11 +167,17 @@ def test_a_log_can_be_filtered_and_paused(browse: Browse) -> None:
 
 def test_charts_zoom_together_and_show_new_data(browse: Browse) -> None:
     page = opened(browse(), "/apps/shop/metrics")
-    times = [page.locator(f"[data-chart={name}] .u-over") for name in ("requests", "latency", "cpu", "memory")]
+    times = [
+        page.locator(f"[data-chart={name}] .u-over")
+        for name in ("requests", "latency", "cpu", "memory")
+    ]
     expect(times[-1]).to_be_visible()
     shown = "document.querySelectorAll('[data-chart] canvas').length"
     assert page.evaluate(shown) == 4
-    before = [page.locator(f"[data-chart={name}] canvas").evaluate("one => one.toDataURL()") for name in ("cpu", "memory")]
+    before = [
+        page.locator(f"[data-chart={name}] canvas").evaluate("one => one.toDataURL()")
+        for name in ("cpu", "memory")
+    ]
     box = times[1].bounding_box()
     assert box is not None
     page.mouse.move(box["x"] + box["width"] * 0.6, box["y"] + 40)
@@ -173,7 +189,9 @@ def test_charts_zoom_together_and_show_new_data(browse: Browse) -> None:
         page.wait_for_function("([one, before]) => one.toDataURL() !== before", arg=[canvas, drawn])
     times[1].dblclick()
     last = json.loads(client().lrange("slipway:series:shop:fine", -1, -1)[0])
-    client().rpush("slipway:series:shop:fine", json.dumps({**last, "at": time.time(), "requests": 12_340}))
+    client().rpush(
+        "slipway:series:shop:fine", json.dumps({**last, "at": time.time(), "requests": 12_340})
+    )
     expect(page.get_by_text("1234 requests/s").first).to_be_visible()
 
 
@@ -265,7 +283,11 @@ def test_everything_but_the_live_parts_works_without_scripts(browse: Browse, arc
 def test_a_deleted_app_ends_its_streams(browse: Browse) -> None:
     page = opened(browse(), "/apps/docs-site")
     expect(page.get_by_text("v1 is live")).to_be_visible()
-    apps.delete_app(Person.objects.get(username="member"), app=App.objects.get(name="docs-site"), typed_name="docs-site")
+    apps.delete_app(
+        Person.objects.get(username="member"),
+        app=App.objects.get(name="docs-site"),
+        typed_name="docs-site",
+    )
     expect(page.locator("main").get_by_text("This app was deleted.")).to_be_visible(timeout=30_000)
 
 
@@ -274,7 +296,11 @@ def test_a_page_whose_app_was_deleted_before_its_stream_opened_shows_that(browse
 
     def delete_first(route: Route) -> None:
         if App.objects.filter(name="docs-site", deleted_at=None).exists():
-            apps.delete_app(Person.objects.get(username="member"), app=App.objects.get(name="docs-site"), typed_name="docs-site")
+            apps.delete_app(
+                Person.objects.get(username="member"),
+                app=App.objects.get(name="docs-site"),
+                typed_name="docs-site",
+            )
         route.continue_()
 
     page.route("**/apps/docs-site/events*", delete_first)

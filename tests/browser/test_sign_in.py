@@ -13,7 +13,9 @@ from tests.portal.pages.fleet import PASSWORD
 HASHED = PBKDF2PasswordHasher().encode(PASSWORD, "salt", iterations=1000)
 
 
-def test_a_browser_signs_in_after_many_failures_with_its_name_and_from_its_address(browse: Callable[..., BrowserContext]) -> None:
+def test_a_browser_signs_in_after_many_failures_with_its_name_and_from_its_address(
+    browse: Callable[..., BrowserContext],
+) -> None:
     Person.objects.filter(username="member").update(password=HASHED)
     for number in range(40):
         attempts.begin("member" if number < 12 else f"person-{number}", "127.0.0.1", paid=22)

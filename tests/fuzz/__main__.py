@@ -31,7 +31,10 @@ class Row:
     crashes: tuple[str, ...]  # files, or the output of the worker
 
     def __str__(self) -> str:
-        return f"| {self.name} | {self.executions:,} | {self.examples} | {self.coverage} | {self.corpus} | {', '.join(self.crashes) or 'none'} |"
+        return (
+            f"| {self.name} | {self.executions:,} | {self.examples} | {self.coverage} |"
+            f" {self.corpus} | {', '.join(self.crashes) or 'none'} |"
+        )
 
 
 def main(words: list[str]) -> int:
@@ -47,7 +50,11 @@ def main(words: list[str]) -> int:
     names = [said["target"]] if said["target"] else list(TARGETS)
     share = max(5, round(float(said["minutes"]) * 60 / len(names)))
     rows = []
-    print("| target | executions | examples | edges, features | corpus | crashes |\n|---|---|---|---|---|---|", flush=True)
+    print(
+        "| target | executions | examples | edges, features | corpus | crashes"
+        " |\n|---|---|---|---|---|---|",
+        flush=True,
+    )
     for name in names:
         rows.append(fuzzed(name, share))
         print(rows[-1], flush=True)
@@ -58,13 +65,31 @@ def install() -> None:
     """Install atheris next to the results: only this command needs it."""
     if not (PACKAGES / "atheris").exists():
         uv = Path(sys.executable).with_name("uv")
-        run([uv, "pip", "install", "--quiet", "--require-hashes", "--no-deps", "--target", PACKAGES, "-r", LOCK], timeout=300)
+        run(
+            [
+                uv,
+                "pip",
+                "install",
+                "--quiet",
+                "--require-hashes",
+                "--no-deps",
+                "--target",
+                PACKAGES,
+                "-r",
+                LOCK,
+            ],
+            timeout=300,
+        )
 
 
 def fuzzed(name: str, seconds: int) -> Row:
     begun = time.time()
     ended = in_root(name, f"seconds={seconds}", str(RESULTS), seconds=seconds + 2 * START)
-    found = [str(path.relative_to(ROOT)) for path in sorted(RESULTS.glob(f"{name}-*")) if path.stat().st_mtime >= begun - 1]
+    found = [
+        str(path.relative_to(ROOT))
+        for path in sorted(RESULTS.glob(f"{name}-*"))
+        if path.stat().st_mtime >= begun - 1
+    ]
     if ended.code != 0 and not found:
         found = [f"the worker ended with {ended.code}: {ended.said[-500:]}"]
     if found:

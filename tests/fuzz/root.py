@@ -35,7 +35,17 @@ def in_root(*words: str, seconds: float) -> Ended:
         "LANG": "C.UTF-8",
     }
     with tempfile.TemporaryDirectory(prefix="slipway-fuzz-") as place:
-        namespaces = ["unshare", "--mount", "--pid", "--fork", "--net", "--ipc", "--kill-child", "--propagation", "private"]
+        namespaces = [
+            "unshare",
+            "--mount",
+            "--pid",
+            "--fork",
+            "--net",
+            "--ipc",
+            "--kill-child",
+            "--propagation",
+            "private",
+        ]
         command = [
             *namespaces,
             ROOT / "tests" / "fuzz" / "root.sh",

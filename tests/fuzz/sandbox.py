@@ -80,4 +80,6 @@ def _looks(folder: Path) -> dict[str, tuple[object, ...]]:
 
 
 def _names(folder: Path) -> set[str]:
-    return {f"{top}/{name}" for top, folders, files in os.walk(folder) for name in [*folders, *files]}
+    return {
+        f"{top}/{name}" for top, folders, files in os.walk(folder) for name in [*folders, *files]
+    }

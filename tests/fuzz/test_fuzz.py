@@ -27,5 +27,12 @@ def test_an_escape_is_detected(where: str) -> None:
 
 
 def test_the_table_is_parsed_from_the_output_of_libfuzzer() -> None:
-    said = "20 examples, 0 refused\n#2 INITED cov: 9 ft: 9 corp: 1/1b exec/s: 0\n40 examples, 7 refused\n#4711 DONE   cov: 96 ft: 201 corp: 38/1kb exec/s: 471\nstat::number_of_executed_units: 4711\n"
-    assert str(row_of("x", Ended(0, said), ())) == "| x | 4,711 | 40 examples, 7 refused | 96, 201 | 38 inputs, 1kb | none |"
+    said = (
+        "20 examples, 0 refused\n#2 INITED cov: 9 ft: 9 corp: 1/1b exec/s: 0\n40 examples, 7"
+        " refused\n#4711 DONE   cov: 96 ft: 201 corp: 38/1kb exec/s:"
+        " 471\nstat::number_of_executed_units: 4711\n"
+    )
+    assert (
+        str(row_of("x", Ended(0, said), ()))
+        == "| x | 4,711 | 40 examples, 7 refused | 96, 201 | 38 inputs, 1kb | none |"
+    )

@@ -23,13 +23,18 @@ from tests.fuzz.sandbox import Sandbox
 from tests.fuzz.target import Target
 
 INSTRUCTIONS = (
-    "FROM", "RUN", "COPY", "ADD", "ENV", "ARG", "LABEL", "WORKDIR", "USER", "EXPOSE", "VOLUME", "CMD", "ENTRYPOINT", "SHELL",
-    "STOPSIGNAL", "ONBUILD", "HEALTHCHECK", "MAINTAINER", "#", "# syntax=", "# escape=`", "COPY <<E",
+    "FROM", "RUN", "COPY", "ADD", "ENV", "ARG", "LABEL", "WORKDIR", "USER", "EXPOSE", "VOLUME",
+    "CMD", "ENTRYPOINT", "SHELL",
+    "STOPSIGNAL", "ONBUILD", "HEALTHCHECK", "MAINTAINER", "#", "# syntax=", "# escape=`",
+    "COPY <<E",
 )  # fmt: skip
 OPTIONS = (
-    "--mount=type=bind,from=base,target=", "--mount=type=cache,from=base,source=", "--mount=type=tmpfs,size=1g,target=",
-    "--mount=type=secret,id=x,target=", "--mount=type=ssh", "--mount=", "--network=host", "--security=insecure", "--from=base ",
-    "--from=0 ", "--chown=", "--chmod=", "--link ", "--parents ", "--exclude=", "--checksum=", "--keep-git-dir=", "--platform=", "--interval=",
+    "--mount=type=bind,from=base,target=", "--mount=type=cache,from=base,source=",
+    "--mount=type=tmpfs,size=1g,target=",
+    "--mount=type=secret,id=x,target=", "--mount=type=ssh", "--mount=", "--network=host",
+    "--security=insecure", "--from=base ",
+    "--from=0 ", "--chown=", "--chmod=", "--link ", "--parents ", "--exclude=", "--checksum=",
+    "--keep-git-dir=", "--platform=", "--interval=",
 )  # fmt: skip
 WORDS = (
     "base",
@@ -56,10 +61,15 @@ words = st.sampled_from(WORDS) | paths | links | st.text(max_size=12)
 lines = st.builds(
     lambda name, options, rest: f"{name} {''.join(options)}{' '.join(rest)}",
     st.sampled_from(INSTRUCTIONS),
-    st.lists(st.builds(lambda option, value: f"{option}{value} ", st.sampled_from(OPTIONS), words), max_size=2),
+    st.lists(
+        st.builds(lambda option, value: f"{option}{value} ", st.sampled_from(OPTIONS), words),
+        max_size=2,
+    ),
     st.lists(words, max_size=4),
 )
-dockerfiles = st.lists(lines, max_size=8).map(lambda found: "\n".join(["FROM debian-12 AS base", *found]).encode("utf-8", "surrogatepass"))
+dockerfiles = st.lists(lines, max_size=8).map(
+    lambda found: "\n".join(["FROM debian-12 AS base", *found]).encode("utf-8", "surrogatepass")
+)
 values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | words,
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(words, inner, max_size=3),
@@ -112,7 +122,11 @@ def parse_manifest(data: bytes, _: Sandbox) -> None:
     for part in document.parts:
         assert re.fullmatch(r"[0-9a-f]{64}", part.digest), part
         assert 0 <= part.size < 2**63, part
-    manifests.for_machine(document, "amd64") if document.manifests else manifests.check_machine(data, "amd64")
+    (
+        manifests.for_machine(document, "amd64")
+        if document.manifests
+        else manifests.check_machine(data, "amd64")
+    )
 
 
 def read_image(data: bytes, _: Sandbox) -> None:
@@ -152,32 +166,73 @@ def _refused() -> tuple[type[BaseException], ...]:
 
 
 documents = values.map(lambda value: json.dumps(value).encode())
-DIGESTS = (f"sha256:{'a' * 64}", f"sha256:{'b' * 64}", f"sha256:{'A' * 64}", f"sha512:{'a' * 128}", "sha256:..", "a" * 64)
-KINDS = (manifest.CONFIG, manifest.LAYER_GZIP, manifest.LAYER_ZSTD, manifest.MANIFEST, manifest.INDEX, "x")
+DIGESTS = (
+    f"sha256:{'a' * 64}",
+    f"sha256:{'b' * 64}",
+    f"sha256:{'A' * 64}",
+    f"sha512:{'a' * 128}",
+    "sha256:..",
+    "a" * 64,
+)
+KINDS = (
+    manifest.CONFIG,
+    manifest.LAYER_GZIP,
+    manifest.LAYER_ZSTD,
+    manifest.MANIFEST,
+    manifest.INDEX,
+    "x",
+)
 descriptors = st.fixed_dictionaries(
-    {"mediaType": st.sampled_from(KINDS), "digest": st.sampled_from((*DIGESTS[:2] * 3, *DIGESTS)), "size": st.integers(0, 2**40) | values},
-    optional={"platform": st.just({"os": "linux", "architecture": "amd64"}) | values, "urls": values, "annotations": values},
+    {
+        "mediaType": st.sampled_from(KINDS),
+        "digest": st.sampled_from((*DIGESTS[:2] * 3, *DIGESTS)),
+        "size": st.integers(0, 2**40) | values,
+    },
+    optional={
+        "platform": st.just({"os": "linux", "architecture": "amd64"}) | values,
+        "urls": values,
+        "annotations": values,
+    },
 )
 parts = st.lists(descriptors | descriptors | values, max_size=3) | values
 manifest_documents = st.fixed_dictionaries(
     {
         "schemaVersion": st.sampled_from((2, 2, 2, 2, 1, "2")),
-        "mediaType": st.sampled_from((manifest.MANIFEST, manifest.MANIFEST, manifest.INDEX, "x", "", None)),
+        "mediaType": st.sampled_from(
+            (manifest.MANIFEST, manifest.MANIFEST, manifest.INDEX, "x", "", None)
+        ),
         "config": descriptors | descriptors | values,
         "layers": parts,
         "manifests": parts,
     },
-    optional={"annotations": st.dictionaries(words, words, max_size=2) | values, "subject": descriptors | values, "artifactType": values},
+    optional={
+        "annotations": st.dictionaries(words, words, max_size=2) | values,
+        "subject": descriptors | values,
+        "artifactType": values,
+    },
 ).map(lambda value: json.dumps(value).encode())
 config_documents = st.fixed_dictionaries(
     {
         "config": st.dictionaries(
             st.sampled_from(
-                ("Env", "Cmd", "Entrypoint", "WorkingDir", "User", "Labels", "Volumes", "ExposedPorts", "Healthcheck", "OnBuild")
+                (
+                    "Env",
+                    "Cmd",
+                    "Entrypoint",
+                    "WorkingDir",
+                    "User",
+                    "Labels",
+                    "Volumes",
+                    "ExposedPorts",
+                    "Healthcheck",
+                    "OnBuild",
+                )
             ),
             values | st.lists(words, max_size=2) | st.dictionaries(words, words, max_size=2),
         ),
-        "rootfs": st.fixed_dictionaries({"diff_ids": st.lists(st.sampled_from(DIGESTS), max_size=3) | values}),
+        "rootfs": st.fixed_dictionaries(
+            {"diff_ids": st.lists(st.sampled_from(DIGESTS), max_size=3) | values}
+        ),
     },
     optional={
         "history": st.lists(st.dictionaries(words, values, max_size=2), max_size=2) | values,
@@ -187,18 +242,34 @@ config_documents = st.fixed_dictionaries(
 ).map(lambda value: json.dumps(value).encode())
 COMMITS = ("0" * 40, "a" * 40, "b" * 64, "A" * 40, "HEAD", "--all", "")
 REFS = ("refs/heads/main", "refs/heads/master", "refs/tags/main", "refs/heads/../main", "HEAD")
-updates = st.builds("{} {} {}".format, st.sampled_from(COMMITS), st.sampled_from(COMMITS), st.sampled_from((*REFS[:2] * 3, *REFS)) | words)
+updates = st.builds(
+    "{} {} {}".format,
+    st.sampled_from(COMMITS),
+    st.sampled_from(COMMITS),
+    st.sampled_from((*REFS[:2] * 3, *REFS)) | words,
+)
 hosts = st.text(alphabet="abz09-.*:/[]%\n\t \x00@é_", max_size=80) | st.sampled_from(
     ("a.example.com", "*.example.com", "a.b.", "xn--a.example.com")
 )
 
 TARGETS = (
-    Target(name="dockerfile", examples=dockerfiles | st.binary(max_size=200), run=read_dockerfile, refusals=(BadSource,)),
-    Target(name="dockerignore", examples=st.tuples(st.lists(words, max_size=5), paths), run=match_patterns, refusals=(BadSource,)),
+    Target(
+        name="dockerfile",
+        examples=dockerfiles | st.binary(max_size=200),
+        run=read_dockerfile,
+        refusals=(BadSource,),
+    ),
+    Target(
+        name="dockerignore",
+        examples=st.tuples(st.lists(words, max_size=5), paths),
+        run=match_patterns,
+        refusals=(BadSource,),
+    ),
     Target(
         name="app-files",
         examples=st.tuples(
-            st.sampled_from(("slipway.toml", "app.json", "Procfile")), documents | st.binary(max_size=200) | words.map(str.encode)
+            st.sampled_from(("slipway.toml", "app.json", "Procfile")),
+            documents | st.binary(max_size=200) | words.map(str.encode),
         ),
         run=read_app_files,
         refusals=(BadSource, UnicodeError),
@@ -209,7 +280,17 @@ TARGETS = (
         run=parse_manifest,
         refusals=_refused(),
     ),
-    Target(name="image", examples=manifest_documents | config_documents | documents | st.binary(max_size=100), run=read_image, refusals=()),
+    Target(
+        name="image",
+        examples=manifest_documents | config_documents | documents | st.binary(max_size=100),
+        run=read_image,
+        refusals=(),
+    ),
     Target(name="host", examples=hosts, run=check_host, refusals=_refused()),
-    Target(name="push", examples=st.lists(updates | words, min_size=1, max_size=3).map("\n".join), run=parse_push, refusals=_refused()),
+    Target(
+        name="push",
+        examples=st.lists(updates | words, min_size=1, max_size=3).map("\n".join),
+        run=parse_push,
+        refusals=_refused(),
+    ),
 )

@@ -29,10 +29,14 @@ flags = st.lists(st.sampled_from(FLAGS), max_size=2)
 trees = st.lists(entries, max_size=5)
 small_trees = st.lists(small_entries, min_size=1, max_size=8)
 small_names = st.sampled_from((".", "/")) | small_paths
-examples = st.tuples(trees, trees, hows, flags, paths, paths) | st.tuples(small_trees, small_trees, hows, flags, small_names, small_names)
+examples = st.tuples(trees, trees, hows, flags, paths, paths) | st.tuples(
+    small_trees, small_trees, hows, flags, small_names, small_names
+)
 
 
-def copy(example: tuple[list[Entry], list[Entry], str, list[str], str, str], sandbox: Sandbox) -> None:
+def copy(
+    example: tuple[list[Entry], list[Entry], str, list[str], str, str], sandbox: Sandbox
+) -> None:
     source, root, how, flags, name, destination = example
     # The parser of the instruction refuses NUL bytes.
     name, destination = name.replace("\0", ""), destination.replace("\0", "")
@@ -60,7 +64,9 @@ def copy(example: tuple[list[Entry], list[Entry], str, list[str], str, str], san
 
 def _mount(how: str, here: Folder, there: Folder, name: str, destination: str) -> None:
     """Change the trees as RUN --mount, WORKDIR and USER do."""
-    of = Instruction(name="RUN", flags=(), args=("true",), exec_form=False, heredocs=(), text="RUN true", line=2)
+    of = Instruction(
+        name="RUN", flags=(), args=("true",), exec_form=False, heredocs=(), text="RUN true", line=2
+    )
     if how in ("fill", "copy_seen"):
         there.empty()  # both need a new, empty folder
     if how == "fill":

@@ -30,7 +30,13 @@ INSTRUMENTED = (
 )
 # Imported late, by targets: they need Django's settings.
 IMPORTED_LATE = ("portal.registry.manifests", "portal.domains.hosts", "portal.gitserver.receive")
-SEED_LENGTHS = (16, 64, 256, 1024, 4096)  # bytes: Hypothesis discards an input that is too short for an example
+SEED_LENGTHS = (
+    16,
+    64,
+    256,
+    1024,
+    4096,
+)  # bytes: Hypothesis discards an input that is too short for an example
 TELL_EVERY = 20  # examples
 MEMORY = 1024  # MiB: a process that uses more counts as a crash
 FEW = {"git-tree": 10}  # examples of slow targets: this one makes a repository for each example
@@ -57,16 +63,23 @@ def main(words: list[str]) -> None:
 
 
 def draw(name: str, number: int) -> None:
-    """Run this many examples of one target, or of all, and print the name of each finished target."""
+    """Run this many examples of one target, or of all, and print the name of each finished
+    target.
+    """
     from tests.fuzz.targets import TARGETS
 
     phases = (Phase.generate, Phase.shrink)
     for target_name in TARGETS if name == "all" else [name]:
         _, check, _ = prepare(target_name)
         most = min(number, FEW.get(target_name, number))
-        settings(max_examples=most, database=None, deadline=None, derandomize=True, phases=phases, suppress_health_check=list(HealthCheck))(
-            check
-        )()
+        settings(
+            max_examples=most,
+            database=None,
+            deadline=None,
+            derandomize=True,
+            phases=phases,
+            suppress_health_check=list(HealthCheck),
+        )(check)()
         print(f"{target_name} is done", flush=True)
 
 
@@ -126,11 +139,23 @@ def fuzz(name: str, target, check, once, seconds: int, results: Path) -> None:
     settings(database=None, deadline=None, suppress_health_check=list(HealthCheck))(check)
     corpus = results / "corpus" / name
     corpus.mkdir(parents=True, exist_ok=True)
-    seeds = target.seeds() if target.seeds is not None else [random.Random(length).randbytes(length) for length in SEED_LENGTHS]
+    seeds = (
+        target.seeds()
+        if target.seeds is not None
+        else [random.Random(length).randbytes(length) for length in SEED_LENGTHS]
+    )
     for number, seed in enumerate(seeds):
         (corpus / f"seed{number}").write_bytes(seed)
-    options = [f"-max_total_time={seconds}", f"-artifact_prefix={results}/{name}-", f"-rss_limit_mb={MEMORY}", f"-timeout={LONGEST}"]
-    atheris.Setup(["fuzz", str(corpus), *options, "-max_len=16384", "-len_control=0", "-print_final_stats=1"], once)
+    options = [
+        f"-max_total_time={seconds}",
+        f"-artifact_prefix={results}/{name}-",
+        f"-rss_limit_mb={MEMORY}",
+        f"-timeout={LONGEST}",
+    ]
+    atheris.Setup(
+        ["fuzz", str(corpus), *options, "-max_len=16384", "-len_control=0", "-print_final_stats=1"],
+        once,
+    )
     atheris.Fuzz()
 
 

@@ -54,7 +54,13 @@ def make_people() -> People:
     admin = create_person(None, username="keeper", password=PASSWORD, admin=True)
     owner = create_person(admin, username="owner", password=PASSWORD)
     stranger = create_person(admin, username="stranger", password=PASSWORD)
-    return People(admin=admin, owner=owner, stranger=stranger, blue=create_team(owner, name="blue"), red=create_team(stranger, name="red"))
+    return People(
+        admin=admin,
+        owner=owner,
+        stranger=stranger,
+        blue=create_team(owner, name="blue"),
+        red=create_team(stranger, name="red"),
+    )
 
 
 @pytest.fixture
@@ -97,7 +103,11 @@ def listening_portal(*wrapper: str) -> Iterator[str]:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     # so that pages show all parts
-    environment = {**os.environ, "DJANGO_SETTINGS_MODULE": "portal.settings", "SLIPWAY_HTTPS_PORT": "8443"}
+    environment = {
+        **os.environ,
+        "DJANGO_SETTINGS_MODULE": "portal.settings",
+        "SLIPWAY_HTTPS_PORT": "8443",
+    }
     command = (
         *wrapper,
         sys.executable,

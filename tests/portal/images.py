@@ -24,7 +24,9 @@ def part(data: bytes, kind: str = LAYER, **more: Any) -> dict[str, Any]:
 
 
 def config(architecture: str = MACHINE, **more: Any) -> bytes:
-    return json.dumps({"architecture": architecture, "os": "linux", "config": {"Cmd": ["/run"]}, **more}).encode()
+    return json.dumps(
+        {"architecture": architecture, "os": "linux", "config": {"Cmd": ["/run"]}, **more}
+    ).encode()
 
 
 def manifest(configuration: bytes, *layers: bytes, **more: Any) -> bytes:
@@ -38,8 +40,13 @@ def manifest(configuration: bytes, *layers: bytes, **more: Any) -> bytes:
 
 
 def index(*manifests: tuple[bytes, str], **more: Any) -> bytes:
-    entries = [part(data, MANIFEST, platform={"os": "linux", "architecture": architecture}) for data, architecture in manifests]
-    return json.dumps({"schemaVersion": 2, "mediaType": INDEX, "manifests": entries, **more}).encode()
+    entries = [
+        part(data, MANIFEST, platform={"os": "linux", "architecture": architecture})
+        for data, architecture in manifests
+    ]
+    return json.dumps(
+        {"schemaVersion": 2, "mediaType": INDEX, "manifests": entries, **more}
+    ).encode()
 
 
 class Client:
@@ -51,7 +58,10 @@ class Client:
         self.root = f"/v2/{repository}"
 
     def get(self, path: str, **headers: str) -> httpx.Response:
-        return self.http.get(f"{self.root}/{path}", headers={name.replace("_", "-"): text for name, text in headers.items()})
+        return self.http.get(
+            f"{self.root}/{path}",
+            headers={name.replace("_", "-"): text for name, text in headers.items()},
+        )
 
     def head(self, path: str) -> httpx.Response:
         return self.http.head(f"{self.root}/{path}")
@@ -69,7 +79,9 @@ class Client:
             assert answer.headers["Docker-Content-Digest"] == digest_of(data)
 
     def put(self, reference: str, data: bytes, kind: str = MANIFEST) -> httpx.Response:
-        return self.http.put(f"{self.root}/manifests/{reference}", content=data, headers={"Content-Type": kind})
+        return self.http.put(
+            f"{self.root}/manifests/{reference}", content=data, headers={"Content-Type": kind}
+        )
 
 
 def blocks(data: bytes, size: int) -> Iterator[bytes]:

@@ -47,7 +47,9 @@ class FakeWorkers:
     def _work(self) -> None:
         try:
             while not self._over.wait(0.05):
-                for build in Build.objects.filter(state=BuildState.QUEUED).select_related("app__team"):
+                for build in Build.objects.filter(state=BuildState.QUEUED).select_related(
+                    "app__team"
+                ):
                     self._build(build)
         finally:
             connection.close()
@@ -77,7 +79,9 @@ def roll_out(rollout: Rollout, *, never_live: str = "") -> None:
         going_live.finish_live(rollout)
 
 
-def deploy(build: Build, *, image: str = "sha256:" + "0" * 64, processes: dict[str, str] | None = None) -> Rollout | None:
+def deploy(
+    build: Build, *, image: str = "sha256:" + "0" * 64, processes: dict[str, str] | None = None
+) -> Rollout | None:
     """Take a queued build to its end, without a thread."""
     assert builds.mark_building(build)
     rollout = builds.succeed(build, image, processes or PROCESSES)

@@ -28,9 +28,13 @@ class Caller:
     """A program with a token."""
 
     def __init__(self, token: str) -> None:
-        self._client = Client(headers={"Authorization": f"Bearer {token}", "Accept": "application/json"})
+        self._client = Client(
+            headers={"Authorization": f"Bearer {token}", "Accept": "application/json"}
+        )
 
-    def __call__(self, method: str, path: str, body: object = None, **kwargs: Any) -> tuple[int, Any]:
+    def __call__(
+        self, method: str, path: str, body: object = None, **kwargs: Any
+    ) -> tuple[int, Any]:
         if body is not None:
             kwargs |= {"data": json.dumps(body), "content_type": "application/json"}
         answer = getattr(self._client, method)(f"/api/v1{path}", **kwargs)
@@ -64,10 +68,20 @@ def test_the_openapi_document_is_public(db: None) -> None:
 def test_the_life_of_an_app_from_creation_to_deletion(people: People, owner: Caller) -> None:
     assert owner("get", "/apps") == (200, [])
     status, app = owner("post", "/apps", {"name": "hello"})
-    assert (status, app["team"], app["state"], app["url"]) == (201, "blue", "stopped", "http://hello.slipway.localhost:8080")
+    assert (status, app["team"], app["state"], app["url"]) == (
+        201,
+        "blue",
+        "stopped",
+        "http://hello.slipway.localhost:8080",
+    )
     archive = SimpleUploadedFile("hello.zip", b"an archive")
     status, build = owner("post", "/apps/hello/builds", data={"archive": archive})
-    assert (status, build["state"], build["origin"], build["description"]) == (202, "queued", "api", "hello.zip")
+    assert (status, build["state"], build["origin"], build["description"]) == (
+        202,
+        "queued",
+        "api",
+        "hello.zip",
+    )
     deploy(Build.objects.get())
     assert owner("get", f"/apps/hello/builds/{build['id']}")[1]["release"] == 1
     assert [release["current"] for release in owner("get", "/apps/hello/releases")[1]] == [True]
@@ -80,14 +94,24 @@ def test_the_life_of_an_app_from_creation_to_deletion(people: People, owner: Cal
 
 def test_config_scale_and_rollback(people: People, owner: Caller) -> None:
     deploy(submit_archive(people.owner, people.app()))
-    assert owner("patch", "/apps/hello/config", {"changes": {"A": "1"}}) == (200, {"config": {"A": "1"}, "release": 2})
+    assert owner("patch", "/apps/hello/config", {"changes": {"A": "1"}}) == (
+        200,
+        {"config": {"A": "1"}, "release": 2},
+    )
     assert owner("patch", "/apps/hello/config", {"changes": {"A": None}})[1]["config"] == {}
     status, sizes = owner("patch", "/apps/hello/formation", {"web": {"count": 2}})
     assert (status, sizes[0]["count"], sizes[0]["cpu"]) == (200, 2, 500)
     status, rollout = owner("post", "/apps/hello/releases/2/rollback")
     assert (status, rollout["release"]) == (202, 4)
     assert owner("get", "/apps/hello/config")[1]["config"] == {"A": "1"}
-    Instance.objects.create(id="web.1", app=App.objects.get(), process="web", release_number=1, node="here", state="live")
+    Instance.objects.create(
+        id="web.1",
+        app=App.objects.get(),
+        process="web",
+        release_number=1,
+        node="here",
+        state="live",
+    )
     assert owner("get", "/apps/hello/instances")[1][0]["id"] == "web.1"
 
 
@@ -113,17 +137,32 @@ def test_errors_are_json_with_a_sentence_and_a_hint(people: People, owner: Calle
 def test_an_upload_over_the_quota_is_refused(people: People, owner: Caller) -> None:
     people.app()
     Quota.objects.update(memory=0)
-    status, answer = owner("post", "/apps/hello/builds", data={"archive": SimpleUploadedFile("hello.zip", b"x")})
+    status, answer = owner(
+        "post", "/apps/hello/builds", data={"archive": SimpleUploadedFile("hello.zip", b"x")}
+    )
     assert (status, answer["error"]) == (
         403,
-        "The quota of team blue is 0 B of memory in total. It uses 0 B; the change would need 512 MiB.",
+        (
+            "The quota of team blue is 0 B of memory in total. It uses 0 B; the change would need"
+            " 512 MiB."
+        ),
     )
 
 
-def test_an_image_is_deployed_by_name_and_its_password_is_stored_encrypted_until_the_build_ends(people: People, owner: Caller) -> None:
+def test_an_image_is_deployed_by_name_and_its_password_is_stored_encrypted_until_the_build_ends(
+    people: People, owner: Caller
+) -> None:
     people.app()
-    status, answer = owner("post", "/apps/hello/builds/image", {"image": "ghcr.io/me/app:1.2", "username": "me", "password": "a token"})
-    assert (status, answer["state"], answer["description"]) == (202, "queued", "image ghcr.io/me/app:1.2")
+    status, answer = owner(
+        "post",
+        "/apps/hello/builds/image",
+        {"image": "ghcr.io/me/app:1.2", "username": "me", "password": "a token"},
+    )
+    assert (status, answer["state"], answer["description"]) == (
+        202,
+        "queued",
+        "image ghcr.io/me/app:1.2",
+    )
     build = Build.objects.get(pk=answer["id"])
     assert (build.source.kind, build.source.filename) == (SourceKind.REFERRED, "ghcr.io/me/app:1.2")
     assert build.encrypted_credentials is not None
@@ -134,9 +173,19 @@ def test_an_image_is_deployed_by_name_and_its_password_is_stored_encrypted_until
     owner("post", f"/apps/hello/builds/{build.pk}/cancel")
     build.refresh_from_db()
     assert build.encrypted_credentials is None
-    for wrong in ({"image": "an image"}, {"image": ""}, {"image": "app", "username": "me"}, {"image": "x" * 300}):
+    for wrong in (
+        {"image": "an image"},
+        {"image": ""},
+        {"image": "app", "username": "me"},
+        {"image": "x" * 300},
+    ):
         assert owner("post", "/apps/hello/builds/image", wrong)[0] == 400
-    assert Caller(people.token(people.stranger))("post", "/apps/hello/builds/image", {"image": "app"})[0] == 404
+    assert (
+        Caller(people.token(people.stranger))("post", "/apps/hello/builds/image", {"image": "app"})[
+            0
+        ]
+        == 404
+    )
     assert Build.objects.count() == 1
 
 
@@ -152,18 +201,24 @@ def test_a_build_log_is_plain_text_to_its_end(portal_url: str, committed_people:
     Build.objects.filter(pk=build.pk).update(state=BuildState.FAILED)
     headers = {"Authorization": f"Bearer {committed_people.token(committed_people.owner)}"}
     for query in ("", "?follow=true", "?lines=2"):
-        answer = httpx.get(f"{portal_url}/api/v1/apps/hello/builds/{build.pk}/log{query}", headers=headers)
+        answer = httpx.get(
+            f"{portal_url}/api/v1/apps/hello/builds/{build.pk}/log{query}", headers=headers
+        )
         assert answer.headers["Content-Type"] == "text/plain; charset=utf-8"
         assert [line.split(" ", 2)[2] for line in answer.text.splitlines()] == ["one", "two"], query
     assert httpx.get(f"{portal_url}/api/v1/apps/hello/log", headers=headers).text == ""
     assert httpx.get(f"{portal_url}/api/v1/apps/nothing/log", headers=headers).status_code == 404
 
 
-def test_a_followed_log_arrives_while_the_build_runs(portal_url: str, committed_people: People) -> None:
+def test_a_followed_log_arrives_while_the_build_runs(
+    portal_url: str, committed_people: People
+) -> None:
     build = submit_archive(committed_people.owner, committed_people.app())
     say(build, "one")
     headers = {"Authorization": f"Bearer {committed_people.token(committed_people.owner)}"}
-    with httpx.stream("GET", f"{portal_url}/api/v1/apps/hello/builds/{build.pk}/log?follow=true", headers=headers) as answer:
+    with httpx.stream(
+        "GET", f"{portal_url}/api/v1/apps/hello/builds/{build.pk}/log?follow=true", headers=headers
+    ) as answer:
         lines = answer.iter_lines()
         assert next(lines).endswith(" one")
         say(build, "two")
@@ -173,12 +228,16 @@ def test_a_followed_log_arrives_while_the_build_runs(portal_url: str, committed_
 
 
 @pytest.mark.parametrize("how", ["app deleted", "token revoked"])
-def test_a_followed_log_ends_when_access_is_lost(portal_url: str, committed_people: People, how: str) -> None:
+def test_a_followed_log_ends_when_access_is_lost(
+    portal_url: str, committed_people: People, how: str
+) -> None:
     app = committed_people.app()
     headers = {"Authorization": f"Bearer {committed_people.token(committed_people.owner)}"}
     log = app_logs.path_of(app)
     log.write_text("2026-11-24T00:50:09.179Z web.1 stdout mine\n")
-    with httpx.stream("GET", f"{portal_url}/api/v1/apps/hello/log?follow=true", headers=headers, timeout=10) as answer:
+    with httpx.stream(
+        "GET", f"{portal_url}/api/v1/apps/hello/log?follow=true", headers=headers, timeout=10
+    ) as answer:
         lines = answer.iter_lines()
         assert next(lines).endswith("mine")
         if how == "app deleted":
@@ -188,11 +247,15 @@ def test_a_followed_log_ends_when_access_is_lost(portal_url: str, committed_peop
             revoke_token(committed_people.owner, token=tokens_of(committed_people.owner)[0])
         time.sleep(2.1)
         with log.open("a") as file:
-            file.writelines(f"2026-11-24T00:50:09.179Z web.2 stdout not mine {number}\n" for number in range(3))
+            file.writelines(
+                f"2026-11-24T00:50:09.179Z web.2 stdout not mine {number}\n" for number in range(3)
+            )
         assert list(lines) == []
 
 
-def test_jobs_runs_and_the_manifest_are_returned_and_a_job_runs_on_demand(people: People, owner: Caller) -> None:
+def test_jobs_runs_and_the_manifest_are_returned_and_a_job_runs_on_demand(
+    people: People, owner: Caller
+) -> None:
     app = people.app()
     assert owner("get", "/apps/hello/file")[1]["file"] is None
     build = submit_archive(people.owner, app)
@@ -225,6 +288,11 @@ def test_jobs_runs_and_the_manifest_are_returned_and_a_job_runs_on_demand(people
     assert (status, run["state"], run["by"], run["scheduled_for"]) == (202, "queued", "owner", None)
     assert owner("post", "/apps/hello/crons/sweep/run")[0] == 409
     _, runs = owner("get", "/apps/hello/runs")
-    assert [(run["kind"], run["name"], run["seconds"]) for run in runs] == [("cron", "sweep", None), ("postdeploy", "postdeploy", None)]
+    assert [(run["kind"], run["name"], run["seconds"]) for run in runs] == [
+        ("cron", "sweep", None),
+        ("postdeploy", "postdeploy", None),
+    ]
     stranger = Caller(people.token(people.stranger))
-    assert {stranger("get", f"/apps/hello/{part}")[0] for part in ("file", "crons", "runs")} == {404}
+    assert {stranger("get", f"/apps/hello/{part}")[0] for part in ("file", "crons", "runs")} == {
+        404
+    }

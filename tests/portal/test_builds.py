@@ -34,7 +34,9 @@ def test_a_source_is_stored_by_digest_and_the_same_bytes_once(people: People) ->
 
 
 @pytest.mark.parametrize("name", ["hello.rar", "hello", "", "hello.py", ".."])
-def test_unsupported_archives_are_refused_and_supported_types_are_listed(people: People, name: str) -> None:
+def test_unsupported_archives_are_refused_and_supported_types_are_listed(
+    people: People, name: str
+) -> None:
     file = SimpleUploadedFile("x.zip", b"x")
     with pytest.raises(SourceRefused) as refusal:
         sources.store_upload(file, filename=name)
@@ -44,7 +46,9 @@ def test_unsupported_archives_are_refused_and_supported_types_are_listed(people:
 def test_only_the_last_part_of_a_path_is_kept_as_file_name(people: People) -> None:
     assert (
         upload(name="hello.zip").filename
-        == sources.store_upload(SimpleUploadedFile("x", b"an archive"), filename="../../a\\hello.zip").filename
+        == sources.store_upload(
+            SimpleUploadedFile("x", b"an archive"), filename="../../a\\hello.zip"
+        ).filename
     )
 
 
@@ -53,7 +57,9 @@ def test_an_empty_file_is_refused(people: People) -> None:
         upload(b"")
 
 
-def test_an_upload_over_the_limit_is_refused_while_it_arrives(people: People, settings: Settings) -> None:
+def test_an_upload_over_the_limit_is_refused_while_it_arrives(
+    people: People, settings: Settings
+) -> None:
     settings.MAX_UPLOAD = 1000
     with pytest.raises(SourceTooLarge):
         upload(b"x" * 1001)
@@ -70,7 +76,9 @@ def test_files_of_interrupted_uploads_are_removed_by_age(people: People) -> None
     young.unlink()
 
 
-def test_a_file_made_by_the_portal_is_stored_and_the_original_remains(people: People, tmp_path: Path) -> None:
+def test_a_file_made_by_the_portal_is_stored_and_the_original_remains(
+    people: People, tmp_path: Path
+) -> None:
     django_settings.INCOMING.mkdir(parents=True, exist_ok=True)
     draft = django_settings.INCOMING / "git-test.tar"
     draft.write_bytes(b"tar")
@@ -144,7 +152,10 @@ def test_a_failed_build_has_its_reason_and_makes_no_release(people: People) -> N
 
 def test_an_older_build_that_ends_later_does_not_replace_newer_code(people: People) -> None:
     app = people.app()
-    older, newer = submit_archive(people.owner, app, b"one"), submit_archive(people.owner, app, b"two")
+    older, newer = (
+        submit_archive(people.owner, app, b"one"),
+        submit_archive(people.owner, app, b"two"),
+    )
     deploy(newer)
     # as if it had not been cancelled when the newer build was submitted
     Build.objects.filter(pk=older.pk).update(state=BuildState.BUILDING)
@@ -182,10 +193,14 @@ def test_a_team_has_at_most_twenty_open_builds(people: People) -> None:
     submit_archive(people.owner, last)
 
 
-def test_a_deploy_is_refused_with_the_reason_if_the_disk_is_full(people: People, settings: Settings) -> None:
+def test_a_deploy_is_refused_with_the_reason_if_the_disk_is_full(
+    people: People, settings: Settings
+) -> None:
     source, app = upload(), people.app()
     settings.DISK_FULL = 1
-    with pytest.raises(NoRoom, match=r"so no new builds start\. Running apps are not affected") as refusal:
+    with pytest.raises(
+        NoRoom, match=r"so no new builds start\. Running apps are not affected"
+    ) as refusal:
         actions.submit(people.owner, app=app, source=source, origin=Origin.API)
     assert refusal.value.status == 507
 

@@ -65,7 +65,9 @@ def browser(people: People) -> Client:
         ("portal.example.org", "belongs to this Slipway"),
     ],
 )
-def test_names_that_nobody_can_own_are_refused(host: str, says: str, settings: LazySettings) -> None:
+def test_names_that_nobody_can_own_are_refused(
+    host: str, says: str, settings: LazySettings
+) -> None:
     settings.BASE_DOMAIN, settings.PORTAL_HOST = "apps.example.net", "portal.example.org"
     with pytest.raises(ValueRefused) as refused:
         check_host(host)
@@ -79,12 +81,19 @@ def test_a_domain_is_stored_in_the_form_of_dns() -> None:
     assert check_host("xn--bcher-kva.example") == "xn--bcher-kva.example"
 
 
-def test_the_api_adds_shows_verifies_and_removes_a_domain(committed_people: People, broker: redis.Redis) -> None:
+def test_the_api_adds_shows_verifies_and_removes_a_domain(
+    committed_people: People, broker: redis.Redis
+) -> None:
     people = committed_people
     app, caller = people.app(), Caller(people.token(people.owner))
     queued(broker)
     status, body = caller("post", "/apps/hello/domains", {"host": "Shop.example.com"})
-    assert (status, body["host"], body["state"], body["certificate"]) == (201, "shop.example.com", "waiting", None)
+    assert (status, body["host"], body["state"], body["certificate"]) == (
+        201,
+        "shop.example.com",
+        "waiting",
+        None,
+    )
     domain = Domain.objects.get()
     assert body["proof"] == {
         "record": "_slipway.shop.example.com",
@@ -98,12 +107,27 @@ def test_the_api_adds_shows_verifies_and_removes_a_domain(committed_people: Peop
     assert (status, body["error"]) == (400, "'localhost' is not a valid hostname.")
     assert caller("post", "/apps/hello/domains/shop.example.com/verify")[0] == 202
     assert queued(broker) == [("upkeep", "slipway.check_domain", [domain.pk])]
-    assert caller("put", "/apps/hello/domains/shop.example.com/certificate", {"chain": CHAIN, "key": KEY})[0] == 409
+    assert (
+        caller(
+            "put", "/apps/hello/domains/shop.example.com/certificate", {"chain": CHAIN, "key": KEY}
+        )[0]
+        == 409
+    )
     actions.mark_verified(domain, "by a DNS record", timezone.now())
     assert ("node", "slipway.converge", [app.pk]) in queued(broker)
-    assert caller("put", "/apps/hello/domains/shop.example.com/certificate", {"chain": CHAIN, "key": KEY})[0] == 202
+    assert (
+        caller(
+            "put", "/apps/hello/domains/shop.example.com/certificate", {"chain": CHAIN, "key": KEY}
+        )[0]
+        == 202
+    )
     assert queued(broker) == [("upkeep", "slipway.tend_certificate", [domain.pk])]
-    assert caller("put", "/apps/hello/domains/shop.example.com/certificate", {"chain": CHAIN, "key": "?"})[0] == 400
+    assert (
+        caller(
+            "put", "/apps/hello/domains/shop.example.com/certificate", {"chain": CHAIN, "key": "?"}
+        )[0]
+        == 400
+    )
     assert [domain["state"] for domain in caller("get", "/apps/hello/domains")[1]] == ["verified"]
     assert caller("delete", "/apps/hello/domains/shop.example.com") == (204, None)
     assert ("node", "slipway.converge", [app.pk]) in queued(broker)
@@ -140,12 +164,18 @@ def test_a_domain_that_is_verified_elsewhere_is_refused(people: People) -> None:
     assert actions.add(people.owner, app=other, host=domain.host).state == DomainState.WAITING
 
 
-def test_a_verified_domain_can_be_the_canonical_host_until_it_is_removed(people: People, browser: Client) -> None:
+def test_a_verified_domain_can_be_the_canonical_host_until_it_is_removed(
+    people: People, browser: Client
+) -> None:
     domain = verified(people)
     app = domain.app
     wild = actions.add(people.owner, app=app, host="*.shop.example.com")
     actions.mark_verified(wild, "by a DNS record", timezone.now())
-    assert access.hosts_of(app) == ("hello.slipway.localhost", "*.shop.example.com", "shop.example.com")
+    assert access.hosts_of(app) == (
+        "hello.slipway.localhost",
+        "*.shop.example.com",
+        "shop.example.com",
+    )
     form = {"canonical_host": "shop.example.com", "https_only": "on", "hsts_seconds": "300"}
     assert browser.post("/apps/hello/domains/addresses", form).status_code == 302
     row = traffic_of(app)
@@ -153,12 +183,19 @@ def test_a_verified_domain_can_be_the_canonical_host_until_it_is_removed(people:
     for host in ("*.shop.example.com", "elsewhere.example.com"):
         with pytest.raises(ValueRefused, match="is not a host of this app"):
             traffic.change(people.owner, app=app, changes={"canonical_host": host})
-        assert browser.post("/apps/hello/domains/addresses", {**form, "canonical_host": host}).status_code == 422
+        assert (
+            browser.post(
+                "/apps/hello/domains/addresses", {**form, "canonical_host": host}
+            ).status_code
+            == 422
+        )
     domain_removal.remove(people.owner, domain=domain)
     assert traffic_of(app).canonical_host == ""
 
 
-def test_the_page_explains_and_works_with_plain_forms(people: People, browser: Client, settings: LazySettings) -> None:
+def test_the_page_explains_and_works_with_plain_forms(
+    people: People, browser: Client, settings: LazySettings
+) -> None:
     settings.HTTPS_PORT = 443
     people.app()
     page = browser.get("/apps/hello/traffic").content.decode()
@@ -167,7 +204,9 @@ def test_the_page_explains_and_works_with_plain_forms(people: People, browser: C
     refused = browser.post("/apps/hello/domains/add", {"host": "https://x.example.com"})
     assert refused.status_code == 422
     assert "Leave out http://" in refused.content.decode()
-    page = browser.post("/apps/hello/domains/add", {"host": "shop.example.com"}, follow=True).content.decode()
+    page = browser.post(
+        "/apps/hello/domains/add", {"host": "shop.example.com"}, follow=True
+    ).content.decode()
     domain = Domain.objects.get()
     for text in (
         "_slipway.shop.example.com",
@@ -177,9 +216,17 @@ def test_the_page_explains_and_works_with_plain_forms(people: People, browser: C
     ):
         assert text in page
     assert f'data-copy="{domain.token}"' in page
-    actions.mark_unproven(domain, "There is no TXT record _slipway.shop.example.com.", timezone.now())
-    assert "There is no TXT record _slipway.shop.example.com." in browser.get("/apps/hello/traffic").content.decode()
-    assert "is being checked" in browser.post(f"/apps/hello/domains/{domain.host}/verify", follow=True).content.decode()
+    actions.mark_unproven(
+        domain, "There is no TXT record _slipway.shop.example.com.", timezone.now()
+    )
+    assert (
+        "There is no TXT record _slipway.shop.example.com."
+        in browser.get("/apps/hello/traffic").content.decode()
+    )
+    assert (
+        "is being checked"
+        in browser.post(f"/apps/hello/domains/{domain.host}/verify", follow=True).content.decode()
+    )
     domain.refresh_from_db()
     actions.mark_verified(domain, "by a DNS record", timezone.now())
     page = browser.get("/apps/hello/traffic").content.decode()
@@ -191,11 +238,23 @@ def test_the_page_explains_and_works_with_plain_forms(people: People, browser: C
     assert "The authority had enough." in page
     assert "Next attempt" in page
     until = timezone.now() + timedelta(days=60)
-    certificates.mark_served(domain, uploaded=False, issuer="CN=Some CA", names=[domain.host], not_after=until, renew_at=until)
+    certificates.mark_served(
+        domain,
+        uploaded=False,
+        issuer="CN=Some CA",
+        names=[domain.host],
+        not_after=until,
+        renew_at=until,
+    )
     page = browser.get("/apps/hello/traffic").content.decode()
-    assert f"Renewed automatically, valid until {until.day} {until:%B} {until.year}, from CN=Some CA" in page
+    assert (
+        f"Renewed automatically, valid until {until.day} {until:%B} {until.year}, from CN=Some CA"
+        in page
+    )
     assert "Order a certificate" not in page
-    refused = browser.post(f"/apps/hello/domains/{domain.host}/certificate", {"chain": "hello", "key": KEY})
+    refused = browser.post(
+        f"/apps/hello/domains/{domain.host}/certificate", {"chain": "hello", "key": KEY}
+    )
     assert refused.status_code == 422
     assert "This is not in PEM format." in refused.content.decode()
     assert "secretsecret" not in browser.get("/apps/hello/traffic").content.decode()
@@ -203,14 +262,22 @@ def test_the_page_explains_and_works_with_plain_forms(people: People, browser: C
     assert "Upload a new one" in browser.get("/apps/hello/traffic").content.decode()
     DomainCertificate.objects.update(not_after=timezone.now() - timedelta(days=3))
     assert "The certificate expired on" in browser.get("/apps/hello/traffic").content.decode()
-    assert "is being ordered" in browser.post(f"/apps/hello/domains/{domain.host}/order", follow=True).content.decode()
+    assert (
+        "is being ordered"
+        in browser.post(f"/apps/hello/domains/{domain.host}/order", follow=True).content.decode()
+    )
     assert not DomainCertificate.objects.get().uploaded
-    assert "was removed from hello" in browser.post(f"/apps/hello/domains/{domain.host}/remove", follow=True).content.decode()
+    assert (
+        "was removed from hello"
+        in browser.post(f"/apps/hello/domains/{domain.host}/remove", follow=True).content.decode()
+    )
     settings.HTTPS_PORT = 0
     assert "does not serve HTTPS" in browser.get("/apps/hello/traffic").content.decode()
 
 
-def test_a_key_is_stored_encrypted_until_it_is_taken_once(people: People, settings: LazySettings) -> None:
+def test_a_key_is_stored_encrypted_until_it_is_taken_once(
+    people: People, settings: LazySettings
+) -> None:
     domain = verified(people)
     certificates.upload(people.owner, domain=domain, chain=CHAIN, key=KEY)
     row = DomainCertificate.objects.get()

@@ -32,7 +32,11 @@ async def heard(app_name: str, count: int, *, then: tuple[str, ...]) -> list[str
 
 
 def test_a_subscriber_gets_the_events_of_its_app_only(broker: redis.Redis) -> None:
-    assert asyncio.run(asyncio.wait_for(heard("hello", 3, then=("build", "rollout")), 10)) == ["reconnected", "build", "rollout"]
+    assert asyncio.run(asyncio.wait_for(heard("hello", 3, then=("build", "rollout")), 10)) == [
+        "reconnected",
+        "build",
+        "rollout",
+    ]
 
 
 @pytest.fixture
@@ -41,7 +45,11 @@ def fresh_client() -> None:
 
 
 def test_an_outage_fails_nothing_and_is_reported_when_redis_is_back(
-    tmp_path: Path, settings: Settings, fresh_client: None, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path,
+    settings: Settings,
+    fresh_client: None,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(events, "RECONNECT_SECONDS", 0.05)
     path = tmp_path / "redis.sock"
@@ -88,7 +96,17 @@ def _in_a_thread(people: People) -> None:
 
 
 def _redis(path: Path) -> subprocess.Popen[bytes]:
-    command = ("redis-server", "--port", "0", "--unixsocket", str(path), "--save", "", "--logfile", "/dev/null")
+    command = (
+        "redis-server",
+        "--port",
+        "0",
+        "--unixsocket",
+        str(path),
+        "--save",
+        "",
+        "--logfile",
+        "/dev/null",
+    )
     server = subprocess.Popen(command, cwd=path.parent)
     while not path.exists():
         time.sleep(0.02)

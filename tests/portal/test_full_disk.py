@@ -31,14 +31,22 @@ def full_database(people: People) -> Iterator[People]:
 
 def until_full(client: Client, path: str, body: dict[str, str], **headers: str) -> object:
     for number in range(2000):
-        answer = client.post(path, {**body, "name": f"app-{number}"}, content_type="application/json", headers=headers)
+        answer = client.post(
+            path,
+            {**body, "name": f"app-{number}"},
+            content_type="application/json",
+            headers=headers,
+        )
         if answer.status_code != 201:
             return answer
     pytest.fail("the database never became full")
 
 
 def test_the_api_reports_a_full_database_in_json(full_database: People) -> None:
-    client = Client(raise_request_exception=False, headers={"Authorization": f"Bearer {full_database.token(full_database.owner)}"})
+    client = Client(
+        raise_request_exception=False,
+        headers={"Authorization": f"Bearer {full_database.token(full_database.owner)}"},
+    )
     answer = until_full(client, "/api/v1/apps", {"team": "blue"})
     assert (answer.status_code, answer["Content-Type"]) == (507, "application/json")
     assert answer.json()["error"] == "The disk of this Slipway is full. Nothing was changed."
@@ -62,20 +70,30 @@ def portal_with_small_disk(redis_server: str, django_db_setup: None) -> Iterator
     with it."""
     settings.INCOMING.mkdir(parents=True, exist_ok=True)
     script = f'mount -t tmpfs -o size=1m none {settings.INCOMING} && exec "$@"'
-    with listening_portal("unshare", "--mount", "--propagation", "private", "sh", "-c", script, "sh") as url:
+    with listening_portal(
+        "unshare", "--mount", "--propagation", "private", "sh", "-c", script, "sh"
+    ) as url:
         yield url
 
 
-@pytest.mark.parametrize(("accept", "kind"), [("application/json", "application/json"), ("text/html", "text/html; charset=utf-8")])
+@pytest.mark.parametrize(
+    ("accept", "kind"),
+    [("application/json", "application/json"), ("text/html", "text/html; charset=utf-8")],
+)
 def test_an_upload_to_a_full_disk_is_refused_with_a_message(
     portal_with_small_disk: str, committed_people: People, accept: str, kind: str
 ) -> None:
     committed_people.app()
-    headers = {"Authorization": f"Bearer {committed_people.token(committed_people.owner)}", "Accept": accept}
+    headers = {
+        "Authorization": f"Bearer {committed_people.token(committed_people.owner)}",
+        "Accept": accept,
+    }
     path = "/api/v1/apps/hello/builds" if accept == "application/json" else "/apps/hello/deploy"
     with httpx.Client(base_url=portal_with_small_disk, headers=headers, timeout=20) as client:
         for _ in range(3):
-            answer = client.post(path, files={"archive": ("hello.zip", b"1" * (8 * 2**20), "application/zip")})
+            answer = client.post(
+                path, files={"archive": ("hello.zip", b"1" * (8 * 2**20), "application/zip")}
+            )
             assert (answer.status_code, answer.headers["Content-Type"]) == (507, kind)
             assert "The disk of this Slipway is full." in answer.text
         assert client.get("/api/v1/teams").status_code == 200, "and what came is gone"
@@ -100,7 +118,9 @@ def test_an_unexpected_error_of_the_api_is_json_too(people: People) -> None:
         (None, False),
     ],
 )
-def test_a_full_disk_is_distinguished_from_other_errors(error: Exception | None, *, is_full: bool) -> None:
+def test_a_full_disk_is_distinguished_from_other_errors(
+    error: Exception | None, *, is_full: bool
+) -> None:
     assert (refused_by_full_disk(error) is not None) == is_full
 
 

@@ -26,7 +26,11 @@ from tests.portal.test_api import Caller
 
 
 def released(people: People, app: App, number: int) -> Release:
-    build: Build = submit_archive(people.owner if app.team == people.blue else people.stranger, app, f"{app.name} {number}".encode())
+    build: Build = submit_archive(
+        people.owner if app.team == people.blue else people.stranger,
+        app,
+        f"{app.name} {number}".encode(),
+    )
     rollout = deploy(build, image=image(app.name, number))
     assert rollout is not None
     app.refresh_from_db()
@@ -34,7 +38,14 @@ def released(people: People, app: App, number: int) -> Release:
 
 
 def instance(app: App) -> Instance:
-    return Instance.objects.create(id=f"{app.name}-web-1a2b3c4d", app=app, process="web", release_number=1, node="here", state="live")
+    return Instance.objects.create(
+        id=f"{app.name}-web-1a2b3c4d",
+        app=app,
+        process="web",
+        release_number=1,
+        node="here",
+        state="live",
+    )
 
 
 @pytest.fixture
@@ -60,10 +71,20 @@ def view(app: App, name: str) -> ImageView:
 def test_a_layer_lists_the_teams_apps_by_name_and_others_as_a_number(shop: App) -> None:
     code, dependencies, python, debian = view(shop, "v2").layers
     assert (code.name, code.apps, code.others, code.images) == ("App code", (), 0, 1)
-    assert (dependencies.apps, dependencies.others, dependencies.images) == ((), 0, 2), "in v1 too, which is the same app"
+    assert (dependencies.apps, dependencies.others, dependencies.images) == (
+        (),
+        0,
+        2,
+    ), "in v1 too, which is the same app"
     assert (python.apps, python.others) == (("docs-site",), 0)
-    assert (debian.apps, debian.others) == (("docs-site",), 1), "chat is nobody this team may know of"
-    assert (view(shop, "v2").own, view(shop, "v2").shared) == (code.facts.size, view(shop, "v2").size - code.facts.size)
+    assert (debian.apps, debian.others) == (
+        ("docs-site",),
+        1,
+    ), "chat is nobody this team may know of"
+    assert (view(shop, "v2").own, view(shop, "v2").shared) == (
+        code.facts.size,
+        view(shop, "v2").size - code.facts.size,
+    )
 
 
 def test_a_deleted_image_shares_nothing(shop: App, people: People) -> None:
@@ -78,7 +99,10 @@ def test_the_picture_puts_apps_that_share_all_below_on_one_block(shop: App, peop
     assert (ground.name, ground.apps, ground.others) == ("debian-13", ("docs-site", "shop"), 1)
     (python,) = ground.above
     assert python.name == "python-3.13"
-    assert [(block.name, block.tops) for block in python.above] == [("App code", ("docs-site",)), (python.above[1].name, ())]
+    assert [(block.name, block.tops) for block in python.above] == [
+        ("App code", ("docs-site",)),
+        (python.above[1].name, ()),
+    ]
     assert python.above[1].above[0].tops == ("shop",)
     sums = summed(list(live_views(images_of(people.owner)).values()))
     assert sums.stored < sums.alone
@@ -90,7 +114,14 @@ def test_small_layers_of_a_long_chain_are_drawn_as_one_block(people: People) -> 
     release = released(people, app, 1)
     row = ImageLayer.objects.filter(image__digest=release.image, position=0).get().image
     ImageLayer.objects.bulk_create(
-        ImageLayer(image=row, position=10 + number, diff_id=f"sha256:{number}", digest=f"sha256:{number}", size=10 + number, unpacked=0)
+        ImageLayer(
+            image=row,
+            position=10 + number,
+            diff_id=f"sha256:{number}",
+            digest=f"sha256:{number}",
+            size=10 + number,
+            unpacked=0,
+        )
         for number in range(20)
     )
     (block,) = picture(live_views(images_of(people.owner)))
@@ -112,7 +143,9 @@ def test_the_layers_of_two_images_are_compared_immediately(shop: App) -> None:
     assert compared(None, view(shop, "v2")) is None
 
 
-def test_a_job_is_done_once_by_the_node_and_then_answered_from_its_row(shop: App, people: People) -> None:
+def test_a_job_is_done_once_by_the_node_and_then_answered_from_its_row(
+    shop: App, people: People
+) -> None:
     owner, before, after = people.owner, named(shop, "v1"), named(shop, "v2")
     job = actions.compare(owner, before=before, after=after)
     assert actions.compare(owner, before=before, after=after) == job
@@ -135,7 +168,9 @@ def test_the_open_jobs_of_a_team_are_limited(shop: App, people: People) -> None:
     for number in range(actions.MOST_OPEN):
         actions.commit(
             people.owner,
-            instance=Instance.objects.create(id=f"w{number}", app=shop, process="web", release_number=1, node="n", state="live"),
+            instance=Instance.objects.create(
+                id=f"w{number}", app=shop, process="web", release_number=1, node="n", state="live"
+            ),
             tag="x",
             deploy=False,
         )
@@ -151,12 +186,17 @@ def test_a_commit_tags_an_image_and_can_make_a_release(shop: App, people: People
     assert not actions.finish_commit(job, digest, 5000)
     job.refresh_from_db()
     release = Release.objects.get(app=shop, number=3)
-    assert (release.image, release.processes) == (digest, Release.objects.get(app=shop, number=2).processes)
+    assert (release.image, release.processes) == (
+        digest,
+        Release.objects.get(app=shop, number=2).processes,
+    )
     assert jobs.sentence_of(job) == "Saved as with-data, and deployed as v3."
     assert image_for(people.owner, "shop", "with-data").digest == digest
 
 
-def test_a_tag_keeps_an_image_after_its_release_and_its_name_is_validated(shop: App, people: People, settings: object) -> None:
+def test_a_tag_keeps_an_image_after_its_release_and_its_name_is_validated(
+    shop: App, people: People, settings: object
+) -> None:
     settings.KEPT_RELEASES = 1  # type: ignore[attr-defined]  # pytest-django's settings accept any name
     assert not named(shop, "v1").is_kept
     with pytest.raises(Conflict, match="has been deleted"):
@@ -164,11 +204,17 @@ def test_a_tag_keeps_an_image_after_its_release_and_its_name_is_validated(shop: 
     actions.add_tag(people.owner, image=named(shop, "v2"), tag="good")
     released(people, shop, 7)
     assert named(shop, "v2").is_kept
-    assert actions.deploy(people.owner, image=named(shop, "good")).release.image == named(shop, "v2").digest
+    assert (
+        actions.deploy(people.owner, image=named(shop, "good")).release.image
+        == named(shop, "v2").digest
+    )
     for name in ("v3", "build-1", "latest", "Upper", "a/b", "", "-x", "x" * 65):
         with pytest.raises(ValueRefused):
             actions.add_tag(people.owner, image=named(shop, "good"), tag=name)
-    ImageTag.objects.bulk_create(ImageTag(app=shop, name=f"t{number}", digest="sha256:0") for number in range(actions.MOST_TAGS - 1))
+    ImageTag.objects.bulk_create(
+        ImageTag(app=shop, name=f"t{number}", digest="sha256:0")
+        for number in range(actions.MOST_TAGS - 1)
+    )
     with pytest.raises(Conflict, match="20 tags"):
         actions.add_tag(people.owner, image=named(shop, "good"), tag="more")
     actions.remove_tag(people.owner, app=shop, tag="good")
@@ -195,28 +241,45 @@ def test_the_api_from_list_to_download(shop: App, people: People) -> None:
     settings.DOWNLOADS.mkdir(exist_ok=True)
     owner, stranger = Caller(people.token(people.owner)), Caller(people.token(people.stranger))
     lines = owner("get", "/images")[1]
-    assert [(line["app"], line["name"]) for line in lines] == [("docs-site", "v1"), ("shop", "v2"), ("shop", "v1")]
+    assert [(line["app"], line["name"]) for line in lines] == [
+        ("docs-site", "v1"),
+        ("shop", "v2"),
+        ("shop", "v1"),
+    ]
     assert owner("put", "/apps/shop/tags/good", {"image": "v2"})[0] == 204
     shown = owner("get", "/apps/shop/images/good")[1]
     assert shown["tags"] == ["good"]
     assert [layer["created_by"] for layer in shown["layers"]][-1] == "debian-13"
-    assert (shown["layers"][-1]["shared_with"], shown["layers"][-1]["shared_with_others"]) == (["docs-site"], 1)
+    assert (shown["layers"][-1]["shared_with"], shown["layers"][-1]["shared_with_others"]) == (
+        ["docs-site"],
+        1,
+    )
     assert "chat" not in json.dumps(shown)
     status, job = owner("post", "/apps/shop/images/v1/compare", {"to": "v2"})
     assert (status, job["state"], job["changes"]) == (202, "queued", [])
     answer(ImageJob.objects.get(pk=job["id"]), CHANGES)
     done = owner("get", f"/apps/shop/image-jobs/{job['id']}")[1]
-    assert (done["state"], done["added"], done["changes"][0]) == ("done", 3, {"kind": "C", "path": "/app/shop/checkout.py", "bytes": 4211})
+    assert (done["state"], done["added"], done["changes"][0]) == (
+        "done",
+        3,
+        {"kind": "C", "path": "/app/shop/checkout.py", "bytes": 4211},
+    )
     web = instance(shop)
     assert owner("post", f"/apps/shop/instances/{web.pk}/diff")[0] == 202
-    assert owner("post", f"/apps/shop/instances/{web.pk}/commit", {"tag": "kept"})[1]["kind"] == "commit"
+    assert (
+        owner("post", f"/apps/shop/instances/{web.pk}/commit", {"tag": "kept"})[1]["kind"]
+        == "commit"
+    )
     status, job = owner("post", "/apps/shop/images/v2/save", {"format": "oci-archive"})
     assert owner("get", f"/apps/shop/image-jobs/{job['id']}/file")[0] == 404
     row = ImageJob.objects.get(pk=job["id"])
     answer(row, {"filename": "shop-v2-oci.tar", "bytes": 3})
     jobs.archive_of(row).write_bytes(b"tar")
     for client, path in (
-        (Client(headers={"Authorization": f"Bearer {people.token(people.owner)}"}), f"/api/v1/apps/shop/image-jobs/{row.pk}/file"),
+        (
+            Client(headers={"Authorization": f"Bearer {people.token(people.owner)}"}),
+            f"/api/v1/apps/shop/image-jobs/{row.pk}/file",
+        ),
         (signed_in(people), f"/apps/shop/image-jobs/{row.pk}/file"),
     ):
         found = client.get(path)
@@ -225,7 +288,11 @@ def test_the_api_from_list_to_download(shop: App, people: People) -> None:
     assert owner("post", "/apps/shop/images/v2/save", {"format": "rar"})[0] == 400
     assert owner("post", "/apps/shop/images/good/deploy")[1]["release"] == 3
     assert owner("delete", "/apps/shop/tags/good")[0] == 204
-    for method, path in (("get", "/apps/shop/images/v2"), ("get", f"/apps/shop/image-jobs/{row.pk}"), ("delete", "/apps/shop/tags/good")):
+    for method, path in (
+        ("get", "/apps/shop/images/v2"),
+        ("get", f"/apps/shop/image-jobs/{row.pk}"),
+        ("delete", "/apps/shop/tags/good"),
+    ):
         assert stranger(method, path)[0] == 404
 
 
@@ -239,7 +306,9 @@ def test_pages_start_jobs_show_results_and_refuse(shop: App, people: People) -> 
     client, web = signed_in(people), instance(shop)
     page = client.get("/apps/shop/compare?before=v1&after=v2").content.decode()
     assert "Compare files" in page
-    page = client.post("/apps/shop/compare/files", {"before": "v1", "after": "v2"}, follow=True).content.decode()
+    page = client.post(
+        "/apps/shop/compare/files", {"before": "v1", "after": "v2"}, follow=True
+    ).content.decode()
     assert "Comparing the files." in page
     assert "/events" in page
     answer(ImageJob.objects.get(), CHANGES)
@@ -250,13 +319,18 @@ def test_pages_start_jobs_show_results_and_refuse(shop: App, people: People) -> 
     assert client.get("/apps/shop/compare?before=v1&after=v9").status_code == 404
     assert "Filesystem changes" in client.get(f"/apps/shop/instances/{web.pk}").content.decode()
     page = client.post(f"/apps/shop/instances/{web.pk}/commit", {"tag": "latest"})
-    assert (page.status_code, "latest is reserved for releases." in page.content.decode()) == (422, True)
+    assert (page.status_code, "latest is reserved for releases." in page.content.decode()) == (
+        422,
+        True,
+    )
     client.post(f"/apps/shop/instances/{web.pk}/commit", {"tag": "kept", "deploy": "on"})
     job = ImageJob.objects.get(kind="commit")
     assert job.arguments == {"instance": web.pk, "tag": "kept", "deploy": True}
     actions.begin(job)
     actions.fail(job, "The instance made more than 500,000 files.\nFewer dependencies help.")
-    assert "Fewer dependencies help." in client.get(f"/apps/shop/instances/{web.pk}").content.decode()
+    assert (
+        "Fewer dependencies help." in client.get(f"/apps/shop/instances/{web.pk}").content.decode()
+    )
     assert client.get("/apps/shop/instances/gone").status_code == 404
     page = client.post("/apps/shop/images/v2/tag", {"tag": "good"}, follow=True).content.decode()
     assert "now has the tag good" in page

@@ -80,7 +80,9 @@ def test_the_id_of_every_line_resumes_directly_after_it(path: Path) -> None:
     append(path, *"abcdef")
     with Reader(path) as reader:
         lines = read_all(reader)
-    assert [item.id for item in tail(path, 6)] == [item.id for item in lines], "tail and follow name lines alike"
+    assert [item.id for item in tail(path, 6)] == [item.id for item in lines], (
+        "tail and follow name lines alike"
+    )
     for number, item in enumerate(lines):
         with Reader(path, after=item.id) as reader:
             assert texts(read_all(reader)) == texts(lines[number + 1 :])
@@ -92,7 +94,9 @@ def test_a_reader_continues_across_a_rotation_without_loss(path: Path) -> None:
         assert texts(read_all(reader)) == ["a"]
         append(path, "b")
         path.rename(path.with_name("hello.log.1"))
-        assert texts(read_all(reader)) == ["b"], "what was written before the rename is in the file that is open"
+        assert texts(read_all(reader)) == ["b"], (
+            "what was written before the rename is in the file that is open"
+        )
         append(path, "c")
         assert texts(read_all(reader)) == ["c"]
 
@@ -123,14 +127,18 @@ def test_an_id_of_a_deleted_file_resumes_at_the_current_file(path: Path, after: 
         assert texts(read_all(reader)) == ["a"]
 
 
-def test_a_line_without_an_end_is_returned_in_pieces(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_line_without_an_end_is_returned_in_pieces(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(logfile, "_LONGEST", 100)
     path.write_bytes(b"x" * 250)
     with Reader(path) as reader:
         assert sum(len(item.text) for item in read_all(reader)) == 250
 
 
-def test_following_waits_for_the_file_and_ends_when_all_is_read(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_following_waits_for_the_file_and_ends_when_all_is_read(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(logfile, "POLL_SECONDS", 0.01)
 
     async def watch() -> list[str]:
@@ -156,7 +164,9 @@ def test_following_waits_for_the_file_and_ends_when_all_is_read(path: Path, monk
 
 
 @given(chunks=st.lists(st.binary(min_size=1, max_size=30), max_size=30))
-def test_all_lines_are_returned_once_and_in_order(tmp_path_factory: pytest.TempPathFactory, chunks: list[bytes]) -> None:
+def test_all_lines_are_returned_once_and_in_order(
+    tmp_path_factory: pytest.TempPathFactory, chunks: list[bytes]
+) -> None:
     path = tmp_path_factory.mktemp("log") / "x.log"
     found: list[LogLine] = []
     with Reader(path) as reader:
@@ -166,5 +176,7 @@ def test_all_lines_are_returned_once_and_in_order(tmp_path_factory: pytest.TempP
             found += read_all(reader)
     whole = b"".join(chunks).split(b"\n")[:-1]
     assert len(found) == len(whole)
-    assert [int(item.id.split("-")[1], 16) for item in found] == [sum(len(text) + 1 for text in whole[: n + 1]) for n in range(len(whole))]
+    assert [int(item.id.split("-")[1], 16) for item in found] == [
+        sum(len(text) + 1 for text in whole[: n + 1]) for n in range(len(whole))
+    ]
     assert tail(path, len(whole) + 1) == found

@@ -27,10 +27,16 @@ def page(people: People, address: str) -> str:
     return client.get(address, HTTP_HOST="localhost").content.decode()
 
 
-def test_the_portal_and_each_app_have_one_or_all_apps_a_wildcard(people: People, public: LazySettings) -> None:
+def test_the_portal_and_each_app_have_one_or_all_apps_a_wildcard(
+    people: People, public: LazySettings
+) -> None:
     app = people.app()
     create_app(people.owner, team=app.team, name="second")
-    assert platform_certificates.hosts() == ["slipway.example.com", "hello.apps.example.com", "second.apps.example.com"]
+    assert platform_certificates.hosts() == [
+        "slipway.example.com",
+        "hello.apps.example.com",
+        "second.apps.example.com",
+    ]
     delete_app(people.owner, app=app, typed_name="hello")
     assert platform_certificates.hosts() == ["slipway.example.com", "second.apps.example.com"]
     public.ACME_DNS_HOOK = "/usr/local/bin/dns"
@@ -47,7 +53,9 @@ def test_the_pages_show_the_state_of_each(people: People, public: LazySettings) 
     people.app()
     assert "A certificate is being ordered." in page(people, "/apps/hello/traffic")
     now = timezone.now()
-    platform_certificates.mark_refused("hello.apps.example.com", "The authority could not see it.", now=now)
+    platform_certificates.mark_refused(
+        "hello.apps.example.com", "The authority could not see it.", now=now
+    )
     platform_certificates.mark_served(
         "slipway.example.com",
         issuer="Test Root",
@@ -59,14 +67,18 @@ def test_the_pages_show_the_state_of_each(people: People, public: LazySettings) 
     assert "No certificate yet." in text
     assert "The authority could not see it." in text
     text = page(people, "/admin")
-    assert text.index("hello.apps.example.com") < text.index("slipway.example.com"), "trouble comes first"
+    assert text.index("hello.apps.example.com") < text.index("slipway.example.com"), (
+        "trouble comes first"
+    )
     assert "from Test Root" in text
     public.HTTPS_OURSELVES = False
     assert "certificate is" not in page(people, "/apps/hello/traffic")
     assert "Test Root" not in page(people, "/admin")
 
 
-def test_a_refused_order_waits_longer_each_time_and_as_long_as_the_authority_says(people: People, public: LazySettings) -> None:
+def test_a_refused_order_waits_longer_each_time_and_as_long_as_the_authority_says(
+    people: People, public: LazySettings
+) -> None:
     now, waits = timezone.now(), []
     for after in (0, 0, 7200):
         platform_certificates.mark_refused("slipway.example.com", "No.", now=now, after=after)

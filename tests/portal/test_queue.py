@@ -35,14 +35,18 @@ def queued(broker: redis.Redis) -> list[tuple[str, str, list[int]]]:
     return found
 
 
-def test_nothing_is_enqueued_before_the_transaction_commits(transactional_db: None, broker: redis.Redis) -> None:
+def test_nothing_is_enqueued_before_the_transaction_commits(
+    transactional_db: None, broker: redis.Redis
+) -> None:
     with transaction.atomic():
         enqueue(Task.CONVERGE, 1)
         assert queued(broker) == []
     assert queued(broker) == [("node", "slipway.converge", [1])]
 
 
-def test_nothing_is_enqueued_when_it_rolls_back(transactional_db: None, broker: redis.Redis) -> None:
+def test_nothing_is_enqueued_when_it_rolls_back(
+    transactional_db: None, broker: redis.Redis
+) -> None:
     with pytest.raises(RuntimeError), transaction.atomic():
         enqueue(Task.CONVERGE, 1)
         raise RuntimeError
@@ -88,7 +92,9 @@ def test_without_a_broker_the_change_is_still_made(
 def test_a_change_is_made_even_if_the_broker_refuses_to_write(
     committed_people: People, broker: redis.Redis, caplog: pytest.LogCaptureFixture
 ) -> None:
-    broker.config_set("min-replicas-to-write", 1)  # Redis has no replica, and refuses writes as with a full disk
+    broker.config_set(
+        "min-replicas-to-write", 1
+    )  # Redis has no replica, and refuses writes as with a full disk
     try:
         committed_people.app()
     finally:
@@ -100,10 +106,12 @@ def test_a_change_is_made_even_if_the_broker_refuses_to_write(
 def test_the_portal_imports_nothing_of_workers_or_runtime_but_the_contract() -> None:
     """Only the package `workers` is installed as a Django app for its commands, and it is empty."""
     code = (
-        "import portal.asgi, portal.urls, sys; "
-        "print([name for name in sys.modules if name.startswith(('workers.', 'runtime.')) and not name.startswith('runtime.contract')])"
+        "import portal.asgi, portal.urls, sys; print([name for name in sys.modules if"
+        " name.startswith(('workers.', 'runtime.')) and not name.startswith('runtime.contract')])"
     )
-    done = subprocess.run((sys.executable, "-c", code), capture_output=True, text=True, check=True, env=_environment())
+    done = subprocess.run(
+        (sys.executable, "-c", code), capture_output=True, text=True, check=True, env=_environment()
+    )
     assert done.stdout.strip() == "[]"
 
 

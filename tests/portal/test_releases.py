@@ -12,7 +12,14 @@ from portal.deploys.actions import mark_building, succeed
 from portal.errors import Conflict, NotAllowed, NotFound
 from portal.lifecycle.app_actions import set_config_vars
 from portal.releases import actions
-from portal.releases.access import config_of_release, kept_releases, open_rollout, release_of, releases_of, rollouts_of
+from portal.releases.access import (
+    config_of_release,
+    kept_releases,
+    open_rollout,
+    release_of,
+    releases_of,
+    rollouts_of,
+)
 from portal.releases.models import Rollout, RolloutState
 from tests.portal.conftest import People
 from tests.portal.shipyard import PROCESSES, deploy, roll_out, submit_archive
@@ -35,17 +42,26 @@ def test_releases_are_numbered_without_gaps(people: People) -> None:
     assert coming(people, other).release.number == 1
 
 
-def test_a_rollback_is_a_new_release_with_the_old_image_config_and_processes(people: People) -> None:
+def test_a_rollback_is_a_new_release_with_the_old_image_config_and_processes(
+    people: People,
+) -> None:
     app = people.app()
     set_config_vars(people.owner, app=app, changes={"A": "old"})
-    deploy(submit_archive(people.owner, app), image="sha256:" + "a" * 64, processes={"web": "old", "worker": "w"})
+    deploy(
+        submit_archive(people.owner, app),
+        image="sha256:" + "a" * 64,
+        processes={"web": "old", "worker": "w"},
+    )
     second = set_config_vars(people.owner, app=app, changes={"A": "new", "B": "1"})
     assert second is not None
     roll_out(second.rollouts.get())
     rollout = actions.rollback(people.owner, app=app, number=1)
     release = rollout.release
     assert (release.number, release.description) == (3, "Roll back to v1")
-    assert (release.image, release.processes) == ("sha256:" + "a" * 64, {"web": "old", "worker": "w"})
+    assert (release.image, release.processes) == (
+        "sha256:" + "a" * 64,
+        {"web": "old", "worker": "w"},
+    )
     assert config_of_release(release) == {"A": "old"}
     assert config_of(app) == {"A": "old"}, "the next config change builds on what runs"
 
@@ -61,7 +77,9 @@ def test_a_rollback_to_the_live_or_an_unknown_release_is_refused(people: People)
         actions.rollback(people.stranger, app=app, number=1)
 
 
-def test_the_last_releases_and_the_live_one_are_kept_and_a_rollback_beyond_them_is_refused(people: People, settings: Settings) -> None:
+def test_the_last_releases_and_the_live_one_are_kept_and_a_rollback_beyond_them_is_refused(
+    people: People, settings: Settings
+) -> None:
     settings.KEPT_RELEASES = 2
     app = people.app()
     roll_out(coming(people, app, b"1"))
@@ -70,7 +88,9 @@ def test_the_last_releases_and_the_live_one_are_kept_and_a_rollback_beyond_them_
         roll_out(coming(people, app, content), never_live="It did not answer.")
     app.refresh_from_db()
     assert [release.number for release in kept_releases(app)] == [4, 3, 2]
-    with pytest.raises(Conflict, match="The image of v1 has been deleted. Only the images of the last 2 releases") as refusal:
+    with pytest.raises(
+        Conflict, match="The image of v1 has been deleted. Only the images of the last 2 releases"
+    ) as refusal:
         actions.rollback(people.owner, app=app, number=1)
     assert refusal.value.hint == "Deploy its source again."
     assert actions.rollback(people.owner, app=app, number=3).release.number == 5
@@ -128,10 +148,16 @@ def test_the_steps_do_not_repeat_a_sentence(people: People) -> None:
     for text in ("start web.1", "start web.1", "switch traffic", "start web.1"):
         actions.add_step(rollout, text)
     rollout.refresh_from_db()
-    assert [step["text"] for step in rollout.steps[before:]] == ["start web.1", "switch traffic", "start web.1"]
+    assert [step["text"] for step in rollout.steps[before:]] == [
+        "start web.1",
+        "switch traffic",
+        "start web.1",
+    ]
 
 
-def test_only_an_admin_requests_newer_stacks_for_every_deployed_app(people: People, broker: redis.Redis) -> None:
+def test_only_an_admin_requests_newer_stacks_for_every_deployed_app(
+    people: People, broker: redis.Redis
+) -> None:
     app, other = people.app(), people.app("other")
     deploy(submit_archive(people.owner, app))
     deploy(submit_archive(people.owner, other, b"2"))
@@ -140,17 +166,35 @@ def test_only_an_admin_requests_newer_stacks_for_every_deployed_app(people: Peop
         actions.ask_for_upgrade(people.owner, app=app)
     assert actions.ask_for_upgrade(people.admin) == 2
     assert actions.ask_for_upgrade(people.admin, app=app) == 1
-    texts = list(AuditEntry.objects.filter(person=people.admin).order_by("pk").values_list("text", "app_name"))[-2:]
-    assert texts == [("requested the newest stack for all apps", ""), ("requested the newest version of its stack", "hello")]
+    texts = list(
+        AuditEntry.objects.filter(person=people.admin)
+        .order_by("pk")
+        .values_list("text", "app_name")
+    )[-2:]
+    assert texts == [
+        ("requested the newest stack for all apps", ""),
+        ("requested the newest version of its stack", "hello"),
+    ]
 
 
-def test_an_exchanged_image_makes_a_similar_release_unless_the_app_has_a_newer_one(people: People) -> None:
+def test_an_exchanged_image_makes_a_similar_release_unless_the_app_has_a_newer_one(
+    people: People,
+) -> None:
     app = people.app()
     set_config_vars(people.owner, app=app, changes={"A": "1"})
     deploy(submit_archive(people.owner, app))
     old = release_of(app, 1)
-    new = actions.exchange_image(people.admin, app=app, of=old, image="sha256:" + "b" * 64, description="Upgrade").release
-    assert (new.number, new.processes, new.build, config_of_release(new)) == (2, old.processes, old.build, {"A": "1"})
+    new = actions.exchange_image(
+        people.admin, app=app, of=old, image="sha256:" + "b" * 64, description="Upgrade"
+    ).release
+    assert (new.number, new.processes, new.build, config_of_release(new)) == (
+        2,
+        old.processes,
+        old.build,
+        {"A": "1"},
+    )
     assert actions.rollback(people.owner, app=app, number=1).release.image == old.image
     with pytest.raises(Conflict, match="got a newer release than v1 in the meantime"):
-        actions.exchange_image(None, app=app, of=old, image="sha256:" + "c" * 64, description="Upgrade")
+        actions.exchange_image(
+            None, app=app, of=old, image="sha256:" + "c" * 64, description="Upgrade"
+        )

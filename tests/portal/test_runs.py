@@ -26,7 +26,9 @@ def post(people: People, path: str, person: Any = None) -> Any:
     return Client().post(f"/api/v1/apps/hello/{path}", headers={"Authorization": f"Bearer {token}"})
 
 
-def test_a_run_is_stopped_once_and_only_by_members(people: People, broker: redis.Redis, django_capture_on_commit_callbacks: Any) -> None:
+def test_a_run_is_stopped_once_and_only_by_members(
+    people: People, broker: redis.Redis, django_capture_on_commit_callbacks: Any
+) -> None:
     app = people.app()
     deployed(people, app, said(crons=[cron("sweep")]))
     run = jobs.run_now(people.owner, app=app, job=cron_for(app, "sweep"))
@@ -41,7 +43,9 @@ def test_a_run_is_stopped_once_and_only_by_members(people: People, broker: redis
     assert broker.llen("node") == 1, "a worker must stop its container"
     assert post(people, f"runs/{run.pk}/stop").status_code == 409
     assert post(people, "runs/4711/stop").status_code == 404
-    assert not jobs.finish(run, RunState.SUCCEEDED), "what its container came to afterwards says nothing"
+    assert not jobs.finish(run, RunState.SUCCEEDED), (
+        "what its container came to afterwards says nothing"
+    )
 
 
 def test_only_a_failed_post_deploy_script_can_be_retried(people: People) -> None:
@@ -52,7 +56,11 @@ def test_only_a_failed_post_deploy_script_can_be_retried(people: People) -> None
     jobs.take_up(first, most=4)
     jobs.finish(first, RunState.FAILED, "It exited with code 1.")
     answer = post(people, f"runs/{first.pk}/again")
-    assert (answer.status_code, answer.json()["state"], answer.json()["command"]) == (202, "queued", "./seed")
+    assert (answer.status_code, answer.json()["state"], answer.json()["command"]) == (
+        202,
+        "queued",
+        "./seed",
+    )
     assert post(people, f"runs/{first.pk}/again").status_code == 409, "it runs again already"
     second = Run.objects.get(pk=answer.json()["id"])
     jobs.take_up(second, most=4)
@@ -90,7 +98,9 @@ def test_the_pages_have_a_working_button_for_each(people: People, kind: str) -> 
         finish_failed(made(people, app), "The release phase exited with code 1.")
     client = Client()
     client.force_login(people.owner)
-    page = client.get("/apps/hello/deploys" if kind == "release" else "/apps/hello").content.decode()
+    page = client.get(
+        "/apps/hello/deploys" if kind == "release" else "/apps/hello"
+    ).content.decode()
     address = {
         "stop": f"/apps/hello/runs/{run.pk}/stop",
         "again": f"/apps/hello/runs/{run.pk}/again",

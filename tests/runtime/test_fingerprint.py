@@ -41,7 +41,7 @@ Path("/etc/profile.d/intruder.sh").write_text("true")
 os.symlink("/proc/1/root", "/etc/intruder-link")
 mount("-t", "tmpfs", "intruder", "/srv")
 print(*fingerprint.differences(before, fingerprint.take()), sep="\\n")
-"""
+"""  # noqa: E501
 
 
 def thing(owner: str = "0:0 0644", content: str = "a") -> Thing:
@@ -51,7 +51,11 @@ def thing(owner: str = "0:0 0644", content: str = "a") -> Thing:
 def test_changes_of_files_accounts_and_mounts_are_reported() -> None:
     command = ["unshare", "--mount", "--propagation", "private", sys.executable, "-c", CHANGED]
     done = subprocess.run(
-        command, cwd=ROOT, env={"PYTHONPATH": str(ROOT), "PATH": "/usr/sbin:/usr/bin:/sbin:/bin"}, capture_output=True, text=True
+        command,
+        cwd=ROOT,
+        env={"PYTHONPATH": str(ROOT), "PATH": "/usr/sbin:/usr/bin:/sbin:/bin"},
+        capture_output=True,
+        text=True,
     )
     assert done.returncode == 0, done.stderr
     printed = done.stdout
@@ -77,8 +81,14 @@ def test_two_records_of_the_same_host_are_equal_and_cheap() -> None:
     ("after", "expected"),
     [
         ({"packages": thing("", "2"), "file /etc/new": thing()}, []),
-        ({"packages": thing("", "2"), "file /etc/old": thing("100000:0 0644", "b")}, ["changed: file /etc/old"]),
-        ({"packages": thing("", "1"), "file /etc/new": thing()}, ["added: file /etc/new", "removed: file /etc/old"]),
+        (
+            {"packages": thing("", "2"), "file /etc/old": thing("100000:0 0644", "b")},
+            ["changed: file /etc/old"],
+        ),
+        (
+            {"packages": thing("", "1"), "file /etc/new": thing()},
+            ["added: file /etc/new", "removed: file /etc/old"],
+        ),
     ],
 )
 def test_a_package_may_add_files_and_may_not_change_an_owner(after, expected) -> None:
@@ -100,4 +110,7 @@ def test_all_keys_of_a_state_folder_are_compared(tmp_path: Path) -> None:
     (tmp_path / "secrets" / "django.key").write_text("two")
     (tmp_path / "secrets").chmod(0o777)
     changes = differences(before, fingerprint.take(tmp_path), kernel_objects=False)
-    assert [line.partition(": ")[2].partition(":")[0] for line in changes] == ["state secrets", "state secrets/django.key"]
+    assert [line.partition(": ")[2].partition(":")[0] for line in changes] == [
+        "state secrets",
+        "state secrets/django.key",
+    ]

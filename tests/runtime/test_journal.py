@@ -17,8 +17,14 @@ import pytest
 
 from runtime import journal
 
-WRITER = "from pathlib import Path; from runtime import journal; import sys, itertools\nprint('go', flush=True)\n"
-WRITER += "for n in itertools.count(): journal.write_json(Path(sys.argv[1]), [n] * 20000, durable=n % 2 == 0)"
+WRITER = (
+    "from pathlib import Path; from runtime import journal; import sys, itertools\nprint('go',"
+    " flush=True)\n"
+)
+WRITER += (
+    "for n in itertools.count(): journal.write_json(Path(sys.argv[1]), [n] * 20000, durable=n % 2"
+    " == 0)"
+)
 HOLDER = "from pathlib import Path; from runtime import journal; import sys, time\n"
 HOLDER += "with journal.lock(Path(sys.argv[1])): print('held', flush=True); time.sleep(60)"
 
@@ -57,7 +63,9 @@ def test_a_failed_write_leaves_the_old_file_unchanged(tmp_path: Path) -> None:
 def test_a_writer_that_is_killed_leaves_no_partial_file(tmp_path: Path) -> None:
     path = tmp_path / "a.json"
     for moment in (0.0, 0.01, 0.03, 0.06):
-        with subprocess.Popen([sys.executable, "-c", WRITER, path], stdout=subprocess.PIPE) as writer:
+        with subprocess.Popen(
+            [sys.executable, "-c", WRITER, path], stdout=subprocess.PIPE
+        ) as writer:
             assert writer.stdout is not None
             assert writer.stdout.readline() == b"go\n"
             time.sleep(moment)
@@ -119,7 +127,10 @@ def test_a_lock_whose_file_is_removed_repeatedly_has_one_holder(tmp_path: Path) 
         while not over.is_set():
             journal.remove_free_locks(tmp_path, re.compile("build-.+"))
 
-    holders, remover = [threading.Thread(target=hold) for _ in range(4)], threading.Thread(target=remove)
+    holders, remover = (
+        [threading.Thread(target=hold) for _ in range(4)],
+        threading.Thread(target=remove),
+    )
     for thread in (*holders, remover):
         thread.start()
     for thread in holders:

@@ -45,12 +45,16 @@ def test_mounts_below_lists_only_these_innermost_first(kernel: Kernel, tmp_path:
 
 
 def test_an_error_says_what_failed_on_which_path_and_why(kernel: Kernel, tmp_path: Path) -> None:
-    with pytest.raises(KernelRefused, match=r"mount nosuchfs on .*: No such device \(ENODEV\)") as raised:
+    with pytest.raises(
+        KernelRefused, match=r"mount nosuchfs on .*: No such device \(ENODEV\)"
+    ) as raised:
         kernel.mount("none", tmp_path, "nosuchfs")
     assert raised.value.errno == errno.ENODEV
 
 
-def test_a_busy_mount_is_refused_and_can_be_unmounted_lazily(kernel: Kernel, tmp_path: Path) -> None:
+def test_a_busy_mount_is_refused_and_can_be_unmounted_lazily(
+    kernel: Kernel, tmp_path: Path
+) -> None:
     kernel.mount("none", tmp_path, "tmpfs")
     with (tmp_path / "held").open("w"):
         with pytest.raises(KernelRefused) as raised:
@@ -60,7 +64,9 @@ def test_a_busy_mount_is_refused_and_can_be_unmounted_lazily(kernel: Kernel, tmp
         assert kernel.unmount(tmp_path, lazily=True)
 
 
-def test_unmounting_in_a_copied_namespace_keeps_the_original_mount(kernel: Kernel, tmp_path: Path) -> None:
+def test_unmounting_in_a_copied_namespace_keeps_the_original_mount(
+    kernel: Kernel, tmp_path: Path
+) -> None:
     shared, copy = tmp_path / "shared", tmp_path / "copy"
     for folder in (shared, copy):
         folder.mkdir()
@@ -76,7 +82,9 @@ def test_unmounting_in_a_copied_namespace_keeps_the_original_mount(kernel: Kerne
     assert kernel.mounts_below(shared) == [shared / "inner", shared]
 
 
-def test_a_loop_device_ends_with_its_mount_and_hides_the_file_path(kernel: Kernel, tmp_path: Path) -> None:
+def test_a_loop_device_ends_with_its_mount_and_hides_the_file_path(
+    kernel: Kernel, tmp_path: Path
+) -> None:
     image, target = tmp_path / "image", tmp_path / "target"
     target.mkdir()
     with image.open("wb") as file:
@@ -110,7 +118,9 @@ def test_a_sparse_copy_keeps_bytes_and_holes(kernel: Kernel, tmp_path: Path) -> 
     run(["cmp", source, target])
 
 
-def test_a_user_namespace_maps_ids_and_leaves_the_files_unchanged(kernel: Kernel, tmp_path: Path) -> None:
+def test_a_user_namespace_maps_ids_and_leaves_the_files_unchanged(
+    kernel: Kernel, tmp_path: Path
+) -> None:
     from runtime.containers.userns import UserNamespaces
 
     source, target, pins = tmp_path / "source", tmp_path / "target", tmp_path / "pins"
@@ -134,7 +144,10 @@ def test_a_user_namespace_maps_ids_and_leaves_the_files_unchanged(kernel: Kernel
 
 
 def test_a_compiled_filter_leaves_out_unknown_calls(kernel: Kernel) -> None:
-    rules = [SeccompRule(syscall="getpid", action=errno_action(errno.EPERM)), SeccompRule(syscall="no_such_call", action=errno_action(1))]
+    rules = [
+        SeccompRule(syscall="getpid", action=errno_action(errno.EPERM)),
+        SeccompRule(syscall="no_such_call", action=errno_action(1)),
+    ]
     program = kernel.seccomp_program(ALLOW, rules, ())
     assert len(program) % 8 == 0  # struct sock_filter
     assert len(program) > 0

@@ -18,13 +18,18 @@ def test_input_is_passed_and_both_streams_are_returned() -> None:
 
 def test_lines_arrive_as_they_are_printed() -> None:
     seen: list[tuple[bytes, float]] = []
-    run(["sh", "-c", "echo one; sleep 0.2; printf two"], on_output=lambda line: seen.append((line, time.monotonic())))
+    run(
+        ["sh", "-c", "echo one; sleep 0.2; printf two"],
+        on_output=lambda line: seen.append((line, time.monotonic())),
+    )
     assert [line for line, _ in seen] == [b"one", b"two"]
     assert seen[1][1] - seen[0][1] > 0.1
 
 
 def test_a_failure_shows_a_pasteable_command_and_the_last_output() -> None:
-    with pytest.raises(ProcessFailed, match=r"`sh -c 'echo no luck >&2; exit 3'` exited with 3. It said: no luck"):
+    with pytest.raises(
+        ProcessFailed, match=r"`sh -c 'echo no luck >&2; exit 3'` exited with 3. It said: no luck"
+    ):
         run(["sh", "-c", "echo no luck >&2; exit 3"])
     assert run(["false"], check=False).returncode == 1
     with pytest.raises(ProcessFailed, match="was ended by SIGTERM"):
@@ -74,7 +79,14 @@ def test_a_missing_program_is_reported_with_its_remedy(tmp_path: Path) -> None:
 
 def test_the_environment_is_replaced_and_descriptors_are_closed(tmp_path: Path) -> None:
     with (tmp_path / "open").open("w"):
-        listed = run(["/bin/sh", "-c", "env; ls /proc/self/fd"], env={"PATH": "/usr/bin:/bin", "ONLY": "1"}).stdout.decode().split()
+        listed = (
+            run(
+                ["/bin/sh", "-c", "env; ls /proc/self/fd"],
+                env={"PATH": "/usr/bin:/bin", "ONLY": "1"},
+            )
+            .stdout.decode()
+            .split()
+        )
     assert "ONLY=1" in listed
     assert not any(word.startswith("HOME=") for word in listed)
     # 3 belongs to ls itself

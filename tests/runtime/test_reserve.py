@@ -76,4 +76,6 @@ def test_the_reserve_does_not_oscillate(available: int, held: int, wanted: int) 
         "space that was released is not allocated again at once"
     )
     if size > held:
-        assert decide(available=after, held=size, wanted=wanted) == size, "space that was allocated is not released at once"
+        assert decide(available=after, held=size, wanted=wanted) == size, (
+            "space that was allocated is not released at once"
+        )

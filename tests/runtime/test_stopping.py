@@ -58,7 +58,10 @@ def test_cancellation_stops_the_unpacking_of_an_archive(tmp_path: Path) -> None:
             tar.addfile(info, io.BytesIO(b"abc"))
     with cancellation.when(after(100)), pytest.raises(Cancelled):
         (tmp_path / "tree").mkdir()
-        with (tmp_path / "source.tar").open("rb") as archive, Folder.at(tmp_path / "tree") as target:
+        with (
+            (tmp_path / "source.tar").open("rb") as archive,
+            Folder.at(tmp_path / "tree") as target,
+        ):
             unpack(archive, "source.tar", target)
     assert 10 < len(list((tmp_path / "tree/folder").iterdir())) < 110
 
@@ -95,7 +98,10 @@ def test_cancellation_stops_waiting_for_a_step_or_stack(tmp_path: Path) -> None:
     config = NodeConfig(state=tmp_path / "state", run=tmp_path / "run")
     store = Store(config)
     step, stack = "0" * 64, identity_of(DEBIAN_13)
-    with journal.lock(config.locks / f"step-{step[:16]}"), journal.lock(config.locks / f"stack-{stack[:16]}"):
+    with (
+        journal.lock(config.locks / f"step-{step[:16]}"),
+        journal.lock(config.locks / f"stack-{stack[:16]}"),
+    ):
         turn = StepCache(config, store).turn(step, Budget(600, print, cancelled=after_seconds(0.3)))
         with pytest.raises(Cancelled), turn:
             pytest.fail("another holds it")
@@ -105,11 +111,19 @@ def test_cancellation_stops_waiting_for_a_step_or_stack(tmp_path: Path) -> None:
 
 def test_cancellation_ends_a_program_and_its_children(tmp_path: Path) -> None:
     command = ["sh", "-c", f"sleep 600 & echo $! > {tmp_path}/pid; wait"]
-    with cancellation.when(lambda: (tmp_path / "pid").exists() and bool((tmp_path / "pid").read_text())), pytest.raises(Cancelled):
+    with (
+        cancellation.when(
+            lambda: (tmp_path / "pid").exists() and bool((tmp_path / "pid").read_text())
+        ),
+        pytest.raises(Cancelled),
+    ):
         process.run(command, timeout=600, stoppable=True)
     pid = int((tmp_path / "pid").read_text())
     deadline = time.monotonic() + 20
-    while Path(f"/proc/{pid}").exists() and "Z" not in Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2][:3]:
+    while (
+        Path(f"/proc/{pid}").exists()
+        and "Z" not in Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2][:3]
+    ):
         assert time.monotonic() < deadline
         time.sleep(0.02)
 
@@ -118,7 +132,9 @@ def test_cleanup_and_other_threads_are_not_cancelled() -> None:
     with cancellation.when(lambda: True):
         assert process.run(["echo", "tidy"]).stdout == b"tidy\n"
         elsewhere: list[str] = []
-        thread = threading.Thread(target=lambda: (cancellation.check(), elsewhere.append("went on")))
+        thread = threading.Thread(
+            target=lambda: (cancellation.check(), elsewhere.append("went on"))
+        )
         thread.start()
         thread.join()
         assert elsewhere == ["went on"]

@@ -58,7 +58,10 @@ def _order_of(item: pytest.Item) -> float:
 
 def pytest_collection_finish(session: pytest.Session) -> None:
     """Build what the examples need while earlier tests run, once for all lanes."""
-    wanted = any("box" in getattr(item, "fixturenames", ()) for item in session.items) and not session.config.option.collectonly
+    wanted = (
+        any("box" in getattr(item, "fixturenames", ()) for item in session.items)
+        and not session.config.option.collectonly
+    )
     if wanted and FIRST:
         _until_the_end.enter_context(warm.filling())
 

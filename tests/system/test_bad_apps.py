@@ -48,21 +48,37 @@ class Bad:
 
 BUILDS = {
     "nothing-detected": Bad(
-        archive=archives.app({"notes.txt": "no app here"}), reason=("Procfile", "requirements.txt", "package.json", "index.html")
+        archive=archives.app({"notes.txt": "no app here"}),
+        reason=("Procfile", "requirements.txt", "package.json", "index.html"),
     ),
     "unresolvable": Bad(
-        archive=archives.app({"app.py": "", "Procfile": "web: python3 app.py\n", "requirements.txt": "flask==999.0\n"}),
+        archive=archives.app(
+            {
+                "app.py": "",
+                "Procfile": "web: python3 app.py\n",
+                "requirements.txt": "flask==999.0\n",
+            }
+        ),
         reason=("dependencies",),
         log="flask==999.0",
     ),
     "go-that-does-not-compile": Bad(
-        archive=archives.app({"go.mod": "module x\n\ngo 1.24\n", "x.go": "package main\n\nfunc main() { nothing() }\n"}),
+        archive=archives.app(
+            {
+                "go.mod": "module x\n\ngo 1.24\n",
+                "x.go": "package main\n\nfunc main() { nothing() }\n",
+            }
+        ),
         reason=("compile", "go"),
         log="undefined: nothing",
     ),
     "gem-that-is-not-vendored": Bad(
         archive=archives.app(
-            {"Gemfile": 'source "https://rubygems.org"\ngem "nothing-like-it"\n', "config.ru": "", "vendor/cache/.keep": ""}
+            {
+                "Gemfile": 'source "https://rubygems.org"\ngem "nothing-like-it"\n',
+                "config.ru": "",
+                "vendor/cache/.keep": "",
+            }
         ),
         reason=("gems", "bundler"),
         log="nothing-like-it",
@@ -73,16 +89,30 @@ RUNS = {
         archive=not_up("import sys\nprint('no setting DATABASE', flush=True)\nsys.exit(3)\n"),
         reason=("code 3", "no setting DATABASE"),
     ),
-    "never-listens": Bad(archive=not_up("import time\nprint('thinking', flush=True)\ntime.sleep(3600)\n"), reason=("listen", "thinking")),
+    "never-listens": Bad(
+        archive=not_up("import time\nprint('thinking', flush=True)\ntime.sleep(3600)\n"),
+        reason=("listen", "thinking"),
+    ),
     "listens-on-localhost": Bad(
-        archive=not_up(SERVE.format(address="127.0.0.1", port=0).replace(", 0)", ', int(os.environ["PORT"]))')),
+        archive=not_up(
+            SERVE.format(address="127.0.0.1", port=0).replace(", 0)", ', int(os.environ["PORT"]))')
+        ),
         reason=("127.0.0.1", "0.0.0.0"),
     ),
-    "listens-elsewhere": Bad(archive=not_up(SERVE.format(address="0.0.0.0", port=4321)), reason=("4321", "PORT")),
-    "eats-memory": Bad(archive=not_up("hoard = []\nwhile True:\n    hoard.append(bytearray(2**20))\n"), reason=("memory", "killed")),
+    "listens-elsewhere": Bad(
+        archive=not_up(SERVE.format(address="0.0.0.0", port=4321)), reason=("4321", "PORT")
+    ),
+    "eats-memory": Bad(
+        archive=not_up("hoard = []\nwhile True:\n    hoard.append(bytearray(2**20))\n"),
+        reason=("memory", "killed"),
+    ),
     "forks-without-end": Bad(archive=not_up(FORKS), reason=("listen", "process limit reached")),
     "answers-500": Bad(
-        archive=not_up(SERVE.format(address="0.0.0.0", port=0).replace(", 0)", ', int(os.environ["PORT"]))').replace("204", "500")),
+        archive=not_up(
+            SERVE.format(address="0.0.0.0", port=0)
+            .replace(", 0)", ', int(os.environ["PORT"]))')
+            .replace("204", "500")
+        ),
         reason=("500",),
     ),
 }
@@ -123,7 +153,9 @@ def test_a_rollout_fails_with_its_reason(deployed, box, admin, name):
     rollout = admin.settled(name, 2, within=120)
     assert rollout["state"] == "failed"
     assert_told(rollout["reason"], bad)
-    until(lambda: of_app(box, name) == 1, within=20, what="only the good release's instance is left")
+    until(
+        lambda: of_app(box, name) == 1, within=20, what="only the good release's instance is left"
+    )
     assert_unharmed(box, admin, name)
 
 
@@ -134,14 +166,23 @@ def assert_told(reason: str, bad: Bad) -> None:
 
 def assert_unharmed(box, admin, name: str) -> None:
     """Check that the portal shows that v1 is live, v1 serves, and one instance is left."""
-    until(lambda: "v1 is live" in admin.pages.get(f"/apps/{name}").text, within=20, what="the page says that v1 is live")
+    until(
+        lambda: "v1 is live" in admin.pages.get(f"/apps/{name}").text,
+        within=20,
+        what="the page says that v1 is live",
+    )
     assert box.ask(name).status_code == 200
     until(
-        lambda: len([instance for instance in admin.instances(name) if instance["state"] != "stopped"]) == 1,
+        lambda: (
+            len([instance for instance in admin.instances(name) if instance["state"] != "stopped"])
+            == 1
+        ),
         within=20,
         what="one instance is shown",
     )
 
 
 def of_app(box, name: str) -> int:
-    return len([folder for folder in box.config.instances.iterdir() if folder.name.startswith(f"{name}-")])
+    return len(
+        [folder for folder in box.config.instances.iterdir() if folder.name.startswith(f"{name}-")]
+    )

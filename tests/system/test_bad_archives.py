@@ -30,15 +30,19 @@ def test_an_archive_with(kind, hardened, box, admin):
         build = admin.built(hardened, number, within=60)
         assert build["state"] == "failed"
         reason = build["reason"]
-        assert words in admin.pages.get(f"/apps/{hardened}/builds/{number}").text.replace("&#x27;", "'"), (
-            "the portal's page shows the reason"
-        )
+        assert words in admin.pages.get(f"/apps/{hardened}/builds/{number}").text.replace(
+            "&#x27;", "'"
+        ), "the portal's page shows the reason"
     else:
         assert 400 <= refusal.status_code < 500
         reason = refusal.text
     assert words in reason
     assert box.ask(hardened).status_code == 200
-    assert not [path for path in (Path("/outside"), Path("/etc/x"), box.config.state / "outside") if path.exists()]
+    assert not [
+        path
+        for path in (Path("/outside"), Path("/etc/x"), box.config.state / "outside")
+        if path.exists()
+    ]
 
 
 @pytest.mark.parametrize("folders", [1, 2])
@@ -49,7 +53,9 @@ def test_a_single_top_folder_is_unwrapped_and_several_are_not(folders, box, admi
     """
     name = f"folders-{folders}"
     admin.create_app(TEAM, name)
-    archive = archives.zipped({f"site{number}/index.html": "<p>found</p>" for number in range(folders)})
+    archive = archives.zipped(
+        {f"site{number}/index.html": "<p>found</p>" for number in range(folders)}
+    )
     build = admin.built(name, admin.deploy(name, archive, "site.zip"))
     if folders == 1:
         assert build["state"] == "succeeded", build["reason"]

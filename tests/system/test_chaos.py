@@ -15,7 +15,9 @@ from tests.system.support.victims import PARTS
 
 @pytest.mark.slow
 def test_random_kills_lose_no_deploy_or_request_and_leave_nothing(box, admin):
-    chaos = Chaos(config=box.config, api=admin, team=TEAM, environment=box.environment, chance=random.Random())
+    chaos = Chaos(
+        config=box.config, api=admin, team=TEAM, environment=box.environment, chance=random.Random()
+    )
     try:
         chaos.prepare()
         outcome = chaos.run(Amounts(kills=15, seconds=30, deploy_every=3))

@@ -23,4 +23,9 @@ def test_a_second_down_is_not_an_error(box):
 def different(before: set[str], box) -> list[str]:
     """Return what was added and what was removed. The box's own folder stays until its end."""
     now = footprint(box.name)
-    return sorted([*(f"left: {thing}" for thing in now - before), *(f"gone: {thing}" for thing in before - now)])
+    return sorted(
+        [
+            *(f"left: {thing}" for thing in now - before),
+            *(f"gone: {thing}" for thing in before - now),
+        ]
+    )

@@ -16,8 +16,23 @@ from tests.system.support import archives
 from tests.system.support.waiting import until
 
 EXAMPLES = (
-    *("hello", "flask-counter", "django-todo", "fastapi-uv", "express-chat", "static-site", "worker-ticker"),
-    *("python-poetry", "python-pipenv", "python-with-assets", "node-pnpm", "node-yarn", "static-spa"),
+    *(
+        "hello",
+        "flask-counter",
+        "django-todo",
+        "fastapi-uv",
+        "express-chat",
+        "static-site",
+        "worker-ticker",
+    ),
+    *(
+        "python-poetry",
+        "python-pipenv",
+        "python-with-assets",
+        "node-pnpm",
+        "node-yarn",
+        "static-spa",
+    ),
     *("go-shortener", "php-guestbook", "ruby-poll", "java-primes"),
 )
 BUILT_WITHIN = 300  # seconds, at the same time as all the others
@@ -28,13 +43,17 @@ def name_of(example: str) -> str:
     return f"ours-{example}"
 
 
-pytestmark = pytest.mark.timeout(1800)  # the first test waits for the languages, and for all builds and rollouts
+pytestmark = pytest.mark.timeout(
+    1800
+)  # the first test waits for the languages, and for all builds and rollouts
 
 
 @pytest.fixture(scope="module")
 def page(chromium, box, admin):
     page = chromium.new_page(base_url=box.url, viewport={"width": 1440, "height": 900})
-    page.set_default_navigation_timeout(90_000)  # milliseconds: builds of the other lane use most of the CPU
+    page.set_default_navigation_timeout(
+        90_000
+    )  # milliseconds: builds of the other lane use most of the CPU
     page.goto("/sign-in")
     page.get_by_label("Name", exact=True).fill(admin.username)
     page.get_by_label("Password").fill(admin.password)
@@ -71,9 +90,15 @@ def live(uploaded, page, box, admin) -> None:
     """Wait until all examples serve."""
     for example in EXAMPLES:
         name = name_of(example)
-        build = until(lambda name=name: admin.get(f"/apps/{name}/builds"), within=10, what=f"{name} has a build")[0]
+        build = until(
+            lambda name=name: admin.get(f"/apps/{name}/builds"),
+            within=10,
+            what=f"{name} has a build",
+        )[0]
         over = admin.built(name, build["id"], within=BUILT_WITHIN)
-        assert over["state"] == "succeeded", f"{over['reason']}\n{admin.build_log(name, build['id'])}"
+        assert over["state"] == "succeeded", (
+            f"{over['reason']}\n{admin.build_log(name, build['id'])}"
+        )
         rollout = admin.settled(name, 1, within=90)
         assert rollout["state"] == "live", f"{rollout['reason']}\n{admin.log(name)}"
 
@@ -82,7 +107,11 @@ def live(uploaded, page, box, admin) -> None:
 @pytest.mark.parametrize("example", EXAMPLES)
 def test_an_example_deploys_by_upload_and_its_page_says_live(live, page, example):
     page.goto(f"/apps/{name_of(example)}")
-    expect(page.locator("main").get_by_text(re.compile(r"v1 is live, \d of \d instances? healthy")).first).to_be_visible()
+    expect(
+        page.locator("main")
+        .get_by_text(re.compile(r"v1 is live, \d of \d instances? healthy"))
+        .first
+    ).to_be_visible()
 
 
 @pytest.mark.parametrize(
@@ -117,12 +146,16 @@ def test_the_chat_works_over_a_websocket(live, box):
     address = f"ws://{box.host(name_of('express-chat'))}:{box.port}/chat"
 
     def talk():
-        return connect(address, sock=socket.create_connection(("127.0.0.1", box.port)), open_timeout=10)
+        return connect(
+            address, sock=socket.create_connection(("127.0.0.1", box.port)), open_timeout=10
+        )
 
     with talk() as first, talk() as second:
         first.send(json.dumps({"name": "ann", "text": "is anybody there?"}))
         heard = until(
-            lambda: (found := json.loads(second.recv(timeout=10)))["kind"] == "message" and found, within=10, what="the other hears"
+            lambda: (found := json.loads(second.recv(timeout=10)))["kind"] == "message" and found,
+            within=10,
+            what="the other hears",
         )
     assert (heard["name"], heard["text"]) == ("ann", "is anybody there?")
 
@@ -142,10 +175,17 @@ def test_two_people_chat_in_their_browsers(live, box, chromium):
 
 def test_the_tickers_worker_logs_each_second(live, admin):
     def ticks() -> list[int]:
-        return [int(number) for number in re.findall(r" worker\.\S+ tick (\d+)", admin.log(name_of("worker-ticker")))]
+        return [
+            int(number)
+            for number in re.findall(
+                r" worker\.\S+ tick (\d+)", admin.log(name_of("worker-ticker"))
+            )
+        ]
 
     first = until(ticks, within=10, what="a first tick")
-    later = until(lambda: (now := ticks())[-1] >= first[-1] + 2 and now, within=10, what="two more ticks")
+    later = until(
+        lambda: (now := ticks())[-1] >= first[-1] + 2 and now, within=10, what="two more ticks"
+    )
     assert later == list(range(later[0], later[-1] + 1)), "each tick is logged once, in order"
 
 
@@ -156,26 +196,49 @@ def test_the_tickers_manifest_is_applied_from_sizes_to_the_schedule(live, box, a
     runs by hand and by its schedule.
     """
     name = name_of("worker-ticker")
-    sizes = {row["process"]: (row["count"], row["memory"], row["cpu"]) for row in admin.get(f"/apps/{name}/formation")}
+    sizes = {
+        row["process"]: (row["count"], row["memory"], row["cpu"])
+        for row in admin.get(f"/apps/{name}/formation")
+    }
     assert sizes == {"web": (2, 64 * 2**20, 250), "worker": (1, 64 * 2**20, 100)}
     config = admin.get(f"/apps/{name}/config")["config"]
     assert re.fullmatch(r"[0-9a-f]{64}", config["SECRET_KEY"])
     moment, signed = box.ask(name, "/stamp").text.split()
     assert signed == hmac.new(config["SECRET_KEY"].encode(), moment.encode(), "sha256").hexdigest()
     manifest = admin.get(f"/apps/{name}/file")
-    assert (manifest["file"], manifest["health"]["check"], manifest["cron"]) == ("slipway.toml", "GET /healthz", ["chime"])
+    assert (manifest["file"], manifest["health"]["check"], manifest["cron"]) == (
+        "slipway.toml",
+        "GET /healthz",
+        ["chime"],
+    )
 
     def run(**wanted: str) -> dict[str, object] | None:
         runs = admin.get(f"/apps/{name}/runs")
         return next((row for row in runs if {key: row[key] for key in wanted} == wanted), None)
 
-    until(lambda: run(kind="postdeploy", state="succeeded"), within=30, what="the post-deploy script ran")
-    until(lambda: f" postdeploy first deploy of {name} is live" in admin.log(name), within=30, what="its line is in the log")
+    until(
+        lambda: run(kind="postdeploy", state="succeeded"),
+        within=30,
+        what="the post-deploy script ran",
+    )
+    until(
+        lambda: f" postdeploy first deploy of {name} is live" in admin.log(name),
+        within=30,
+        what="its line is in the log",
+    )
     page.goto(f"/apps/{name}")
     page.get_by_role("button", name=re.compile(r"Run now\s*: chime")).click()
     expect(page.get_by_text("chime was started.")).to_be_visible()
-    until(lambda: run(kind="cron", name="chime", state="succeeded", by=admin.username), within=60, what="the job ran")
-    until(lambda: " cron.chime hello from the clock: it is " in admin.log(name), within=30, what="the job's line is in the log")
+    until(
+        lambda: run(kind="cron", name="chime", state="succeeded", by=admin.username),
+        within=60,
+        what="the job ran",
+    )
+    until(
+        lambda: " cron.chime hello from the clock: it is " in admin.log(name),
+        within=30,
+        what="the job's line is in the log",
+    )
     assert "the key has 64 digits" in admin.log(name)
     expect(page.get_by_role("region", name="Jobs").get_by_text("Succeeded").first).to_be_visible()
     page.goto(f"/apps/{name}/settings")
@@ -201,7 +264,12 @@ def test_the_release_phase_ran_before_the_app_got_traffic(live, admin):
 def test_a_build_with_the_same_dependencies_reuses_their_layer(live, admin):
     """Check that another app with the same packages reuses them, as its log says."""
     admin.create_app(TEAM, "second-counter")
-    number = admin.deploy("second-counter", archives.example("flask-counter", {"templates/counter.html": "<p>another {{ number }}</p>"}))
+    number = admin.deploy(
+        "second-counter",
+        archives.example(
+            "flask-counter", {"templates/counter.html": "<p>another {{ number }}</p>"}
+        ),
+    )
     assert admin.built("second-counter", number)["state"] == "succeeded"
     assert re.search(r"reus", admin.build_log("second-counter", number), re.IGNORECASE)
 
@@ -209,8 +277,19 @@ def test_a_build_with_the_same_dependencies_reuses_their_layer(live, admin):
 def test_a_go_apps_image_holds_only_its_program_and_certificates(live, admin, box):
     (release,) = admin.get(f"/apps/{name_of('go-shortener')}/releases")
     image = Store(box.config).image(release["image"])
-    files = {str(path.relative_to(layer)) for layer in image.layers for path in layer.rglob("*") if not path.is_dir() or path.is_symlink()}
-    assert files == {"usr/local/bin/shortener", "etc/ssl/certs/ca-certificates.crt", "etc/passwd", "etc/group", "app/bin"}
+    files = {
+        str(path.relative_to(layer))
+        for layer in image.layers
+        for path in layer.rglob("*")
+        if not path.is_dir() or path.is_symlink()
+    }
+    assert files == {
+        "usr/local/bin/shortener",
+        "etc/ssl/certs/ca-certificates.crt",
+        "etc/passwd",
+        "etc/group",
+        "app/bin",
+    }
 
 
 def test_a_guest_signs_the_book_of_the_php_app(live, box, chromium):
@@ -225,13 +304,20 @@ def test_a_guest_signs_the_book_of_the_php_app(live, box, chromium):
 
 def test_the_php_app_serves_its_pages_and_no_other_files(live, box):
     app = name_of("php-guestbook")
-    assert [box.ask(app, path).status_code for path in ("/composer.json", "/.env", "/.git/config", "/vendor/autoload.php")] == [403] * 4
-    assert "<title>Guestbook</title>" in box.ask(app, "/no/such/file").text, "the front controller answers"
+    assert [
+        box.ask(app, path).status_code
+        for path in ("/composer.json", "/.env", "/.git/config", "/vendor/autoload.php")
+    ] == [403] * 4
+    assert "<title>Guestbook</title>" in box.ask(app, "/no/such/file").text, (
+        "the front controller answers"
+    )
 
 
 def test_a_vote_in_the_ruby_app_counts(live, box):
     app = name_of("ruby-poll")
-    answer = httpx.post(f"{box.url}/", headers={"Host": box.host(app)}, data={"choice": "Spaces"}, timeout=20)
+    answer = httpx.post(
+        f"{box.url}/", headers={"Host": box.host(app)}, data={"choice": "Spaces"}, timeout=20
+    )
     assert answer.status_code == 303
     assert "1 vote" in box.ask(app).text
 

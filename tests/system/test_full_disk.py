@@ -105,7 +105,11 @@ def test_on_a_full_disk_a_killed_app_is_restarted_and_the_platform_stays_up(smal
             ballast.fill()
             before = instance_of(small)
             os.kill(before, signal.SIGKILL)
-            until(lambda: instance_of(small) not in (0, before) and serves(small), within=60, what="the app is started again")  # noqa: B023
+            until(
+                lambda: instance_of(small) not in (0, before) and serves(small),  # noqa: B023
+                within=60,
+                what="the app is started again",
+            )
         assert 0 < reserve.held < reserve.wanted
         assert small.all_pids() == parts, "no process of the platform ended"
         assert httpx.get(f"{small.url}/sign-in", timeout=20).status_code == 200
@@ -118,19 +122,29 @@ def test_on_a_full_disk_a_killed_app_is_restarted_and_the_platform_stays_up(smal
 def test_nothing_ends_while_the_disk_stays_full_and_all_continues_with_space(small, user):
     parts = small.all_pids()
     with Ballast(small.config.state):
-        until(lambda: Reserve(small.config).held == 0, within=60, what="the whole reserve is given up")
+        until(
+            lambda: Reserve(small.config).held == 0, within=60, what="the whole reserve is given up"
+        )
         time.sleep(10)
         assert serves(small), "running apps are not affected"
         assert small.all_pids() == parts, "no process of the platform ended"
         os.kill(instance_of(small), signal.SIGKILL)
         time.sleep(3)
-    until(lambda: serves(small), within=60, what="the app is started again as soon as there is space")
+    until(
+        lambda: serves(small), within=60, what="the app is started again as soon as there is space"
+    )
     user.deployed(APP, archives.example("hello"))
 
 
 @pytest.mark.parametrize("moment", [0.0, 0.1, 0.3, 0.6, 1.0])
 def test_a_disk_that_fills_during_a_deploy_leaves_the_old_release_serving(small, user, moment):
-    marked = archives.example("hello", {"hello.py": hello().replace("<h1>", f"<h1>at {moment} "), "note.txt": f"{moment}\n" * 1000})
+    marked = archives.example(
+        "hello",
+        {
+            "hello.py": hello().replace("<h1>", f"<h1>at {moment} "),
+            "note.txt": f"{moment}\n" * 1000,
+        },
+    )
     number = user.deploy(APP, marked)
     time.sleep(moment)
     with Ballast(small.config.state):
@@ -144,8 +158,17 @@ def test_a_disk_that_fills_during_a_deploy_leaves_the_old_release_serving(small,
         user.settled(APP, int(build["release"]))
     user.deployed(APP, marked)
     until(lambda: f"at {moment}" in small.ask(APP).text, within=20, what="the new release serves")
-    until(lambda: not list(small.config.workspaces.glob("*")), within=60, what="no workspace of a build is left")
-    verified = run([ROOT / ".venv/bin/python", ROOT / "manage.py", "image", "verify"], env=small.environment, check=False, timeout=120)
+    until(
+        lambda: not list(small.config.workspaces.glob("*")),
+        within=60,
+        what="no workspace of a build is left",
+    )
+    verified = run(
+        [ROOT / ".venv/bin/python", ROOT / "manage.py", "image", "verify"],
+        env=small.environment,
+        check=False,
+        timeout=120,
+    )
     assert verified.returncode == 0, verified.stdout.decode() + verified.stderr.decode()
 
 

@@ -29,7 +29,11 @@ def test_a_killed_part_is_restarted_and_no_request_fails(steady, box, admin, par
     instances = box.instance_pids()
     with Load(box.port, box.host(steady)) as load:
         killed = box.kill(part)
-        until(lambda: (now := box.pids(part)) and not set(now) & set(killed), within=30, what=f"the {part} is started again")
+        until(
+            lambda: (now := box.pids(part)) and not set(now) & set(killed),
+            within=30,
+            what=f"the {part} is started again",
+        )
         until(lambda: portal_answers(box), within=30, what="the portal answers")
     assert load.tally.requests > 50
     assert load.tally.failed == 0, load.tally.how
@@ -50,20 +54,37 @@ def test_all_parts_killed_at_once_are_restarted_and_accept_deploys(steady, box, 
     instances = box.instance_pids()
     for part in PARTS:
         box.kill(part)
-    until(lambda: answers(box, steady) and portal_answers(box), within=60, what="the platform is back")
+    until(
+        lambda: answers(box, steady) and portal_answers(box), within=60, what="the platform is back"
+    )
     assert box.instance_pids().items() >= instances.items()
-    admin.deployed(steady, archives.example("hello", {"hello.py": hello().replace("<h1>", "<h1>after the fall ")}))
-    until(lambda: "after the fall" in box.ask(steady).text, within=10, what="the new release is served")
+    admin.deployed(
+        steady,
+        archives.example("hello", {"hello.py": hello().replace("<h1>", "<h1>after the fall ")}),
+    )
+    until(
+        lambda: "after the fall" in box.ask(steady).text,
+        within=10,
+        what="the new release is served",
+    )
 
 
 @pytest.mark.slow
 def test_a_build_whose_worker_is_killed_is_started_again(steady, box, admin):
     admin.create_app(TEAM, "interrupted")
-    number = admin.deploy("interrupted", archives.example("fastapi-uv", {"pyproject.toml": slow_to_install()}))
-    until(lambda: admin.build("interrupted", number)["state"] == "building", within=30, what="the build has begun")
+    number = admin.deploy(
+        "interrupted", archives.example("fastapi-uv", {"pyproject.toml": slow_to_install()})
+    )
+    until(
+        lambda: admin.build("interrupted", number)["state"] == "building",
+        within=30,
+        what="the build has begun",
+    )
     box.kill("build worker")
     over = admin.built("interrupted", number, within=180)
-    assert over["state"] == "succeeded", f"{over['reason']}\n{admin.build_log('interrupted', number)}"
+    assert over["state"] == "succeeded", (
+        f"{over['reason']}\n{admin.build_log('interrupted', number)}"
+    )
     assert "The build starts again" in admin.build_log("interrupted", number)
     assert admin.settled("interrupted", 1)["state"] == "live"
 
@@ -74,7 +95,9 @@ def test_the_platform_stopped_and_started_finds_its_apps_running(steady, box):
     assert box.instance_pids().items() >= instances.items(), "Ctrl-C leaves apps running"
     box.start()
     until(lambda: answers(box, steady), within=30, what="the app answers")
-    assert box.instance_pids().items() >= instances.items(), "the platform found them and did not start them again"
+    assert box.instance_pids().items() >= instances.items(), (
+        "the platform found them and did not start them again"
+    )
 
 
 def slow_to_install() -> str:

@@ -10,7 +10,13 @@ from runtime.process import Completed, run
 from tests.system.conftest import TEAM
 from tests.system.support import archives
 
-GIT = {"GIT_TERMINAL_PROMPT": "0", "GIT_CONFIG_GLOBAL": "/dev/null", "GIT_CONFIG_SYSTEM": "/dev/null", "PATH": "/usr/bin:/bin", "LANG": "C"}
+GIT = {
+    "GIT_TERMINAL_PROMPT": "0",
+    "GIT_CONFIG_GLOBAL": "/dev/null",
+    "GIT_CONFIG_SYSTEM": "/dev/null",
+    "PATH": "/usr/bin:/bin",
+    "LANG": "C",
+}
 
 
 @pytest.fixture(scope="module")
@@ -31,14 +37,30 @@ def push(box, admin, clone) -> Callable[[str], Completed]:
 
     def push(app: str) -> Completed:
         address = f"http://{admin.username}:{admin.token}@127.0.0.1:{box.port}/git/{app}.git"
-        return run(["git", "push", address, "HEAD:main"], cwd=clone, env=GIT, timeout=120, check=False)
+        return run(
+            ["git", "push", address, "HEAD:main"], cwd=clone, env=GIT, timeout=120, check=False
+        )
 
     return push
 
 
 def commit(folder: Path, message: str) -> None:
     run(["git", "add", "-A"], cwd=folder, env=GIT)
-    run(["git", "-c", "user.name=tests", "-c", "user.email=tests@localhost", "commit", "-q", "-m", message], cwd=folder, env=GIT)
+    run(
+        [
+            "git",
+            "-c",
+            "user.name=tests",
+            "-c",
+            "user.email=tests@localhost",
+            "commit",
+            "-q",
+            "-m",
+            message,
+        ],
+        cwd=folder,
+        env=GIT,
+    )
 
 
 def test_a_push_deploys_streams_the_build_and_ends_with_the_url(push, box):
@@ -69,4 +91,8 @@ def test_a_push_with_a_wrong_token_is_refused(box, clone):
     address = f"http://admin:slip_wrong@127.0.0.1:{box.port}/git/pushed.git"
     pushed = run(["git", "push", address, "HEAD:main"], cwd=clone, env=GIT, check=False)
     assert pushed.returncode != 0
-    assert b"401" in pushed.stderr or b"Authentication" in pushed.stderr or b"could not read" in pushed.stderr
+    assert (
+        b"401" in pushed.stderr
+        or b"Authentication" in pushed.stderr
+        or b"could not read" in pushed.stderr
+    )

@@ -80,12 +80,28 @@ def test_a_push_is_refused_and_nothing_is_built(full, box, admin, tmp_path):
     run(["tar", "xzf", archive, "-C", clone])
     run(["git", "init", "-q", "-b", "main"], cwd=clone, env=GIT)
     run(["git", "add", "-A"], cwd=clone, env=GIT)
-    run(["git", "-c", "user.name=tests", "-c", "user.email=tests@localhost", "commit", "-q", "-m", "Spin"], cwd=clone, env=GIT)
+    run(
+        [
+            "git",
+            "-c",
+            "user.name=tests",
+            "-c",
+            "user.email=tests@localhost",
+            "commit",
+            "-q",
+            "-m",
+            "Spin",
+        ],
+        cwd=clone,
+        env=GIT,
+    )
     builds = len(admin.get(f"/apps/{APP}/builds"))
     address = f"http://{admin.username}:{admin.token}@127.0.0.1:{box.port}/git/{APP}.git"
     pushed = run(["git", "push", address, "HEAD:main"], cwd=clone, env=GIT, check=False)
     assert pushed.returncode != 0
-    assert_refused(re.sub(r"\s*\nremote:\s*", " ", pushed.stderr.decode()), admin, "256 MiB", "512 MiB")
+    assert_refused(
+        re.sub(r"\s*\nremote:\s*", " ", pushed.stderr.decode()), admin, "256 MiB", "512 MiB"
+    )
     assert len(admin.get(f"/apps/{APP}/builds")) == builds
 
 
@@ -93,7 +109,14 @@ def test_fifty_requests_at_once_create_exactly_the_allowed_apps(spinner, admin):
     admin.set_quota(TEAM, apps=4)
     with ThreadPoolExecutor(50) as pool:
         statuses = list(
-            pool.map(lambda number: admin.api.post("/apps", json={"team": TEAM, "name": f"crowd-{number}"}).status_code, range(50))
+            pool.map(
+                lambda number: (
+                    admin.api.post(
+                        "/apps", json={"team": TEAM, "name": f"crowd-{number}"}
+                    ).status_code
+                ),
+                range(50),
+            )
         )
     assert set(statuses) == {201, 403}, statuses
     assert statuses.count(403) == 47
@@ -105,8 +128,12 @@ def test_a_lowered_cpu_quota_limits_a_busy_loop_within_two_seconds(spinner, box,
     before = box.instance_pids()
     admin.set_quota(TEAM, cpu_per_instance=100)
     begun = time.monotonic()
-    until(lambda: used_of(cgroup, 0.5) < 0.16, within=5, what="the loop is held to a tenth of a core")
-    assert time.monotonic() - begun < 2 + 0.5, "within two seconds, and the half second of the last measurement"
+    until(
+        lambda: used_of(cgroup, 0.5) < 0.16, within=5, what="the loop is held to a tenth of a core"
+    )
+    assert time.monotonic() - begun < 2 + 0.5, (
+        "within two seconds, and the half second of the last measurement"
+    )
     assert box.instance_pids() == before, "without a restart"
 
 
@@ -119,9 +146,16 @@ def assert_refused(text: str, admin, *words: str) -> None:
 def cpu_cgroup(box) -> Path:
     """Return the folder that counts the spinner's CPU time: v1's cpuacct or v2's own."""
     name = next(path for path in box.instance_pids() if APP in path)
-    for root in ("/sys/fs/cgroup/cpu,cpuacct", "/sys/fs/cgroup/cpuacct", "/sys/fs/cgroup/cpu", "/sys/fs/cgroup"):
+    for root in (
+        "/sys/fs/cgroup/cpu,cpuacct",
+        "/sys/fs/cgroup/cpuacct",
+        "/sys/fs/cgroup/cpu",
+        "/sys/fs/cgroup",
+    ):
         folder = Path(root) / name
-        if (folder / "cpuacct.usage").exists() or ((folder / "cpu.stat").exists() and (root == "/sys/fs/cgroup")):
+        if (folder / "cpuacct.usage").exists() or (
+            (folder / "cpu.stat").exists() and (root == "/sys/fs/cgroup")
+        ):
             return folder
     raise AssertionError(f"no cgroup counts the CPU time of {name}")
 

@@ -40,7 +40,10 @@ def skopeo(*words: str, check: bool = True) -> Completed:
 
 
 def live(admin, number: int) -> None:
-    admin.settled(APP, until(lambda: release_of(admin, number), within=120, what=f"v{number} of {APP} is made"))
+    admin.settled(
+        APP,
+        until(lambda: release_of(admin, number), within=120, what=f"v{number} of {APP} is made"),
+    )
     (rollout,) = [row for row in admin.get(f"/apps/{APP}/rollouts") if row["release"] == number]
     assert rollout["state"] == "live", rollout["reason"]
 
@@ -48,18 +51,43 @@ def live(admin, number: int) -> None:
 def release_of(admin, number: int) -> int | None:
     failed = [row for row in admin.get(f"/apps/{APP}/builds") if row["state"] == "failed"]
     assert not failed, failed[0]["reason"]
-    return next((number for row in admin.get(f"/apps/{APP}/releases") if row["number"] == number), None)
+    return next(
+        (number for row in admin.get(f"/apps/{APP}/releases") if row["number"] == number), None
+    )
 
 
-def test_skopeo_pulls_a_release_and_pushes_it_as_another_app(box, admin, host, credentials, released, repository, tmp_path):
+def test_skopeo_pulls_a_release_and_pushes_it_as_another_app(
+    box, admin, host, credentials, released, repository, tmp_path
+):
     layout = f"oci:{tmp_path / 'layout'}:image"
-    skopeo("copy", "--src-tls-verify=false", "--src-creds", credentials, f"docker://{host}/{released}:v1", layout)
+    skopeo(
+        "copy",
+        "--src-tls-verify=false",
+        "--src-creds",
+        credentials,
+        f"docker://{host}/{released}:v1",
+        layout,
+    )
     target = f"docker://{host}/{repository}:1.0"
-    refused = skopeo("copy", "--dest-tls-verify=false", "--dest-creds", f"{admin.username}:slip_wrong", layout, target, check=False)
+    refused = skopeo(
+        "copy",
+        "--dest-tls-verify=false",
+        "--dest-creds",
+        f"{admin.username}:slip_wrong",
+        layout,
+        target,
+        check=False,
+    )
     assert refused.returncode != 0
     assert b"401" in refused.stderr or b"unauthorized" in refused.stderr.lower(), refused.stderr
     reserved = skopeo(
-        "copy", "--dest-tls-verify=false", "--dest-creds", credentials, layout, f"docker://{host}/{repository}:v9", check=False
+        "copy",
+        "--dest-tls-verify=false",
+        "--dest-creds",
+        credentials,
+        layout,
+        f"docker://{host}/{repository}:v9",
+        check=False,
     )
     assert b"is reserved for releases" in reserved.stderr, reserved.stderr
     skopeo("copy", "--dest-tls-verify=false", "--dest-creds", credentials, layout, target)
@@ -78,12 +106,16 @@ def test_skopeo_pulls_a_release_and_pushes_it_as_another_app(box, admin, host, c
     assert f"docker push {box.config.portal_host}:{box.port}/{repository}:latest" in page
 
 
-@pytest.mark.skipif(shutil.which("podman") is None, reason="podman is not installed: apt-get install podman")
+@pytest.mark.skipif(
+    shutil.which("podman") is None, reason="podman is not installed: apt-get install podman"
+)
 def test_podman_pulls_changes_and_pushes(box, admin, host, credentials, repository):
     access = ("--tls-verify=false", "--creds", credentials)
     with podman() as pod:
         pod.podman("pull", "--quiet", *access, f"{host}/{repository}:1.0")
-        container = pod.buildah("from", "--pull-never", f"{host}/{repository}:1.0").stdout.decode().strip()
+        container = (
+            pod.buildah("from", "--pull-never", f"{host}/{repository}:1.0").stdout.decode().strip()
+        )
         pod.buildah("config", "--env", "GREETING=changed", container)
         pod.buildah("commit", "--quiet", container, f"{host}/{repository}:2.0")
         pod.podman("push", "--quiet", *access, f"{host}/{repository}:2.0")

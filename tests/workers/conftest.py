@@ -54,7 +54,12 @@ class Builder:
     processes: dict[str, str] = field(default_factory=lambda: {"web": "python3 /srv/app.py v1 ok"})
     fails_with: Exception | None = None
 
-    def build(self, request: BuildRequest, log: Callable[[str], None], cancelled: Callable[[], bool] = lambda: False) -> BuiltImage:
+    def build(
+        self,
+        request: BuildRequest,
+        log: Callable[[str], None],
+        cancelled: Callable[[], bool] = lambda: False,
+    ) -> BuiltImage:
         log(f"Source: {request.filename}")
         if self.fails_with is not None:
             log("It does not look good")
@@ -77,11 +82,17 @@ class Plant:
 
     def get(self, app: App, path: str = "/", **headers: str) -> httpx.Response:
         return httpx.get(
-            f"http://127.0.0.1:{self.config.http_port}{path}", headers={"Host": f"{app.name}.{settings.BASE_DOMAIN}", **headers}, timeout=60
+            f"http://127.0.0.1:{self.config.http_port}{path}",
+            headers={"Host": f"{app.name}.{settings.BASE_DOMAIN}", **headers},
+            timeout=60,
         )
 
     def die(self, app: App) -> None:
-        httpx.post(f"http://127.0.0.1:{self.config.http_port}/die", headers={"Host": f"{app.name}.{settings.BASE_DOMAIN}"}, timeout=15)
+        httpx.post(
+            f"http://127.0.0.1:{self.config.http_port}/die",
+            headers={"Host": f"{app.name}.{settings.BASE_DOMAIN}"},
+            timeout=15,
+        )
 
     def app(self) -> App:
         return self.crew.app(f"app{secrets.token_hex(3)}")
@@ -93,7 +104,11 @@ class Plant:
         """Create a build that has succeeded, and return its queued rollout."""
         build = self.submit(app)
         builds.mark_building(build)
-        rollout = builds.succeed(build, self.builder.digest, {"web": f"python3 /srv/app.py v{build.pk} {mode}", **processes})
+        rollout = builds.succeed(
+            build,
+            self.builder.digest,
+            {"web": f"python3 /srv/app.py v{build.pk} {mode}", **processes},
+        )
         assert rollout is not None
         return rollout
 
@@ -107,7 +122,14 @@ class Plant:
             "SLIPWAY_HTTP_PORT": str(self.config.http_port),
         }
         log = (self.config.state / "workers.log").open("ab")
-        child = subprocess.Popen([sys.executable, "-m", *words], cwd=ROOT, env=environment, stdout=log, stderr=log, start_new_session=True)
+        child = subprocess.Popen(
+            [sys.executable, "-m", *words],
+            cwd=ROOT,
+            env=environment,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+        )
         log.close()
         self.children.append(child)
         return child
@@ -157,7 +179,9 @@ def engine(config: NodeConfig, layers: tuple[Path, ...]) -> Iterator[NodeEngine]
     (code / "srv").mkdir(parents=True)
     (code / "srv/app.py").write_text(APP)
     made = [store.add_layer(tree) for tree in reversed((code, *layers))]
-    digest = store.write_image(made, ImageConfig(environment={"PATH": "/usr/bin:/bin"}, working_directory="/tmp"))
+    digest = store.write_image(
+        made, ImageConfig(environment={"PATH": "/usr/bin:/bin"}, working_directory="/tmp")
+    )
     engine = NodeEngine(config, images=store, builder=Builder(digest=digest))
     engine.prepare()
     router = process.spawn(engine.router.command())
@@ -171,7 +195,9 @@ def engine(config: NodeConfig, layers: tuple[Path, ...]) -> Iterator[NodeEngine]
 
 
 @pytest.fixture
-def plant(transactional_db: None, broker: redis.Redis, config: NodeConfig, engine: NodeEngine) -> Iterator[Plant]:
+def plant(
+    transactional_db: None, broker: redis.Redis, config: NodeConfig, engine: NodeEngine
+) -> Iterator[Plant]:
     """Yield a plant; afterwards kill its processes and remove all that they started."""
     engine._builder = Builder(digest=engine._builder.digest)
     made = Plant(config=config, builder=engine._builder, engine=engine, crew=make_crew())

@@ -1,4 +1,6 @@
-"""Web servers on port 80 of their own addresses: one with a fixed response, one that forwards to the router."""
+"""Web servers on port 80 of their own addresses: one with a fixed response, one that forwards to
+the router.
+"""
 
 from __future__ import annotations
 
@@ -16,8 +18,11 @@ from tests.runtime.router.conftest import RouterUnderTest
 class Site:
     """A web server on port 80 of its own address. It always sends the same response."""
 
-    def __init__(self, status: int = 200, body: bytes = b"", *, drip: bool = False, location: str = "") -> None:
-        self.address = f"127.{secrets.randbelow(200) + 20}.{secrets.randbelow(250)}.{secrets.randbelow(250) + 1}"
+    def __init__(
+        self, status: int = 200, body: bytes = b"", *, drip: bool = False, location: str = ""
+    ) -> None:
+        numbers = (secrets.randbelow(200) + 20, secrets.randbelow(250), secrets.randbelow(250) + 1)
+        self.address = ".".join(map(str, (127, *numbers)))
         self.asked: list[tuple[str, str]] = []
         site = self
 
@@ -43,7 +48,9 @@ class Site:
         self._server.daemon_threads = True
 
     def __enter__(self) -> Self:
-        threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
+        threading.Thread(
+            target=self._server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True
+        ).start()
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -69,7 +76,9 @@ def forwarding(front: RouterUnderTest) -> Iterator[str]:
 
     address = f"127.{secrets.randbelow(200) + 20}.7.7"
     server = ThreadingHTTPServer((address, 80), Answer)
-    threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
+    threading.Thread(
+        target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True
+    ).start()
     try:
         yield address
     finally:

@@ -24,7 +24,9 @@ def test_a_failed_build_has_its_reason_in_its_row_and_its_log(plant, failure):
     assert row.state == BuildState.FAILED
     assert row.reason == "uv could not find a version of flask 99. Correct requirements.txt."
     log = (plant.config.build_logs / f"{row.pk}.log").read_text()
-    assert log.endswith(" slipway system uv could not find a version of flask 99. Correct requirements.txt.\n")
+    assert log.endswith(
+        " slipway system uv could not find a version of flask 99. Correct requirements.txt.\n"
+    )
     assert not Rollout.objects.exists()
 
 
@@ -88,7 +90,11 @@ def test_a_cancelled_build_stays_cancelled(plant):
 def test_a_team_with_many_queued_builds_lets_another_team_go_first(plant, broker):
     under_way, mine = plant.submit(plant.app()), plant.submit(plant.app())
     builds.mark_building(under_way)
-    others = submit_archive(plant.crew.stranger, create_app(plant.crew.stranger, team=plant.crew.red, name="others"), b"stranger")
+    others = submit_archive(
+        plant.crew.stranger,
+        create_app(plant.crew.stranger, team=plant.crew.red, name="others"),
+        b"stranger",
+    )
     build(mine.pk)  # whatever build the task names, the build whose turn it is starts
     mine.refresh_from_db()
     others.refresh_from_db()
@@ -128,9 +134,14 @@ def test_a_newer_build_cancels_the_running_one_and_its_log_says_which(plant):
 
     build_until_cancelled(plant, older, lambda: newer.append(plant.submit(app)))
     older.refresh_from_db()
-    assert (older.state, older.reason) == (BuildState.CANCELLED, f"Build {newer[0].pk} replaced it.")
+    assert (older.state, older.reason) == (
+        BuildState.CANCELLED,
+        f"Build {newer[0].pk} replaced it.",
+    )
     log = (plant.config.build_logs / f"{older.pk}.log").read_text()
-    assert log.endswith(f" slipway system The build was cancelled: Build {newer[0].pk} replaced it.\n")
+    assert log.endswith(
+        f" slipway system The build was cancelled: Build {newer[0].pk} replaced it.\n"
+    )
     build(newer[0].pk)
     newer[0].refresh_from_db()
     assert newer[0].state == BuildState.SUCCEEDED

@@ -19,9 +19,16 @@ def test_a_build_that_prints_without_end_does_not_fill_the_disk(tmp_path: Path) 
     log.say("The build failed.")
     lines = (tmp_path / "1.log").read_text().splitlines()
     assert (tmp_path / "1.log").stat().st_size < 11_000
-    first = next(place for place, line in enumerate(lines) if line.endswith("the rest of its output is left out."))
+    first = next(
+        place
+        for place, line in enumerate(lines)
+        if line.endswith("the rest of its output is left out.")
+    )
     assert [line.split(" ", 3)[3] for line in lines[first + 1 :]] == [
-        f"{10_000 - first // 2} lines of output were dropped here, because a build's log keeps 0 MiB of output.",
+        (
+            f"{10_000 - first // 2} lines of output were dropped here, because a build's log keeps"
+            " 0 MiB of output."
+        ),
         "The build failed.",
     ]
 
@@ -40,7 +47,15 @@ def test_a_log_is_opened_once_and_each_line_is_written_at_once(tmp_path: Path) -
 
 
 def test_secret_values_are_masked_as_a_whole_and_line_by_line(tmp_path: Path) -> None:
-    mask = Mask(["s3cr3t-value", "s3cr3t-value-and-more", "-----BEGIN-----\nMIIEabcdefgh\n-----END-----", "true", "a.c+d(e)f"])
+    mask = Mask(
+        [
+            "s3cr3t-value",
+            "s3cr3t-value-and-more",
+            "-----BEGIN-----\nMIIEabcdefgh\n-----END-----",
+            "true",
+            "a.c+d(e)f",
+        ]
+    )
     log = BuildLog(tmp_path / "1.log", user="nobody-here", mask=mask)
     log.output("token=s3cr3t-value-and-more; s3cr3t-value, true")
     log.output("it printed MIIEabcdefgh\nand a.c+d(e)f")
@@ -51,7 +66,11 @@ def test_secret_values_are_masked_as_a_whole_and_line_by_line(tmp_path: Path) ->
 
 def open_files() -> list[Path]:
     """Return the files that this process has open."""
-    return [Path(entry.path).readlink() for entry in os.scandir("/proc/self/fd") if os.path.lexists(entry.path)]
+    return [
+        Path(entry.path).readlink()
+        for entry in os.scandir("/proc/self/fd")
+        if os.path.lexists(entry.path)
+    ]
 
 
 READER = """
@@ -73,7 +92,9 @@ def test_a_client_that_waits_for_a_log_may_read_it_at_once() -> None:
         folder = Path(place)
         folder.chmod(0o755)
         reader = [sys.executable, "-c", READER, str(pwd.getpwnam("nobody").pw_gid), place]
-        with subprocess.Popen(reader, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as waiting:
+        with subprocess.Popen(
+            reader, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        ) as waiting:
             time.sleep(0.3)
             for number in range(200):
                 BuildLog(folder / f"{number}.log", user="nobody").say("It begins.")

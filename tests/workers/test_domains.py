@@ -101,7 +101,9 @@ def shown(front: RouterUnderTest, name: str) -> x509.Certificate:
         return x509.load_der_x509_certificate(wrapped.getpeercert(binary_form=True))
 
 
-def test_a_dns_record_proves_a_domain_and_routes_it_to_the_app(crew: Crew, at_the_router: RouterUnderTest, names: NameServer) -> None:
+def test_a_dns_record_proves_a_domain_and_routes_it_to_the_app(
+    crew: Crew, at_the_router: RouterUnderTest, names: NameServer
+) -> None:
     app = crew.app()
     domain = actions.add(crew.owner, app=app, host="Shop.Example.")
     assert (domain.host, domain.state) == ("shop.example", DomainState.WAITING)
@@ -116,7 +118,10 @@ def test_a_dns_record_proves_a_domain_and_routes_it_to_the_app(crew: Crew, at_th
     check_domain(domain.pk)
     domain.refresh_from_db()
     assert "“not it”, “v=spf1 -all”, and not the token" in domain.reason
-    names.records["_slipway.shop.example", "TXT"] = ['"v=spf1 -all"', f'"{domain.token[:10]}" "{domain.token[10:]}"']
+    names.records["_slipway.shop.example", "TXT"] = [
+        '"v=spf1 -all"',
+        f'"{domain.token[:10]}" "{domain.token[10:]}"',
+    ]
     check_domain(domain.pk)
     domain.refresh_from_db()
     assert (domain.state, domain.reason, domain.next_check_at) == (DomainState.VERIFIED, "", None)
@@ -126,9 +131,15 @@ def test_a_dns_record_proves_a_domain_and_routes_it_to_the_app(crew: Crew, at_th
     assert access.record_name(wild) == "_slipway.shop.example"
 
 
-def test_the_first_app_that_proves_a_domain_gets_it(crew: Crew, at_the_router: RouterUnderTest, names: NameServer) -> None:
+def test_the_first_app_that_proves_a_domain_gets_it(
+    crew: Crew, at_the_router: RouterUnderTest, names: NameServer
+) -> None:
     first = crew.app()
-    late = actions.add(crew.stranger, app=create_app(crew.stranger, team=crew.red, name="other"), host="wanted.example")
+    late = actions.add(
+        crew.stranger,
+        app=create_app(crew.stranger, team=crew.red, name="other"),
+        host="wanted.example",
+    )
     verified(crew, first, "wanted.example", names)
     names.records["_slipway.wanted.example", "TXT"].append(f'"{late.token}"')
     check_domain(late.pk)
@@ -137,7 +148,9 @@ def test_the_first_app_that_proves_a_domain_gets_it(crew: Crew, at_the_router: R
     assert "Another app already has this domain." in late.reason
 
 
-def test_checks_of_a_domain_end_after_a_week_without_proof(crew: Crew, at_the_router: RouterUnderTest) -> None:
+def test_checks_of_a_domain_end_after_a_week_without_proof(
+    crew: Crew, at_the_router: RouterUnderTest
+) -> None:
     domain = actions.add(crew.owner, app=crew.app(), host="never.example")
     Domain.objects.update(asked_at=timezone.now() - timedelta(days=8))
     check_domain(domain.pk)
@@ -148,15 +161,24 @@ def test_checks_of_a_domain_end_after_a_week_without_proof(crew: Crew, at_the_ro
     assert domain.state == DomainState.WAITING
 
 
-def test_a_file_proves_a_domain_only_at_its_current_address(front: RouterUnderTest, names: NameServer) -> None:
+def test_a_file_proves_a_domain_only_at_its_current_address(
+    front: RouterUnderTest, names: NameServer
+) -> None:
     owned = Ownership(front.config, reachable=lambda _: True)
-    with Site(body=b"the-token\n") as good, Site(404) as empty, Site(body=b"x" * 5000) as long, Site(drip=True) as slow:
+    with (
+        Site(body=b"the-token\n") as good,
+        Site(404) as empty,
+        Site(body=b"x" * 5000) as long,
+        Site(drip=True) as slow,
+    ):
         names.records["site.example", "A"] = [good.address]
         found = owned.look("site.example", "the-token")
         assert (found.proven, found.how) == (True, "by a file")
         assert good.asked == [("site.example", PROOF_PATH)]
         assert "does not contain the token" in owned.look("site.example", "another").reason
-        assert not owned.look("*.site.example", "the-token").proven, "a file cannot prove a wildcard"
+        assert not owned.look("*.site.example", "the-token").proven, (
+            "a file cannot prove a wildcard"
+        )
         names.records["site.example", "A"] = [good.address, empty.address]
         assert f"answered 404, at {empty.address}" in owned.look("site.example", "the-token").reason
         names.records["site.example", "A"] = [long.address]
@@ -169,14 +191,22 @@ def test_a_file_proves_a_domain_only_at_its_current_address(front: RouterUnderTe
         assert not owned.look("site.example", "x").proven
     names.records["site.example", "A"] = ["127.3.3.3"]
     assert "did not answer, at 127.3.3.3" in owned.look("site.example", "the-token").reason
-    assert "points to 127.3.3.3. Slipway does not request a file" in Ownership(front.config).look("site.example", "the-token").reason
+    assert (
+        "points to 127.3.3.3. Slipway does not request a file"
+        in Ownership(front.config).look("site.example", "the-token").reason
+    )
     names.records["site.example", "A"] = ["169.254.169.254"]
-    assert "does not request a file" in Ownership(front.config).look("site.example", "the-token").reason
+    assert (
+        "does not request a file"
+        in Ownership(front.config).look("site.example", "the-token").reason
+    )
     silent = Ownership(replace(front.config, resolver=f"127.0.0.1:{free_port()}"))
     assert "DNS did not answer" in silent.look("site.example", "the-token").reason
 
 
-def test_an_app_cannot_prove_a_name_that_already_leads_here(front: RouterUnderTest, names: NameServer) -> None:
+def test_an_app_cannot_prove_a_name_that_already_leads_here(
+    front: RouterUnderTest, names: NameServer
+) -> None:
     """Check that the router answers the proof path itself.
 
     Otherwise any app that answers at the name could claim it: under a wildcard, or after another
@@ -197,18 +227,32 @@ def test_an_app_cannot_prove_a_name_that_already_leads_here(front: RouterUnderTe
 
 @pytest.mark.slow
 def test_two_domains_get_certificates_that_are_served_and_renewed(
-    crew: Crew, front: RouterUnderTest, names: NameServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, broker: redis.Redis
+    crew: Crew,
+    front: RouterUnderTest,
+    names: NameServer,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    broker: redis.Redis,
 ) -> None:
     with pebble(tmp_path, http_port=front.config.http_port) as (directory, ca):
         monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(ca))
-        config = replace(front.config, acme_directory=directory, acme_dns_hook=tmp_path / "dns-hook")
+        config = replace(
+            front.config, acme_directory=directory, acme_dns_hook=tmp_path / "dns-hook"
+        )
         with working_with(front, config):
             first_domain, second_domain = (
-                verified(crew, crew.app(name), host, names) for name, host in (("one", "one.example.com"), ("two", "two.example.com"))
+                verified(crew, crew.app(name), host, names)
+                for name, host in (("one", "one.example.com"), ("two", "two.example.com"))
             )
             for domain in (first_domain, second_domain):
                 sample = front.app(f"{domain.app.name}-1")
-                front.router.set(AppRoutes(app=domain.app.name, hosts=desired_app(domain.app).hosts, endpoints=(end(sample),)))
+                front.router.set(
+                    AppRoutes(
+                        app=domain.app.name,
+                        hosts=desired_app(domain.app).hosts,
+                        endpoints=(end(sample),),
+                    )
+                )
             tend_domains()
             for domain in (first_domain, second_domain):
                 tend_certificate(domain.pk)
@@ -223,8 +267,12 @@ def test_two_domains_get_certificates_that_are_served_and_renewed(
 
             # A third of its life is left. It is ordered again, by the clock, and the other domain's
             # certificate does not change.
-            old, key = MIDDLE.issue("one.example.com", begins=timedelta(days=-60), ends=timedelta(days=20))
-            Certificates(config).install(name_for("one.example.com"), check(old + MIDDLE.pem, key, now=datetime.now(UTC)))
+            old, key = MIDDLE.issue(
+                "one.example.com", begins=timedelta(days=-60), ends=timedelta(days=20)
+            )
+            Certificates(config).install(
+                name_for("one.example.com"), check(old + MIDDLE.pem, key, now=datetime.now(UTC))
+            )
             DomainCertificate.objects.filter(domain=first_domain).update(
                 next_try_at=timezone.now(), not_after=timezone.now() + timedelta(days=20)
             )
@@ -243,15 +291,22 @@ def test_two_domains_get_certificates_that_are_served_and_renewed(
 
             wild = verified(crew, first_domain.app, "*.example.com", names)
             tend_certificate(wild.pk)
-            assert DomainCertificate.objects.get(domain=wild).names == ["*.example.com"], "proven by the DNS hook"
-            assert shown(front, "any.example.com").serial_number != shown(front, "two.example.com").serial_number
+            assert DomainCertificate.objects.get(domain=wild).names == ["*.example.com"], (
+                "proven by the DNS hook"
+            )
+            assert (
+                shown(front, "any.example.com").serial_number
+                != shown(front, "two.example.com").serial_number
+            )
 
             domain_removal.remove(crew.owner, domain=first_domain)
             tend_domains()
             assert name_for("one.example.com") not in Certificates(config).names()
 
 
-def test_a_failed_order_has_a_reason_and_waits_longer_each_time(crew: Crew, front: RouterUnderTest, names: NameServer) -> None:
+def test_a_failed_order_has_a_reason_and_waits_longer_each_time(
+    crew: Crew, front: RouterUnderTest, names: NameServer
+) -> None:
     config = replace(front.config, acme_directory=f"http://127.0.0.1:{free_port()}/dir")
     with working_with(front, config):
         domain = verified(crew, crew.app(), "unlucky.example", names)
@@ -295,10 +350,17 @@ def test_an_uploaded_certificate_is_checked_and_serves_only_its_domain(
     assert b"PRIVATE KEY" not in bytes(row.encrypted_upload or b"")
     tend_certificate(domain.pk)
     row.refresh_from_db()
-    assert (row.reason, row.encrypted_upload, row.uploaded, row.next_try_at) == ("", None, True, None)
+    assert (row.reason, row.encrypted_upload, row.uploaded, row.next_try_at) == (
+        "",
+        None,
+        True,
+        None,
+    )
     assert row.issuer == "CN=Test Middle"
     assert shown(front, "own.example").not_valid_after_utc == row.not_after
-    assert shown(front, "portal.test").subject.rfc4514_string() == "CN=slipway.invalid", "another name keeps its certificate"
+    assert shown(front, "portal.test").subject.rfc4514_string() == "CN=slipway.invalid", (
+        "another name keeps its certificate"
+    )
     (front.config.certificates / f"{name_for('own.example')}.pem").unlink()
     tend_domains()
     row.refresh_from_db()
@@ -309,4 +371,8 @@ def served_by(front: RouterUnderTest, host: str) -> str:
     """Return the name of the app that answers over HTTPS."""
     with httpx.Client(verify=False, trust_env=False, timeout=15) as client:
         url = f"https://127.0.0.1:{front.config.https_port}/"
-        return str(client.get(url, headers={"Host": host}, extensions={"sni_hostname": host}).json()["name"])
+        return str(
+            client.get(url, headers={"Host": host}, extensions={"sni_hostname": host}).json()[
+                "name"
+            ]
+        )

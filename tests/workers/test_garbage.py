@@ -40,7 +40,12 @@ def a_release(plant, store, app, number):
     builds.mark_building(row)
     rollout = builds.succeed(row, image, {"web": "true"})
     store.tag(f"{app.name}:v{rollout.release.number}", image)
-    paths = [store.blob(layer.digest), plant.config.layers / f"{layer.diff_id.hex}.json", store.blob(image), sources.path_of(row.source)]
+    paths = [
+        store.blob(layer.digest),
+        plant.config.layers / f"{layer.diff_id.hex}.json",
+        store.blob(image),
+        sources.path_of(row.source),
+    ]
     return image, layer, paths
 
 
@@ -81,7 +86,9 @@ def test_the_layers_of_a_running_container_stay(plant, store):
     age(paths)
     roots = plant.engine._roots(garbage_collection.kept())
     assert image in roots.images
-    in_use = {path.name for container in plant.engine.containers.list() for path in container.spec.layers}
+    in_use = {
+        path.name for container in plant.engine.containers.list() for path in container.spec.layers
+    }
     assert in_use <= {digest.hex for digest in roots.layers}
 
 
@@ -116,5 +123,7 @@ def test_locks_of_finished_work_are_removed(plant):
     for name in ("build-4711", "published-4711", "step-abc", "images-collect"):
         (plant.config.locks / name).touch()
     garbage_collection.collect(plant.engine)
-    assert not {"build-4711", "published-4711", "step-abc"} & {path.name for path in plant.config.locks.iterdir()}
+    assert not {"build-4711", "published-4711", "step-abc"} & {
+        path.name for path in plant.config.locks.iterdir()
+    }
     assert (plant.config.locks / "images-collect").exists()

@@ -32,7 +32,10 @@ def test_a_command_set_on_the_page_decides_when_an_instance_gets_traffic(plant):
     set_on_page(plant, app, kind="command", command="echo looked; test -e /tmp/ready")
     never = rolled_out(plant, app)
     assert never.state == RolloutState.FAILED
-    assert "Its health check `echo looked; test -e /tmp/ready` ended with code 1, with the output: looked" in never.reason
+    assert (
+        "Its health check `echo looked; test -e /tmp/ready` ended with code 1, with the output:"
+        " looked" in never.reason
+    )
     ready = rolled_out(plant, app, command="touch /tmp/ready; python3 /srv/app.py ready ok")
     assert ready.state == RolloutState.LIVE, ready.reason
     assert plant.get(app).text.startswith("ready")

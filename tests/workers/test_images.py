@@ -31,7 +31,9 @@ WRITES = "mkdir -p /srv/data && echo kept > /srv/data/note; exec sleep 1000"
 def test_an_instance_is_inspected_committed_deployed_and_saved(plant, broker, capsys):
     app, store = plant.app(), plant.engine.images
     # A user who may write to /srv.
-    as_root = ImageConfig(environment={"PATH": "/usr/bin:/bin"}, working_directory="/tmp", user="0:0")
+    as_root = ImageConfig(
+        environment={"PATH": "/usr/bin:/bin"}, working_directory="/tmp", user="0:0"
+    )
     plant.builder.digest = store.write_image(store.layers_of(plant.builder.digest), as_root)
     rollout = deploy(plant, app, worker=WRITES)
     worker = Instance.objects.get(app=app, process="worker")
@@ -83,7 +85,12 @@ def test_an_instance_is_inspected_committed_deployed_and_saved(plant, broker, ca
         assert save.state == JobState.DONE, save.reason
         archive = jobs.archive_of(save)
         assert oct(archive.stat().st_mode & 0o777) == "0o640"
-        read = subprocess.run(["skopeo", "inspect", "--config", f"{form}:{archive}"], check=True, capture_output=True, text=True)
+        read = subprocess.run(
+            ["skopeo", "inspect", "--config", f"{form}:{archive}"],
+            check=True,
+            capture_output=True,
+            text=True,
+        )
         assert json.loads(read.stdout)["history"][-1]["created_by"] == f"Commit of {called} of v1"
     assert rollout.release.number == 1
 
@@ -99,7 +106,9 @@ def test_an_instance_is_inspected_committed_deployed_and_saved(plant, broker, ca
 def test_a_failed_job_has_a_reason_and_a_lost_job_is_resumed(plant, broker):
     app = plant.app()
     plant.release(app)
-    gone = Instance.objects.create(id="gone-web-1", app=app, process="web", release_number=1, node="here", state="live")
+    gone = Instance.objects.create(
+        id="gone-web-1", app=app, process="web", release_number=1, node="here", state="live"
+    )
     job = actions.commit(plant.crew.owner, instance=gone, tag="never", deploy=False)
     assert actions.begin(job)
     queued(broker, "node")
@@ -109,6 +118,9 @@ def test_a_failed_job_has_a_reason_and_a_lost_job_is_resumed(plant, broker):
     assert ("slipway.image_job", [job.pk]) in queued(broker, "node")
     image_job(job.pk)
     job.refresh_from_db()
-    assert (job.state, job.reason) == (JobState.FAILED, "There is no instance gone-web-1. List the running instances of the app.")
+    assert (job.state, job.reason) == (
+        JobState.FAILED,
+        "There is no instance gone-web-1. List the running instances of the app.",
+    )
     image_job(job.pk)
     assert not ImageTag.objects.exists()

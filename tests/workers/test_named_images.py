@@ -42,18 +42,24 @@ def elsewhere(dock, registry):
     """Return the reference of an app's image in that registry. Only its owner may pull it."""
     store = dock.engine.images
     config = ImageConfig(
-        environment={"PATH": "/usr/bin:/bin"}, command=("python3", "/srv/app.py", "fetched", "ok"), working_directory="/tmp"
+        environment={"PATH": "/usr/bin:/bin"},
+        command=("python3", "/srv/app.py", "fetched", "ok"),
+        working_directory="/tmp",
     )
     with store.lease():
         digest = store.write_image(list(store.layers_of(dock.builder.digest)), config)
-        Transfer(dock.config, store).send(digest, f"docker://{registry.address}/team/app:1", registry.access)
+        Transfer(dock.config, store).send(
+            digest, f"docker://{registry.address}/team/app:1", registry.access
+        )
     return f"{registry.address}/team/app:1"
 
 
 def fetched(dock, reference, **credentials):
     """Return the row of a finished build, its app, and the text of its log."""
     app = dock.app()
-    row = builds.submit_image(dock.crew.owner, app=app, reference=reference, origin=Origin.API, **credentials)
+    row = builds.submit_image(
+        dock.crew.owner, app=app, reference=reference, origin=Origin.API, **credentials
+    )
     build(row.pk)
     row.refresh_from_db()
     return row, app, (dock.config.build_logs / f"{row.pk}.log").read_text()
@@ -82,7 +88,14 @@ def test_an_image_over_the_teams_limit_is_refused(dock, elsewhere, monkeypatch):
 
 
 def test_a_build_whose_password_cannot_be_decrypted_fails_with_a_reason(dock):
-    row = builds.submit_image(dock.crew.owner, app=dock.app(), reference="ghcr.io/me/app:1", origin=Origin.API, username="me", password="x")
+    row = builds.submit_image(
+        dock.crew.owner,
+        app=dock.app(),
+        reference="ghcr.io/me/app:1",
+        origin=Origin.API,
+        username="me",
+        password="x",
+    )
     row.encrypted_credentials = b"by a key that is gone"
     row.save(update_fields=("encrypted_credentials",))
     build(row.pk)
@@ -100,8 +113,18 @@ def test_a_failed_pull_names_the_image_and_the_remedy(dock, elsewhere):
             f"Could not pull the image {elsewhere}",
             "Check user name and password",
         ),
-        (f"{elsewhere}-none", {"username": USER, "password": PASSWORD}, "manifest unknown", "Check the name and the tag."),
-        ("localhost:9/team/app", {}, "may not use images from localhost:9/team/app", "SLIPWAY_REGISTRIES"),
+        (
+            f"{elsewhere}-none",
+            {"username": USER, "password": PASSWORD},
+            "manifest unknown",
+            "Check the name and the tag.",
+        ),
+        (
+            "localhost:9/team/app",
+            {},
+            "may not use images from localhost:9/team/app",
+            "SLIPWAY_REGISTRIES",
+        ),
         ("Team/App", {}, "not a valid image name", "HOST/NAME:TAG"),
     ):
         row, _, log = fetched(dock, reference, **credentials)
@@ -133,7 +156,9 @@ def before(plant, server, *, seconds):
         ("gone", "that the registry runs"),
     ],
 )
-def test_a_registry_that_misbehaves_fails_the_deploy_and_leaves_no_file(plant, server, mode, remedy):
+def test_a_registry_that_misbehaves_fails_the_deploy_and_leaves_no_file(
+    plant, server, mode, remedy
+):
     if mode == "gone":
         server.stop()
     server.mode = mode
@@ -148,7 +173,12 @@ def test_a_registry_that_misbehaves_fails_the_deploy_and_leaves_no_file(plant, s
 
 def test_a_deploy_of_an_image_can_be_cancelled_during_its_pull(plant, server):
     server.mode = "hangs"
-    row = builds.submit_image(plant.crew.owner, app=plant.app(), reference=f"{server.address}/team/app:1", origin=Origin.API)
+    row = builds.submit_image(
+        plant.crew.owner,
+        app=plant.app(),
+        reference=f"{server.address}/team/app:1",
+        origin=Origin.API,
+    )
     with before(plant, server, seconds=60), ThreadPoolExecutor(1) as worker:
         building = worker.submit(build, row.pk)
         plant.until(lambda: server.asked)

@@ -26,13 +26,24 @@ __all__ = ["crew", "front", "names"]
 
 @pytest.mark.slow
 def test_the_portal_and_apps_get_certificates_for_their_own_names(
-    crew: Crew, front: RouterUnderTest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, broker: redis.Redis, settings: LazySettings
+    crew: Crew,
+    front: RouterUnderTest,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    broker: redis.Redis,
+    settings: LazySettings,
 ) -> None:
-    settings.HTTPS_OURSELVES, settings.PORTAL_HOST, settings.BASE_DOMAIN = True, "slipway.example.com", "apps.example.com"
+    settings.HTTPS_OURSELVES, settings.PORTAL_HOST, settings.BASE_DOMAIN = (
+        True,
+        "slipway.example.com",
+        "apps.example.com",
+    )
     crew.app()
     with pebble(tmp_path, http_port=front.config.http_port) as (directory, ca):
         monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(ca))
-        config = replace(front.config, acme_directory=directory, acme_dns_hook=tmp_path / "dns-hook")
+        config = replace(
+            front.config, acme_directory=directory, acme_dns_hook=tmp_path / "dns-hook"
+        )
         with working_with(front, config) as engine:
             assert due(engine, timezone.now()) == ["slipway.example.com", "hello.apps.example.com"]
             broker.flushall()
@@ -46,7 +57,9 @@ def test_the_portal_and_apps_get_certificates_for_their_own_names(
             order_certificates()
             assert shown(front, "slipway.example.com").serial_number == serial, "it is not time yet"
 
-            OwnCertificate.objects.filter(host="slipway.example.com").update(next_try_at=timezone.now())
+            OwnCertificate.objects.filter(host="slipway.example.com").update(
+                next_try_at=timezone.now()
+            )
             assert due(engine, timezone.now()) == ["slipway.example.com"]
             order_certificates()
             assert shown(front, "slipway.example.com").serial_number != serial
@@ -60,20 +73,36 @@ def test_the_portal_and_apps_get_certificates_for_their_own_names(
             settings.HTTPS_OURSELVES, settings.ACME_DNS_HOOK = True, str(config.acme_dns_hook)
             tend_domains()
             single = shown(front, "hello.apps.example.com").serial_number
-            assert single != shown(front, "any.apps.example.com").serial_number, "it stays until there is a wildcard certificate"
+            assert single != shown(front, "any.apps.example.com").serial_number, (
+                "it stays until there is a wildcard certificate"
+            )
             order_certificates()
             tend_domains()
             assert name_for("hello.apps.example.com") not in Certificates(config).names()
-            assert shown(front, "any.apps.example.com").serial_number == shown(front, "hello.apps.example.com").serial_number != single
+            assert (
+                shown(front, "any.apps.example.com").serial_number
+                == shown(front, "hello.apps.example.com").serial_number
+                != single
+            )
 
             App.objects.update(deleted_at=timezone.now())
-            OwnCertificate.objects.filter(host="slipway.example.com").update(next_try_at=timezone.now())
-        with working_with(front, replace(config, acme_directory=f"http://127.0.0.1:{free_port()}/dir")) as engine:
+            OwnCertificate.objects.filter(host="slipway.example.com").update(
+                next_try_at=timezone.now()
+            )
+        with working_with(
+            front, replace(config, acme_directory=f"http://127.0.0.1:{free_port()}/dir")
+        ) as engine:
             order_certificates()
-            assert "gave an unexpected answer" in OwnCertificate.objects.get(host="slipway.example.com").reason
+            assert (
+                "gave an unexpected answer"
+                in OwnCertificate.objects.get(host="slipway.example.com").reason
+            )
             assert due(engine, timezone.now()) == []
             tend_domains()
-            assert set(OwnCertificate.objects.values_list("host", flat=True)) == {"slipway.example.com", "*.apps.example.com"}
-            assert shown(front, "slipway.example.com").issuer.rfc4514_string().startswith("CN=Pebble"), (
-                "the old certificate is still served"
-            )
+            assert set(OwnCertificate.objects.values_list("host", flat=True)) == {
+                "slipway.example.com",
+                "*.apps.example.com",
+            }
+            assert (
+                shown(front, "slipway.example.com").issuer.rfc4514_string().startswith("CN=Pebble")
+            ), "the old certificate is still served"

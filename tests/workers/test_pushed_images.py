@@ -44,20 +44,43 @@ def receive(app, *blobs):
 
 def push(plant, app, layers, diff_ids, **config):
     """Put the manifest, which ends a client's push. The blobs of `layers` were received before."""
-    document = {"architecture": MACHINE, "os": "linux", "rootfs": {"type": "layers", "diff_ids": diff_ids}, "config": config}
+    document = {
+        "architecture": MACHINE,
+        "os": "linux",
+        "rootfs": {"type": "layers", "diff_ids": diff_ids},
+        "config": config,
+    }
     configuration = json.dumps(document).encode()
     receive(app, configuration)
-    manifest = json.dumps({"schemaVersion": 2, "mediaType": MANIFEST, "config": part(configuration, CONFIG), "layers": layers}).encode()
-    put = put_manifest(plant.crew.owner, app=app, reference="latest", data=manifest, content_type=MANIFEST)
+    manifest = json.dumps(
+        {
+            "schemaVersion": 2,
+            "mediaType": MANIFEST,
+            "config": part(configuration, CONFIG),
+            "layers": layers,
+        }
+    ).encode()
+    put = put_manifest(
+        plant.crew.owner, app=app, reference="latest", data=manifest, content_type=MANIFEST
+    )
     return put.build, manifest
 
 
 def parts_of(plant):
-    """Return the layers of the plant's image as a client has them: entries, diff IDs and contents."""
+    """Return the layers of the plant's image as a client has them: entries, diff IDs and
+    contents.
+    """
     store = plant.engine.images
     layers = store.layers_of(plant.builder.digest)
-    entries = [{"mediaType": layer.media_type, "digest": layer.digest, "size": layer.size} for layer in layers]
-    return entries, [layer.diff_id for layer in layers], [store.blob(layer.digest).read_bytes() for layer in layers]
+    entries = [
+        {"mediaType": layer.media_type, "digest": layer.digest, "size": layer.size}
+        for layer in layers
+    ]
+    return (
+        entries,
+        [layer.diff_id for layer in layers],
+        [store.blob(layer.digest).read_bytes() for layer in layers],
+    )
 
 
 def a_layer(size=10):
@@ -74,26 +97,38 @@ def test_a_pushed_image_runs_although_its_first_worker_was_killed(dock):
     entries, diff_ids, blobs = parts_of(dock)
     receive(app, *blobs)
     row, manifest = push(
-        dock, app, entries, diff_ids, Cmd=["python3", "/srv/app.py", "pushed", "ok"], User="app", ExposedPorts={"3000/tcp": {}},
+        dock, app, entries, diff_ids, Cmd=["python3", "/srv/app.py", "pushed", "ok"], User="app",
+        ExposedPorts={"3000/tcp": {}},
         Env=["PATH=/usr/bin:/bin"],
     )  # fmt: skip
     builds.mark_building(row)
-    dock.engine.take_in(translate.image_to_take_in(row, dock.engine), lambda _: None, cancelled=lambda: False)
-    assert any(blob_store.RECEIVED.iterdir()), "killed here: the image is in the store, its release is not made"
+    dock.engine.take_in(
+        translate.image_to_take_in(row, dock.engine), lambda _: None, cancelled=lambda: False
+    )
+    assert any(blob_store.RECEIVED.iterdir()), (
+        "killed here: the image is in the store, its release is not made"
+    )
     build(row.pk)
     row.refresh_from_db()
     assert row.state == BuildState.SUCCEEDED, row.reason
     assert row.processes == {"web": "python3 /srv/app.py pushed ok"}
-    assert not list(blob_store.RECEIVED.iterdir()), "the store has the only name of the received blobs"
+    assert not list(blob_store.RECEIVED.iterdir()), (
+        "the store has the only name of the received blobs"
+    )
     release = Release.objects.get(app=app)
     config = dock.engine.images.image(release.image).config
     assert config.labels["slipway.user"] == "1000:1000", "a user of the image's own /etc/passwd"
     digest, path = access.manifest_path(app, "v1")
-    assert (f"sha256:{digest}", path.read_bytes()) == (digest_of(manifest), manifest), "pulled as it was pushed"
+    assert (f"sha256:{digest}", path.read_bytes()) == (
+        digest_of(manifest),
+        manifest,
+    ), "pulled as it was pushed"
     assert access.manifest_path(app, "latest")[0] == digest
     for entry in entries:
         name, blob = access.blob_path(app, entry["digest"])
-        assert blob.stat().st_ino == (dock.config.images / "blobs" / "sha256" / name).stat().st_ino, "no second copy"
+        assert (
+            blob.stat().st_ino == (dock.config.images / "blobs" / "sha256" / name).stat().st_ino
+        ), "no second copy"
     rollout = Rollout.objects.get(release=release)
     roll_out(rollout.pk)
     rollout.refresh_from_db()
@@ -120,7 +155,9 @@ def test_false_digests_are_found_before_anything_is_released(dock):
     stolen, _ = push(dock, app, [entry], [diff_ids[0]], Cmd=["/x"])
     build(stolen.pk)
     stolen.refresh_from_db()
-    assert stolen.state == BuildState.FAILED, "the diff ID of a layer of the store does not give access to the layer"
+    assert stolen.state == BuildState.FAILED, (
+        "the diff ID of a layer of the store does not give access to the layer"
+    )
     nothing, _ = push(dock, app, [entry], [digest_of(a_layer())])
     build(nothing.pk)
     nothing.refresh_from_db()

@@ -17,7 +17,13 @@ import pytest
 from runtime import journal
 from runtime.router import haproxy
 from runtime.router.listeners import Listeners
-from tests.runtime.router.conftest import RouterUnderTest, end, router_of_its_own, routes_to, wait_for
+from tests.runtime.router.conftest import (
+    RouterUnderTest,
+    end,
+    router_of_its_own,
+    routes_to,
+    wait_for,
+)
 from tests.runtime.router.support.load import Load
 from workers.setup import strays
 from workers.setup.foreground import Foreground
@@ -32,7 +38,9 @@ def platform_of(running: RouterUnderTest) -> Iterator[None]:
     """Keep the router alone running, as `make up` does."""
     config = running.config
     all_programs = programs(config, venv=VENV, router=haproxy.command(config), private_redis=False)
-    items = [program for program in all_programs if program.name == "router"] + [PlatformProgram(name="other", command=("sleep", "1000"))]
+    items = [program for program in all_programs if program.name == "router"] + [
+        PlatformProgram(name="other", command=("sleep", "1000"))
+    ]
     platform_logs(config).mkdir(parents=True)
     configuration = config.run / "processes.conf"
     journal.write_atomic(configuration, render(config, items, root=ROOT).encode())
@@ -65,7 +73,11 @@ def test_no_client_is_refused_while_haproxy_and_its_manager_are_killed():
                 for number in range(KILLS):
                     wait_for(running.router.workers)
                     time.sleep(0.5)
-                    targets = {0: strays.managers, 1: strays.routers, 2: lambda c: strays.managers(c) + strays.routers(c)}[number % 3]
+                    targets = {
+                        0: strays.managers,
+                        1: strays.routers,
+                        2: lambda c: strays.managers(c) + strays.routers(c),
+                    }[number % 3]
                     pids = targets(running.config)
                     assert pids
                     for pid in pids:

@@ -47,7 +47,9 @@ def live(plant, *crons: Cron, mode: str = "ok", **changes: Any):
     app = plant.app()
     build = plant.submit(app)
     builds.mark_building(build)
-    file = AppFile(file="slipway.toml", crons=crons, processes={"web": Process(sizes=SMALL)}, **changes)
+    file = AppFile(
+        file="slipway.toml", crons=crons, processes={"web": Process(sizes=SMALL)}, **changes
+    )
     built = BuiltImage(digest=plant.builder.digest, processes={}, app_file=file)
     processes = {"web": f"python3 /srv/app.py v{build.pk} {mode}"}
     rollout = builds.succeed(build, built.digest, processes, translate.app_file(built))
@@ -108,9 +110,16 @@ def test_a_due_job_runs_once_with_its_output_logged_and_its_failure_shown(plant,
 
 
 def test_a_run_past_its_time_is_stopped_and_a_newer_run_replaces_it(plant):
-    app, _ = live(plant, cron("slow", "sleep 300", timeout=1.0), cron("again", "sleep 300", overlap=Overlap.REPLACE))
+    app, _ = live(
+        plant,
+        cron("slow", "sleep 300", timeout=1.0),
+        cron("again", "sleep 300", overlap=Overlap.REPLACE),
+    )
     slow = over(plant, begin(plant, app, "slow"))
-    assert (slow.state, slow.reason) == (RunState.FAILED, "The run took more than 1 s and was stopped.")
+    assert (slow.state, slow.reason) == (
+        RunState.FAILED,
+        "The run took more than 1 s and was stopped.",
+    )
     first = begin(plant, app, "again")
     assert first.state == RunState.RUNNING
     second = begin(plant, app, "again")
@@ -143,12 +152,19 @@ def test_a_failed_post_deploy_script_and_a_failed_release_phase_run_again(plant)
     changed = set_config_vars(plant.crew.owner, app=app, changes={"SEED": "1"})
     roll_out(changed.rollouts.get().pk)
     again = over(plant, jobs.run_again(plant.crew.owner, app=app, run=failed))
-    assert (again.state, again.release, again.created_by) == (RunState.SUCCEEDED, changed, plant.crew.owner)
+    assert (again.state, again.release, again.created_by) == (
+        RunState.SUCCEEDED,
+        changed,
+        plant.crew.owner,
+    )
     build = plant.submit(app)
     builds.mark_building(build)
     processes = {"web": "python3 /srv/app.py mended ok", "release": "echo migrated"}
     first = builds.succeed(
-        build, plant.builder.digest, processes, translate.app_file(BuiltImage(digest=plant.builder.digest, processes={}))
+        build,
+        plant.builder.digest,
+        processes,
+        translate.app_file(BuiltImage(digest=plant.builder.digest, processes={})),
     )
     releases.advance(first, RolloutState.RELEASING)
     # As when the app's database was not available.
@@ -169,7 +185,9 @@ def test_a_worker_killed_between_two_steps_loses_and_repeats_no_run(plant):
     job_runs.tend_runs(app.pk)
     run.refresh_from_db()
     assert run.started_at is not None
-    Run.objects.filter(pk=run.pk).update(started_at=None)  # the worker was killed before it wrote the time
+    Run.objects.filter(pk=run.pk).update(
+        started_at=None
+    )  # the worker was killed before it wrote the time
     assert over(plant, run).state == RunState.SUCCEEDED
     assert log_of(plant, app).count("counted") == 1
     lost = begin(plant, app, "count")
@@ -177,7 +195,12 @@ def test_a_worker_killed_between_two_steps_loses_and_repeats_no_run(plant):
     assert over(plant, lost).reason == "The node was shut down during the run."
     left = jobs.run_now(plant.crew.owner, app=app, job=cron_for(app, "count"))
     jobs.take_up(left, most=4)
-    order = RunOrder(number=left.pk, source=left.source, command="sleep 60", limits=translate.run_limits(left, app.team.quota))
+    order = RunOrder(
+        number=left.pk,
+        source=left.source,
+        command="sleep 60",
+        limits=translate.run_limits(left, app.team.quota),
+    )
     desired = translate.desired_app(app)
     plant.engine.runs.start(desired, desired.current, order)
     jobs.finish(left, RunState.FAILED, "and killed before its container was removed")
@@ -186,14 +209,24 @@ def test_a_worker_killed_between_two_steps_loses_and_repeats_no_run(plant):
 
 
 def test_a_team_has_a_limit_of_runs_and_a_deleted_app_has_none(plant):
-    app, _ = live(plant, *(cron(f"job{number}", "sleep 300") for number in range(job_runs.AT_ONCE_PER_TEAM + 1)))
+    app, _ = live(
+        plant,
+        *(cron(f"job{number}", "sleep 300") for number in range(job_runs.AT_ONCE_PER_TEAM + 1)),
+    )
     started = [begin(plant, app, f"job{number}") for number in range(job_runs.AT_ONCE_PER_TEAM + 1)]
-    assert [run.state for run in started] == [RunState.RUNNING] * job_runs.AT_ONCE_PER_TEAM + [RunState.QUEUED]
+    assert [run.state for run in started] == [RunState.RUNNING] * job_runs.AT_ONCE_PER_TEAM + [
+        RunState.QUEUED
+    ]
     delete_app(plant.crew.owner, app=app, typed_name=app.name)
     job_runs.tend_runs(app.pk)
     assert set(Run.objects.values_list("state", flat=True)) == {RunState.STOPPED}
     assert plant.engine.runs.all() == []
-    order = RunOrder(number=999, source="cron.late", command="sleep 60", limits=translate.run_limits(started[0], app.team.quota))
+    order = RunOrder(
+        number=999,
+        source="cron.late",
+        command="sleep 60",
+        limits=translate.run_limits(started[0], app.team.quota),
+    )
     desired = translate.desired_app(app)
     remove_app(app.pk)
     # Started by a worker that has not seen the deletion of the app.
@@ -204,7 +237,9 @@ def test_a_team_has_a_limit_of_runs_and_a_deleted_app_has_none(plant):
 
 
 def test_workers_and_supervisor_complete_a_run_by_themselves(plant):
-    app, rollout = live(plant, cron("quick", "echo done"), postdeploy=Script(command="echo seeded the $SLIPWAY_APP"))
+    app, rollout = live(
+        plant, cron("quick", "echo done"), postdeploy=Script(command="echo seeded the $SLIPWAY_APP")
+    )
     plant.supervisor()
     plant.worker()
     plant.until(lambda: Run.objects.get(kind="postdeploy").state == RunState.SUCCEEDED)
@@ -219,20 +254,32 @@ def test_workers_and_supervisor_complete_a_run_by_themselves(plant):
 
 def test_a_release_is_checked_as_its_manifest_says(plant):
     script = ("/bin/sh", "-c", "echo looked; test -e /tmp/ready")
-    by_command = HealthCheck(kind=CheckKind.COMMAND, command=script, start_period=2.0, interval=1.0, attempts=1)
+    by_command = HealthCheck(
+        kind=CheckKind.COMMAND, command=script, start_period=2.0, interval=1.0, attempts=1
+    )
     app, _ = live(plant, health=HealthCheck(kind=CheckKind.TCP), mode="ok")
     build = plant.submit(app)
     builds.mark_building(build)
     file = AppFile(file="slipway.toml", health=by_command, processes={"web": Process(sizes=SMALL)})
     built = BuiltImage(digest=plant.builder.digest, processes={}, app_file=file)
-    never = builds.succeed(build, built.digest, {"web": "python3 /srv/app.py never ok"}, translate.app_file(built))
+    never = builds.succeed(
+        build, built.digest, {"web": "python3 /srv/app.py never ok"}, translate.app_file(built)
+    )
     roll_out(never.pk)
     never.refresh_from_db()
     assert never.state == RolloutState.FAILED
-    assert "Its health check `echo looked; test -e /tmp/ready` ended with code 1, with the output: looked" in never.reason
+    assert (
+        "Its health check `echo looked; test -e /tmp/ready` ended with code 1, with the output:"
+        " looked" in never.reason
+    )
     build = plant.submit(app)
     builds.mark_building(build)
-    ready = builds.succeed(build, built.digest, {"web": "touch /tmp/ready; python3 /srv/app.py ready ok"}, translate.app_file(built))
+    ready = builds.succeed(
+        build,
+        built.digest,
+        {"web": "touch /tmp/ready; python3 /srv/app.py ready ok"},
+        translate.app_file(built),
+    )
     roll_out(ready.pk)
     ready.refresh_from_db()
     assert ready.state == RolloutState.LIVE, ready.reason
@@ -242,11 +289,15 @@ def test_a_release_is_checked_as_its_manifest_says(plant):
 def test_a_run_keeps_its_app_awake_unless_its_owner_disables_that(plant):
     app, _ = live(plant, cron("long", "sleep 60"))
     begun = time.time() - 100
-    plant.engine.app_files.save_request_counts(app.name, Requests(counted_since=begun, last_at=begun, groups={}))
+    plant.engine.app_files.save_request_counts(
+        app.name, Requests(counted_since=begun, last_at=begun, groups={})
+    )
     desired = replace(translate.desired_app(app), sleep=Sleep(after=10.0))
 
     def active_at(**sleep: bool) -> float | None:
-        return plant.engine.look(replace(desired, sleep=replace(desired.sleep, **sleep))).observed.active_at
+        return plant.engine.look(
+            replace(desired, sleep=replace(desired.sleep, **sleep))
+        ).observed.active_at
 
     assert active_at() == begun
     run = begin(plant, app, "long")

@@ -45,7 +45,9 @@ class Sleeper:
     app: App
     desired: DesiredApp
     over: threading.Event
-    turn: threading.Lock = field(default_factory=threading.Lock)  # its holder keeps the worker from the app
+    turn: threading.Lock = field(
+        default_factory=threading.Lock
+    )  # its holder keeps the worker from the app
 
     def tend(self) -> None:
         while not self.over.is_set():
@@ -61,13 +63,18 @@ class Sleeper:
         return self.plant.engine.router.route(self.app.name).situation
 
     def frozen(self) -> list[bool]:
-        return [self.plant.engine.containers.is_frozen(instance.id) for instance in self.plant.engine.instances()]
+        return [
+            self.plant.engine.containers.is_frozen(instance.id)
+            for instance in self.plant.engine.instances()
+        ]
 
     def asleep(self) -> bool:
         return self.situation is AppSituation.ASLEEP and all(self.frozen())
 
     def stopped(self) -> bool:
-        return self.situation is AppSituation.ASLEEP and {instance.status for instance in self.plant.engine.instances()} == {Status.CREATED}
+        return self.situation is AppSituation.ASLEEP and {
+            instance.status for instance in self.plant.engine.instances()
+        } == {Status.CREATED}
 
     def wakes(self) -> int:
         return (self.plant.config.app_logs / f"{self.app.name}.log").read_text().count(WOKEN)
@@ -119,15 +126,22 @@ def test_a_started_instance_gets_traffic_after_its_first_good_check(sleeper):
     supervisor = plant.supervisor()
     sleeper.desired = replace(sleeper.desired, sleep=Sleep(after=IDLE, stop_after=1.0))
     sleeper.until(sleeper.stopped)
-    with sleeper.turn:  # before the end of the request counter is seen, which alone would wake the app
+    with (
+        sleeper.turn
+    ):  # before the end of the request counter is seen, which alone would wake the app
         plant.kill(supervisor)
         sleeper.desired = replace(sleeper.desired, sleep=Sleep(after=600.0))
         (booting,) = plant.engine.wake(name)
         assert sleeper.situation is AppSituation.HOLDING
         sleeper.until(lambda: plant.engine.admit(booting))
         assert sleeper.situation is AppSituation.SERVING
-        assert [end.instance for end in plant.engine.router.route(name).endpoints] == [booting.container.id]
-        assert app_state.load(plant.engine.app_files.state(name)).marks[booting.container.id].check == booting.check
+        assert [end.instance for end in plant.engine.router.route(name).endpoints] == [
+            booting.container.id
+        ]
+        assert (
+            app_state.load(plant.engine.app_files.state(name)).marks[booting.container.id].check
+            == booting.check
+        )
         assert plant.get(sleeper.app).status_code == 200
         assert plant.engine.admit(booting), "it has traffic already"
     assert plant.engine.wake(name) == (), "the app is awake"
@@ -139,16 +153,23 @@ def test_a_paths_started_instance_gets_traffic_after_its_first_good_check(sleepe
     (web,) = sleeper.desired.current.processes
     both = replace(sleeper.desired.current, processes=(web, replace(web, name="api", count=1)))
     paths = (PathRoute(prefix="/api", process="api"),)
-    sleeper.desired = replace(sleeper.desired, current=both, paths=paths, sleep=Sleep(after=IDLE, stop_after=1.0))
+    sleeper.desired = replace(
+        sleeper.desired, current=both, paths=paths, sleep=Sleep(after=IDLE, stop_after=1.0)
+    )
     sleeper.until(lambda: sleeper.stopped() and len(plant.engine.instances()) == 2)
-    with sleeper.turn:  # before the end of the request counter is seen, which alone would wake the app
+    with (
+        sleeper.turn
+    ):  # before the end of the request counter is seen, which alone would wake the app
         plant.kill(supervisor)
         sleeper.desired = replace(sleeper.desired, sleep=Sleep(after=600.0))
         booting = {boot.endpoint.process: boot for boot in plant.engine.wake(name)}
         assert booting.keys() == {"web", "api"}
         sleeper.until(lambda: plant.engine.admit(booting["api"]))
         routes = plant.engine.router.route(name)
-        assert (routes.situation, routes.paths[0].situation) == (AppSituation.HOLDING, AppSituation.SERVING)
+        assert (routes.situation, routes.paths[0].situation) == (
+            AppSituation.HOLDING,
+            AppSituation.SERVING,
+        )
         assert "-api-" in plant.get(sleeper.app, "/api").text
         sleeper.until(lambda: plant.engine.admit(booting["web"]))
         assert "-web-" in plant.get(sleeper.app).text
@@ -159,7 +180,9 @@ def test_a_kill_before_the_thaw_leaves_no_app_frozen(sleeper):
     supervisor = plant.supervisor()
     sleeper.until(sleeper.asleep)
     plant.kill(supervisor)
-    with plant.engine.holding(name, timeout=20) as held:  # this block writes what `wake` has written by then
+    with plant.engine.holding(
+        name, timeout=20
+    ) as held:  # this block writes what `wake` has written by then
         assert held
         path = plant.engine.app_files.state(name)
         app_state.save(path, app_state.load(path).woken(time.time()))
@@ -187,7 +210,9 @@ def test_requests_on_a_path_wait_for_its_stopped_or_crashed_instance(sleeper):
     (web,) = current.processes
     both = replace(current, processes=(web, replace(web, name="api", count=1)))
     paths = (PathRoute(prefix="/api", process="api"),)
-    sleeper.desired = replace(sleeper.desired, current=both, paths=paths, sleep=Sleep(after=IDLE, stop_after=1.0))
+    sleeper.desired = replace(
+        sleeper.desired, current=both, paths=paths, sleep=Sleep(after=IDLE, stop_after=1.0)
+    )
     sleeper.until(lambda: sleeper.stopped() and len(plant.engine.instances()) == 2)
     answer = plant.get(sleeper.app, "/api")
     assert answer.status_code == 200, answer.text
@@ -199,7 +224,12 @@ def test_requests_on_a_path_wait_for_its_stopped_or_crashed_instance(sleeper):
     with ThreadPoolExecutor(max_workers=1) as pool:
         with sleeper.turn:  # so that it is not back before the request
             os.kill(api.pid, signal.SIGKILL)
-            sleeper.until(lambda: plant.engine.router.route(sleeper.app.name).paths[0].situation is AppSituation.HOLDING)
+            sleeper.until(
+                lambda: (
+                    plant.engine.router.route(sleeper.app.name).paths[0].situation
+                    is AppSituation.HOLDING
+                )
+            )
             held = pool.submit(plant.get, sleeper.app, "/api")
             assert "-web-" in plant.get(sleeper.app).text
             assert not held.done()

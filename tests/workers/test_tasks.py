@@ -28,7 +28,15 @@ def queued(broker, queue):
     """Return names and arguments of the queue's messages, oldest first."""
     messages = [json.loads(raw) for raw in reversed(broker.lrange(queue, 0, -1))]
     return [
-        (message["headers"]["task"], json.loads(message["headers"]["argsrepr"].replace("(", "[").replace(",)", "]").replace(")", "]")))
+        (
+            message["headers"]["task"],
+            json.loads(
+                message["headers"]["argsrepr"]
+                .replace("(", "[")
+                .replace(",)", "]")
+                .replace(")", "]")
+            ),
+        )
         for message in messages
     ]
 
@@ -48,7 +56,10 @@ def test_a_build_becomes_a_release_that_gets_the_traffic(plant, broker):
     build(row.pk)
     row.refresh_from_db()
     assert row.state == BuildState.SUCCEEDED
-    assert "build stdout Source: hello.zip\n" in (plant.config.build_logs / f"{row.pk}.log").read_text()
+    assert (
+        "build stdout Source: hello.zip\n"
+        in (plant.config.build_logs / f"{row.pk}.log").read_text()
+    )
     rollout = Rollout.objects.get(release__build=row)
     assert ("slipway.roll_out", [rollout.pk]) in queued(broker, "node")
     assert plant.engine.images.find(f"{app.name}:v1") == plant.builder.digest
@@ -63,7 +74,11 @@ def test_a_build_becomes_a_release_that_gets_the_traffic(plant, broker):
     assert "Send traffic to 1 instance" in texts
     converge(app.pk)
     instance = Instance.objects.get(app=app)
-    assert (instance.state, instance.process, instance.release_number) == (InstanceState.LIVE, "web", 1)
+    assert (instance.state, instance.process, instance.release_number) == (
+        InstanceState.LIVE,
+        "web",
+        1,
+    )
 
 
 def test_a_task_that_is_delivered_twice_does_its_work_once(plant):
@@ -120,7 +135,10 @@ def test_the_release_phase_runs_first_and_its_failure_keeps_the_old_release(plan
         "Run the release phase: echo migrating the $SLIPWAY_APP",
         "The release phase succeeded",
     ]
-    assert f"stdout migrating the {app.name}\n" in (plant.config.app_logs / f"{app.name}.log").read_text()
+    assert (
+        f"stdout migrating the {app.name}\n"
+        in (plant.config.app_logs / f"{app.name}.log").read_text()
+    )
     bad = deploy(plant, app, release="echo no such table; exit 3")
     assert bad.state == RolloutState.FAILED
     assert "exited with code 3" in bad.reason
@@ -149,7 +167,11 @@ def test_scaling_and_restarting(plant):
     app = plant.app()
     deploy(plant, app)
     first = {instance.id for instance in plant.engine.instances()}
-    scale(plant.crew.owner, app=app, sizes={"web": Size(count=2, cpu=300, memory=64 * 2**20, processes=32, disk=64 * 2**20)})
+    scale(
+        plant.crew.owner,
+        app=app,
+        sizes={"web": Size(count=2, cpu=300, memory=64 * 2**20, processes=32, disk=64 * 2**20)},
+    )
     converge(app.pk)
     now = plant.engine.instances()
     assert first < {instance.id for instance in now}
@@ -158,7 +180,9 @@ def test_scaling_and_restarting(plant):
     restart(plant.crew.owner, app=app)
     converge(app.pk)
     assert len(plant.engine.instances()) == 2
-    assert not {instance.id for instance in plant.engine.instances()} & {instance.id for instance in now}
+    assert not {instance.id for instance in plant.engine.instances()} & {
+        instance.id for instance in now
+    }
     assert Instance.objects.filter(app=app, state=InstanceState.STOPPED).count() == 2
 
 
@@ -201,12 +225,20 @@ def test_a_deleted_app_leaves_nothing_behind(plant):
     assert plant.engine.instances() == []
     assert app.name not in plant.engine.router.routes()
     assert plant.engine.images.find(f"{app.name}:v1") is None
-    left = [str(path) for path in plant.config.state.rglob("*") if app.name in path.name and path.parent != plant.config.locks]
+    left = [
+        str(path)
+        for path in plant.config.state.rglob("*")
+        if app.name in path.name and path.parent != plant.config.locks
+    ]
     assert left == []
 
 
 def test_upkeep_queues_again_only_work_that_was_lost(plant, broker):
-    waiting, lost, worked_on = plant.submit(plant.app()), plant.submit(plant.app()), plant.submit(plant.app())
+    waiting, lost, worked_on = (
+        plant.submit(plant.app()),
+        plant.submit(plant.app()),
+        plant.submit(plant.app()),
+    )
     for row in (lost, worked_on):
         builds.mark_building(row)
     rollout = plant.release(plant.app())
@@ -220,7 +252,10 @@ def test_upkeep_queues_again_only_work_that_was_lost(plant, broker):
         Rollout.objects.filter(pk=rollout.pk).update(created_at="2020-01-01T00:00:00Z")
         upkeep.take_up_lost()
         upkeep.take_up_lost()
-    assert queued(broker, "build") == [("slipway.build", [lost.pk]), ("slipway.build", [waiting.pk])]
+    assert queued(broker, "build") == [
+        ("slipway.build", [lost.pk]),
+        ("slipway.build", [waiting.pk]),
+    ]
     assert queued(broker, "node") == [("slipway.roll_out", [rollout.pk])]
 
 
@@ -237,7 +272,9 @@ def test_upkeep_removes_a_release_phase_whose_worker_was_killed(plant):
     release = translate.desired_release(app, row, quota)
     image = plant.engine.images.image(release.image)
     limits = replace(translate.instance_limits(quota), disk=16 * 2**20)
-    spec = spec_for_release_phase(desired, release, image, id=f"{app.name}-release-00", command="sleep 60", limits=limits)
+    spec = spec_for_release_phase(
+        desired, release, image, id=f"{app.name}-release-00", command="sleep 60", limits=limits
+    )
     plant.engine.containers.launch(spec)
     with journal.lock(rollout.lock_of(app.name, plant.engine)):
         upkeep.take_up_lost()
@@ -248,7 +285,13 @@ def test_upkeep_removes_a_release_phase_whose_worker_was_killed(plant):
 
 def test_tidying_up_removes_old_instances_and_locks_of_finished_builds(plant):
     app = plant.app()
-    old = {"app": app, "process": "web", "release_number": 1, "node": "n", "state": InstanceState.STOPPED}
+    old = {
+        "app": app,
+        "process": "web",
+        "release_number": 1,
+        "node": "n",
+        "state": InstanceState.STOPPED,
+    }
     Instance.objects.create(id="old", stopped_at="2020-01-01T00:00:00Z", **old)
     over = plant.submit(app)
     builds.mark_building(over)
@@ -286,7 +329,9 @@ def test_secrets_in_the_release_phases_output_are_masked(plant):
 def test_a_team_with_many_slow_rollouts_does_not_hold_all_threads(plant, broker):
     with ExitStack() as busy:
         for place in range(AT_ONCE_PER_TEAM):
-            busy.enter_context(journal.lock(plant.config.locks / f"rollouts-{plant.crew.blue.pk}-{place}"))
+            busy.enter_context(
+                journal.lock(plant.config.locks / f"rollouts-{plant.crew.blue.pk}-{place}")
+            )
         waiting = plant.release(plant.app())
         roll_out(waiting.pk)
         waiting.refresh_from_db()

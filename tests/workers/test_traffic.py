@@ -28,12 +28,19 @@ pytestmark = pytest.mark.slow
 
 WATCHED = 40  # seconds of a canary step: a bad canary must be removed long before
 FROM_EVIDENCE = 5.0  # seconds at most until the canary is judged
-ACCESS = re.compile(r"(?P<at>\S+) router \S+ GET \S+ (?P<status>\d+|-) .*took=(?P<took>\d+)ms .*instance=(?P<instance>\S+)")
+ACCESS = re.compile(
+    r"(?P<at>\S+) router \S+ GET \S+ (?P<status>\d+|-) .*took=(?P<took>\d+)ms"
+    r" .*instance=(?P<instance>\S+)"
+)
 
 
 def over(rollout: Rollout) -> bool:
     rollout.refresh_from_db()
-    return rollout.state not in (RolloutState.PENDING, RolloutState.RELEASING, RolloutState.LAUNCHING)
+    return rollout.state not in (
+        RolloutState.PENDING,
+        RolloutState.RELEASING,
+        RolloutState.LAUNCHING,
+    )
 
 
 def settings(app, **values):
@@ -76,7 +83,10 @@ def test_no_strategy_fails_a_request_and_requests_are_counted_and_logged(plant):
     app = plant.app()
     assert rolled_out(plant, app).state == RolloutState.LIVE
     scaled(plant, app, 2)
-    with load(plant, app, connections=4) as kept, load(plant, app, connections=2, keep_alive=False) as fresh:
+    with (
+        load(plant, app, connections=4) as kept,
+        load(plant, app, connections=2, keep_alive=False) as fresh,
+    ):
         for way in ("rolling", "blue-green", "canary", "recreate", "rolling"):
             settings(app, way=way, canary_steps=[[50, 2]])
             rollout = rolled_out(plant, app)
@@ -105,7 +115,10 @@ def test_no_strategy_fails_a_request_on_a_path(plant):
     settings(app, paths=[["/api", "api"]])
     assert rolled_out(plant, app, api=api).state == RolloutState.LIVE
     scaled(plant, app, 1, process="api", beside=1)
-    with load(plant, app, connections=4, path="/api/kept") as kept, load(plant, app, connections=2, keep_alive=False) as web:
+    with (
+        load(plant, app, connections=4, path="/api/kept") as kept,
+        load(plant, app, connections=2, keep_alive=False) as web,
+    ):
         for way in ("rolling", "blue-green", "canary", "recreate"):
             settings(app, way=way, canary_steps=[[50, 2]], paths=[["/api", "api"]])
             rollout = rolled_out(plant, app, api=api)
@@ -130,7 +143,10 @@ def test_an_app_closes_its_websockets_itself_when_its_drain_ends(plant):
     assert plant.engine.router.reconcile() == []
 
 
-@pytest.mark.parametrize(("before", "bad", "word"), [("ok", "flaky", "5xx"), ("calm", "twice", "for half of its requests")])
+@pytest.mark.parametrize(
+    ("before", "bad", "word"),
+    [("ok", "flaky", "5xx"), ("calm", "twice", "for half of its requests")],
+)
 def test_a_worse_canary_is_rolled_back_with_its_evidence(plant, before, bad, word):
     plant.worker()
     plant.supervisor()
@@ -149,7 +165,12 @@ def test_a_worse_canary_is_rolled_back_with_its_evidence(plant, before, bad, wor
     assert "v1" in rollout.reason
     app.refresh_from_db()
     assert app.current_release_id == good.release_id
-    plant.until(lambda: Instance.objects.filter(app=app, state=InstanceState.LIVE).count() == 1 and len(plant.engine.instances()) == 1)
+    plant.until(
+        lambda: (
+            Instance.objects.filter(app=app, state=InstanceState.LIVE).count() == 1
+            and len(plant.engine.instances()) == 1
+        )
+    )
     with load(plant, app) as afterwards:
         plant.get(app)
     assert failures(afterwards) == []
@@ -169,7 +190,10 @@ def test_old_oom_kills_do_not_excuse_a_canary_that_runs_out_of_memory(plant):
     rollout = plant.release(app, "ok")
     enqueue(Task.ROLL_OUT, rollout.pk)
     preview = {"X-Slipway-Preview": "lookout"}
-    plant.until(lambda: plant.get(app, **preview).text.startswith(f"v{rollout.release.build_id} "), seconds=60)
+    plant.until(
+        lambda: plant.get(app, **preview).text.startswith(f"v{rollout.release.build_id} "),
+        seconds=60,
+    )
     plant.get(app, "/glut", **preview)
     plant.until(lambda: over(rollout), seconds=30)
     assert rollout.state == RolloutState.ROLLED_BACK
@@ -190,7 +214,11 @@ def evident_at(log: Path, old: str) -> float:
             continue  # both sides are counted from the canary's first request
         took[is_canary].append(int(found["took"]) / 1000)
         failed[is_canary] += found["status"] == "-" or found["status"] >= "500"
-        if judge(*(traffic(took[side], failed[side]) for side in (True, False)), name="it", other="the rest"):
+        if judge(
+            *(traffic(took[side], failed[side]) for side in (True, False)),
+            name="it",
+            other="the rest",
+        ):
             return datetime.fromisoformat(found["at"]).timestamp()
     raise AssertionError("no requests in the log fail the canary")
 
@@ -198,12 +226,25 @@ def evident_at(log: Path, old: str) -> float:
 def traffic(took: list[float], failed: int) -> GroupTraffic:
     if len(took) < 2:
         return GroupTraffic(requests=len(took), failed=failed)
-    return GroupTraffic(requests=len(took), failed=failed, median=statistics.median(took), tail=statistics.quantiles(took, n=20)[-1])
+    return GroupTraffic(
+        requests=len(took),
+        failed=failed,
+        median=statistics.median(took),
+        tail=statistics.quantiles(took, n=20)[-1],
+    )
 
 
 def scaled(plant, app, count: int, *, process: str = "web", beside: int = 0) -> None:
     from portal.apps.sizes import Size
     from portal.lifecycle.app_actions import scale
 
-    scale(plant.crew.owner, app=app, sizes={process: Size(count=count, cpu=500, memory=96 * 2**20, processes=64, disk=64 * 2**20)})
-    plant.until(lambda: Instance.objects.filter(app=app, state=InstanceState.LIVE).count() == count + beside)
+    scale(
+        plant.crew.owner,
+        app=app,
+        sizes={
+            process: Size(count=count, cpu=500, memory=96 * 2**20, processes=64, disk=64 * 2**20)
+        },
+    )
+    plant.until(
+        lambda: Instance.objects.filter(app=app, state=InstanceState.LIVE).count() == count + beside
+    )

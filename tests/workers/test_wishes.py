@@ -15,10 +15,12 @@ from runtime.router.policy import Policy
 from runtime.router.routes import AppRoutes, PathRoute
 from runtime.router.validate import check
 
-PATHS = st.text(st.sampled_from("/ab.~_-%+,:@=*();$&!' é"), min_size=1, max_size=300).map(lambda text: f"/{text}")
-PAGES = st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=3000) | st.integers(0, 3400).map(
-    lambda count: '"é\n' * count
+PATHS = st.text(st.sampled_from("/ab.~_-%+,:@=*();$&!' é"), min_size=1, max_size=300).map(
+    lambda text: f"/{text}"
 )
+PAGES = st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=3000) | st.integers(
+    0, 3400
+).map(lambda count: '"é\n' * count)
 
 
 def accepted(field: str, value: object) -> object | None:
@@ -33,7 +35,11 @@ def test_every_path_that_the_portal_accepts_is_accepted_by_the_router(path: str)
     valid = accepted("paths", [[path, "api"]])
     if valid is not None:
         check(
-            AppRoutes(app="demo", hosts=("demo.test",), paths=tuple(PathRoute(prefix=prefix, process=process) for prefix, process in valid))
+            AppRoutes(
+                app="demo",
+                hosts=("demo.test",),
+                paths=tuple(PathRoute(prefix=prefix, process=process) for prefix, process in valid),
+            )
         )
 
 

@@ -14,8 +14,12 @@ from runtime.router.routes import PathRoute
 
 def strategy_of(row: TrafficSettings) -> Strategy:
     """Return the strategy by which traffic moves to a new release."""
-    steps = tuple(CanaryStep(percent=percent, seconds=float(seconds)) for percent, seconds in row.canary_steps)
-    return Strategy(kind=StrategyKind(row.way), surge=row.surge, steps=steps, token=row.preview_token)
+    steps = tuple(
+        CanaryStep(percent=percent, seconds=float(seconds)) for percent, seconds in row.canary_steps
+    )
+    return Strategy(
+        kind=StrategyKind(row.way), surge=row.surge, steps=steps, token=row.preview_token
+    )
 
 
 def policy_of(row: TrafficSettings) -> Policy:
@@ -56,7 +60,10 @@ def sleep_of(row: TrafficSettings, quota: Quota) -> Sleep | None:
     if not minutes:
         return None
     return Sleep(
-        after=minutes * 60.0, stop_after=row.stop_minutes * 60.0, jobs_count=row.jobs_keep_awake, workers_count=row.workers_keep_awake
+        after=minutes * 60.0,
+        stop_after=row.stop_minutes * 60.0,
+        jobs_count=row.jobs_keep_awake,
+        workers_count=row.workers_keep_awake,
     )
 
 
@@ -64,5 +71,8 @@ def _auth_of(row: TrafficSettings) -> BasicAuth | None:
     if not row.auth:
         return None
     return BasicAuth(
-        salt=row.auth_salt, credentials=tuple(Credential(name=name, digest=digest) for name, digest in sorted(row.auth.items()))
+        salt=row.auth_salt,
+        credentials=tuple(
+            Credential(name=name, digest=digest) for name, digest in sorted(row.auth.items())
+        ),
     )

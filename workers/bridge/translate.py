@@ -64,7 +64,11 @@ def desired_app(app: App) -> DesiredApp:
         hosts=hosts_of(app),
         team_limits=team_limits(quota),
         current=desired_release(app, app.current_release, quota) if app.current_release else None,
-        candidate=desired_release(app, rollout.release, quota, attempt=str(rollout.pk)) if rollout else None,
+        candidate=(
+            desired_release(app, rollout.release, quota, attempt=str(rollout.pk))
+            if rollout
+            else None
+        ),
         deleted=app.deleted_at is not None,
         strategy=traffic_settings.strategy_of(traffic),
         policy=traffic_settings.policy_of(traffic),
@@ -83,7 +87,9 @@ def launching(app: App) -> Rollout | None:
     )
 
 
-def desired_release(app: App, release: Release, quota: Quota, *, attempt: str = "") -> DesiredRelease:
+def desired_release(
+    app: App, release: Release, quota: Quota, *, attempt: str = ""
+) -> DesiredRelease:
     """Return a release with the app's formation.
 
     No instance exceeds the team's limits per instance.
@@ -91,7 +97,12 @@ def desired_release(app: App, release: Release, quota: Quota, *, attempt: str = 
     formation = {row.process: row for row in ProcessFormation.objects.filter(app=app)}
     most = instance_limits(quota)
     processes = tuple(
-        DesiredProcess(name=name, command=command, count=formation[name].count, limits=clamp(_limits(formation[name]), most))
+        DesiredProcess(
+            name=name,
+            command=command,
+            count=formation[name].count,
+            limits=clamp(_limits(formation[name]), most),
+        )
         for name, command in sorted(release.processes.items())
         if name != RELEASE_PHASE and name in formation
     )
@@ -130,7 +141,10 @@ def app_file(built: BuiltImage) -> dict[str, object]:
     manifest = built.app_file
     return {
         "file": manifest.file,
-        "processes": {name: {"count": process.count, "sizes": asdict(process.sizes)} for name, process in manifest.processes.items()},
+        "processes": {
+            name: {"count": process.count, "sizes": asdict(process.sizes)}
+            for name, process in manifest.processes.items()
+        },
         "variables": {name: asdict(variable) for name, variable in manifest.variables.items()},
         "release": asdict(manifest.release),
         "postdeploy": asdict(manifest.postdeploy),
@@ -178,9 +192,16 @@ def network_policy(team_id: int) -> NetworkPolicy:
         try:
             destinations.append(Destination.parse(line))
         except ValueError as error:
-            log.warning("A line in the allow list of team %d is invalid and is left out: %s.", team_id, error)
+            log.warning(
+                "A line in the allow list of team %d is invalid and is left out: %s.",
+                team_id,
+                error,
+            )
     return NetworkPolicy(
-        egress=EgressPolicy(row.egress), destinations=tuple(destinations), builds_open=row.builds_open, bandwidth=row.bandwidth
+        egress=EgressPolicy(row.egress),
+        destinations=tuple(destinations),
+        builds_open=row.builds_open,
+        bandwidth=row.bandwidth,
     )
 
 
@@ -202,7 +223,10 @@ def build_request(build: Build, sources: Path) -> BuildRequest:
     """
     quota = quota_of(build.app.team)
     limits = Limits(
-        cpu=Millicores(quota.cpu), memory=Bytes(quota.memory), processes=BUILD_PROCESSES, disk=min(BUILD_DISK, Bytes(quota.disk))
+        cpu=Millicores(quota.cpu),
+        memory=Bytes(quota.memory),
+        processes=BUILD_PROCESSES,
+        disk=min(BUILD_DISK, Bytes(quota.disk)),
     )
     return BuildRequest(
         build_id=build.pk,
@@ -221,7 +245,11 @@ def write_image(description: ImageDescription) -> None:
     image_config = description.config
     layers = [
         LayerFacts(
-            diff_id=layer.diff_id, digest=layer.digest, size=int(layer.size), unpacked=int(layer.unpacked), created_by=layer.created_by
+            diff_id=layer.diff_id,
+            digest=layer.digest,
+            size=int(layer.size),
+            unpacked=int(layer.unpacked),
+            created_by=layer.created_by,
         )
         for layer in description.layers
     ]
@@ -253,7 +281,9 @@ def image_to_take_in(build: Build, engine: NodeEngine) -> PushedImage | Referred
     most = min(BUILD_DISK, Bytes(quota_of(build.app.team).disk))
     if build.source.kind == SourceKind.REFERRED:
         credentials = credentials_of(build)
-        access = Access(user=credentials.get("username", ""), password=credentials.get("password", ""))
+        access = Access(
+            user=credentials.get("username", ""), password=credentials.get("password", "")
+        )
         return ReferredImage(
             build_id=build.pk,
             app=build.app.name,
@@ -282,13 +312,24 @@ def write_instances(app: App, reports: Iterable[InstanceReport], node: str) -> b
     Rows of instances that are no longer reported become stopped.
     """
     reported = {report.id: report for report in reports}
-    rows = {row.id: row for row in Instance.objects.filter(app=app, node=node).exclude(state=InstanceState.STOPPED)}
-    changed = [report for report in reported.values() if report.id not in rows or _differs(rows[report.id], report)]
+    rows = {
+        row.id: row
+        for row in Instance.objects.filter(app=app, node=node).exclude(state=InstanceState.STOPPED)
+    }
+    changed = [
+        report
+        for report in reported.values()
+        if report.id not in rows or _differs(rows[report.id], report)
+    ]
     for report in changed:
-        Instance.objects.update_or_create(id=report.id, defaults={"app": app, "node": node, "stopped_at": None, **_values(report)})
+        Instance.objects.update_or_create(
+            id=report.id, defaults={"app": app, "node": node, "stopped_at": None, **_values(report)}
+        )
     gone = [known for known in rows if known not in reported]
     if gone:
-        Instance.objects.filter(id__in=gone).update(state=InstanceState.STOPPED, stopped_at=timezone.now())
+        Instance.objects.filter(id__in=gone).update(
+            state=InstanceState.STOPPED, stopped_at=timezone.now()
+        )
     if changed or gone:
         publish(app.name, EventKind.INSTANCES)
     return bool(changed or gone)
@@ -297,7 +338,9 @@ def write_instances(app: App, reports: Iterable[InstanceReport], node: str) -> b
 def write_sleep_state(app: App, observed: ObservedApp, now: float) -> None:
     """Write the app's sleep state: since when it sleeps, and if all its instances are stopped."""
     since = _moment(observed.asleep.since) if observed.asleep is not None else None
-    stopped = all(instance.phase is Phase.CREATED for instance in observed.instances if instance.public)
+    stopped = all(
+        instance.phase is Phase.CREATED for instance in observed.instances if instance.public
+    )
     sleep_history.note(app, since=since, stopped=stopped, now=_moment(now))
 
 
@@ -310,7 +353,12 @@ def _health(check: HealthCheck | None) -> dict[str, object] | None:
 
 
 def _limits(row: ProcessFormation) -> Limits:
-    return Limits(cpu=Millicores(row.cpu), memory=Bytes(row.memory), processes=row.processes, disk=Bytes(row.disk))
+    return Limits(
+        cpu=Millicores(row.cpu),
+        memory=Bytes(row.memory),
+        processes=row.processes,
+        disk=Bytes(row.disk),
+    )
 
 
 def _values(report: InstanceReport) -> dict[str, object]:

@@ -35,15 +35,22 @@ class Answer:
         """
         if not self.columns:
             return self.sentence
-        table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), show_header=True, header_style="")
+        table = Table(
+            box=None, pad_edge=False, padding=(0, 2, 0, 0), show_header=True, header_style=""
+        )
         sides: list[JustifyMethod] = [
-            "right" if self.rows and isinstance(self.rows[0][column], _AMOUNTS) else "left" for column in range(len(self.columns))
+            "right" if self.rows and isinstance(self.rows[0][column], _AMOUNTS) else "left"
+            for column in range(len(self.columns))
         ]
         for name, side in zip(self.columns, sides, strict=True):
             table.add_column(Text(name, justify=side), no_wrap=True, overflow="crop")
         for row in self.rows:  # Text: nothing in a name or message is markup
-            table.add_row(*(Text(str(cell), justify=side) for cell, side in zip(row, sides, strict=True)))
+            table.add_row(
+                *(Text(str(cell), justify=side) for cell, side in zip(row, sides, strict=True))
+            )
         text = io.StringIO()
-        Console(file=text, width=_WIDEST, color_system=None, emoji=False, highlight=False).print(table)
+        Console(file=text, width=_WIDEST, color_system=None, emoji=False, highlight=False).print(
+            table
+        )
         lines = [line.rstrip() for line in text.getvalue().splitlines()]
         return "\n".join([*lines, *([self.sentence] if self.sentence else [])])

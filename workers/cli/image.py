@@ -34,7 +34,14 @@ def ls(**_: Any) -> Answer:
     return Answer(
         columns=("NAME", "DIGEST", "LAYERS", "OWN", "SHARED", "USED"),
         rows=[
-            (image.names[0] if image.names else "-", image.digest.hex[:12], image.layers, image.own, image.shared, _ago(image.used_at))
+            (
+                image.names[0] if image.names else "-",
+                image.digest.hex[:12],
+                image.layers,
+                image.own,
+                image.shared,
+                _ago(image.used_at),
+            )
             for image in listed
         ],
         sentence=f"{len(listed)} images; {total} belong to only one of them.",
@@ -115,7 +122,9 @@ def commit(*, instance: str, name: str, **_: Any) -> Answer:
         layer = engine.images.layers_of(digest)[-1]
     size = Bytes(layer.size)
     value = {"name": own, "digest": digest, "layer": layer.digest, "layer_bytes": layer.size}
-    return Answer(sentence=f"{own} is {digest}; the changes of {instance} take {size}.", value=value)
+    return Answer(
+        sentence=f"{own} is {digest}; the changes of {instance} take {size}.", value=value
+    )
 
 
 def tag(*, image: str, name: str, **_: Any) -> Answer:
@@ -128,7 +137,10 @@ def rm(*, name: str, **_: Any) -> Answer:
     images = _engine().images
     digest = images.find(_own_name(name))
     if digest is None:
-        raise NoSuchImage(f"There is no name {name}.", hint="`manage.py image ls` lists names; `prune` removes images without one.")
+        raise NoSuchImage(
+            f"There is no name {name}.",
+            hint="`manage.py image ls` lists names; `prune` removes images without one.",
+        )
     images.untag(name)
     return Answer(sentence=f"Removed the name {name}.", value={"name": name, "digest": digest})
 
@@ -136,45 +148,104 @@ def rm(*, name: str, **_: Any) -> Answer:
 def save(*, image: str, file: str, docker: bool, **_: Any) -> Answer:
     digest, path = _catalogue().find(image), Path(file)
     if path.exists():
-        raise NoSuchImage(f"The file {path} exists already.", hint="Choose another name, or remove the file.")
-    name = image if re.fullmatch(r"[a-z0-9][a-z0-9._/-]*:[\w.-]+", image) else f"slipway/image:{digest.hex[:12]}"
-    target = f"docker-archive:{path.absolute()}:{name}" if docker else f"oci-archive:{path.absolute()}:{name}"
+        raise NoSuchImage(
+            f"The file {path} exists already.", hint="Choose another name, or remove the file."
+        )
+    name = (
+        image
+        if re.fullmatch(r"[a-z0-9][a-z0-9._/-]*:[\w.-]+", image)
+        else f"slipway/image:{digest.hex[:12]}"
+    )
+    target = (
+        f"docker-archive:{path.absolute()}:{name}"
+        if docker
+        else f"oci-archive:{path.absolute()}:{name}"
+    )
     _transfer().send(digest, target, docker=docker)
     size = Bytes(path.stat().st_size)
-    return Answer(sentence=f"Wrote {name} to {path}, {size}.", value={"file": str(path), "digest": digest, "bytes": int(size)})
+    return Answer(
+        sentence=f"Wrote {name} to {path}, {size}.",
+        value={"file": str(path), "digest": digest, "bytes": int(size)},
+    )
 
 
 def load(*, file: str, name: str, docker: bool, **_: Any) -> Answer:
     path = Path(file).absolute()
     if not path.is_file():
-        raise NoSuchImage(f"There is no file {path}.", hint="Give an archive that `save`, `docker save` or `podman save` wrote.")
-    return _bring(f"{'docker' if docker else 'oci'}-archive:{path}", _own_name(name), Access(), 1800.0)
+        raise NoSuchImage(
+            f"There is no file {path}.",
+            hint="Give an archive that `save`, `docker save` or `podman save` wrote.",
+        )
+    return _bring(
+        f"{'docker' if docker else 'oci'}-archive:{path}", _own_name(name), Access(), 1800.0
+    )
 
 
-def pull(*, reference: str, name: str, user: str, plain_http: bool, timeout: float, password: str = "", **_: Any) -> Answer:
+def pull(
+    *,
+    reference: str,
+    name: str,
+    user: str,
+    plain_http: bool,
+    timeout: float,
+    password: str = "",
+    **_: Any,
+) -> Answer:
     own = _own_name(name or reference)
-    return _bring(f"docker://{reference}", own, Access(user=user, password=password, plain_http=plain_http), timeout)
+    return _bring(
+        f"docker://{reference}",
+        own,
+        Access(user=user, password=password, plain_http=plain_http),
+        timeout,
+    )
 
 
 def push(
-    *, image: str, reference: str, gzip: bool, docker: bool, user: str, plain_http: bool, timeout: float, password: str = "", **_: Any
+    *,
+    image: str,
+    reference: str,
+    gzip: bool,
+    docker: bool,
+    user: str,
+    plain_http: bool,
+    timeout: float,
+    password: str = "",
+    **_: Any,
 ) -> Answer:
     digest = _catalogue().find(image)
     compression = Compression.GZIP if gzip else None
     access = Access(user=user, password=password, plain_http=plain_http)
-    _transfer(timeout).send(digest, f"docker://{reference}", access, compression=compression, docker=docker)
-    return Answer(sentence=f"Pushed {digest} as {reference}.", value={"reference": reference, "digest": digest})
+    _transfer(timeout).send(
+        digest, f"docker://{reference}", access, compression=compression, docker=docker
+    )
+    return Answer(
+        sentence=f"Pushed {digest} as {reference}.",
+        value={"reference": reference, "digest": digest},
+    )
 
 
 def prune(*, dry_run: bool, **_: Any) -> Answer:
     engine = _engine()
     if dry_run:
         preview, size = engine.preview_garbage(garbage_collection.kept)
-        return Answer(sentence=f"Would {preview.describe()}: {size}.", value={"bytes": int(size), "images": list(preview.images)})
+        return Answer(
+            sentence=f"Would {preview.describe()}: {size}.",
+            value={"bytes": int(size), "images": list(preview.images)},
+        )
     done = garbage_collection.collect(engine)
     if done is None:
-        return Answer(sentence="Another garbage collection is running; nothing was done.", value=None, failed=True)
-    result = {"images": done.images, "layers": done.layers, "blobs": done.blobs, "notes": done.notes, "freed_bytes": done.freed}
+        return Answer(
+            sentence="Another garbage collection is running; nothing was done.",
+            value=None,
+            failed=True,
+        )
+    result = {
+        "images": done.images,
+        "layers": done.layers,
+        "blobs": done.blobs,
+        "notes": done.notes,
+        "freed_bytes": done.freed,
+    }
     return Answer(sentence=f"{done.describe()}.", value=result)
 
 
@@ -187,7 +258,10 @@ def df(**_: Any) -> Answer:
         rows=[(use.what, use.count, use.size) for use in uses],
         sentence=f"The disk is {disk.describe()}.",
         value={
-            "uses": [{"what": use.what.strip(), "count": use.count, "bytes": int(use.size)} for use in uses],
+            "uses": [
+                {"what": use.what.strip(), "count": use.count, "bytes": int(use.size)}
+                for use in uses
+            ],
             "disk": {"used_bytes": int(disk.used), "available_bytes": int(disk.available)},
         },
     )
@@ -205,23 +279,40 @@ def verify(*, repair: bool, **_: Any) -> Answer:
             except ImageDamaged as failure:
                 lines.append(failure.explain())
         sound = sound and repaired
-    return Answer(sentence="\n".join(lines) or "The content of every blob and layer matches its digest.", value=lines, failed=not sound)
+    return Answer(
+        sentence="\n".join(lines) or "The content of every blob and layer matches its digest.",
+        value=lines,
+        failed=not sound,
+    )
 
 
 def _changes(changes: Sequence[difference.Change], none: str, *, rest: str = "") -> Answer:
     return Answer(
         sentence="\n".join(f"{change.kind} {change.text}" for change in changes) + rest or none,
-        value=[{"kind": change.kind.value, "path": change.text, "bytes": change.size} for change in changes],
+        value=[
+            {"kind": change.kind.value, "path": change.text, "bytes": change.size}
+            for change in changes
+        ],
     )
 
 
 def _instance(name: str) -> str:
     """Return an instance's id, given the id or the name in logs (`web.1a2b3c4d`)."""
-    running = {container.id: source_of(container.id, container.spec.labels["process"]) for container in _engine().instances()}
+    running = {
+        container.id: source_of(container.id, container.spec.labels["process"])
+        for container in _engine().instances()
+    }
     found = [known for known, called in running.items() if name in (known, called)]
     if len(found) != 1:
-        what = f"There is no instance {name}." if not found else f"{name} may be {' or '.join(found)}."
-        raise NoSuchImage(what, hint=f"There are {', '.join(running)}." if running else "No instance runs on this node.")
+        what = (
+            f"There is no instance {name}." if not found else f"{name} may be {' or '.join(found)}."
+        )
+        raise NoSuchImage(
+            what,
+            hint=(
+                f"There are {', '.join(running)}." if running else "No instance runs on this node."
+            ),
+        )
     return found[0]
 
 
@@ -252,7 +343,10 @@ def _own_name(text: str) -> str:
     except ValueError as error:
         raise NoSuchImage(f"{error}.", hint="For example tools/python:3.13.") from None
     if is_of_platform(name) or is_of_stack(name):
-        raise NoSuchImage(f"{name} is a name that only the platform sets.", hint="Such names belong to releases, builds and stacks.")
+        raise NoSuchImage(
+            f"{name} is a name that only the platform sets.",
+            hint="Such names belong to releases, builds and stacks.",
+        )
     return name
 
 

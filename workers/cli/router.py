@@ -10,7 +10,9 @@ from workers.cli.answer import Answer
 
 
 def ls(**_: Any) -> Answer:
-    routes = sorted(node.engine().router.routes().values(), key=lambda routes_of_app: routes_of_app.app)
+    routes = sorted(
+        node.engine().router.routes().values(), key=lambda routes_of_app: routes_of_app.app
+    )
     return Answer(
         columns=("APP", "SITUATION", "INSTANCES", "HOSTS", "PATHS"),
         rows=[
@@ -30,7 +32,10 @@ def ls(**_: Any) -> Answer:
                 "instances": [end.instance for end in routes_of_app.endpoints],
                 "hosts": list(routes_of_app.hosts),
                 "paths": {
-                    path.prefix: {"process": path.process, "situation": str(routes_of_app.situation_of(path.process))}
+                    path.prefix: {
+                        "process": path.process,
+                        "situation": str(routes_of_app.situation_of(path.process)),
+                    }
                     for path in routes_of_app.paths
                 },
             }
@@ -40,12 +45,18 @@ def ls(**_: Any) -> Answer:
 
 
 def _paths(routes: AppRoutes) -> str:
-    return ", ".join(f"{path.prefix} to {path.process}: {routes.situation_of(path.process)}" for path in routes.paths)
+    return ", ".join(
+        f"{path.prefix} to {path.process}: {routes.situation_of(path.process)}"
+        for path in routes.paths
+    )
 
 
 def check(**_: Any) -> Answer:
     found = node.engine().router.reconcile()
-    return Answer(sentence="\n".join(found) or "The router has exactly the routes it should have.", value=found)
+    return Answer(
+        sentence="\n".join(found) or "The router has exactly the routes it should have.",
+        value=found,
+    )
 
 
 def reload(**_: Any) -> Answer:

@@ -32,10 +32,15 @@ class VerbCommand(BaseCommand):
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
-        parsers = {name: verbs.add_parser(name, help=text, description=text) for name, (_, text) in self.verbs.items()}
+        parsers = {
+            name: verbs.add_parser(name, help=text, description=text)
+            for name, (_, text) in self.verbs.items()
+        }
         self.add_verb_arguments(parsers)
         for verb_parser in parsers.values():
-            verb_parser.add_argument("--json", action="store_true", dest="as_json", help="for programs")
+            verb_parser.add_argument(
+                "--json", action="store_true", dest="as_json", help="for programs"
+            )
 
     def add_verb_arguments(self, parsers: Mapping[str, ArgumentParser]) -> None:
         """Add each verb's arguments. By default there are none."""

@@ -74,7 +74,10 @@ def up(environment: Environment) -> None:
         _tell_installed(config, environment)
         return
     if pid := holder(config):
-        print(f"Slipway is already running (process {pid}). To stop it, press Ctrl-C in its terminal, or run `make down`.")
+        print(
+            f"Slipway is already running (process {pid}). To stop it, press Ctrl-C in its terminal,"
+            " or run `make down`."
+        )
         manage(environment, "show_addresses")
         return
     _end_strays(config)
@@ -116,7 +119,10 @@ def install_units(environment: Environment) -> None:
     prepare(config, environment)
     with step("Install the units") as current:
         texts = units.render(config, _programs(config, environment), root=ROOT, python=PYTHON)
-        journal.write_atomic(units.environment_file(config), units.render_environment(_settings(environment)).encode())
+        journal.write_atomic(
+            units.environment_file(config),
+            units.render_environment(_settings(environment)).encode(),
+        )
         systemd.write_units(config, texts)
         current.note = f"{len(texts)} in {systemd.UNITS}"
     with step("Start the platform"):
@@ -137,7 +143,10 @@ def uninstall_units(environment: Environment) -> None:
     down(environment)
     with step("Remove the units"):
         systemd.remove_units(config)
-    print(f"The state is still in {config.state}: `make up` or `make install` continue with it, `make purge` deletes it.")
+    print(
+        f"The state is still in {config.state}: `make up` or `make install` continue with it, `make"
+        " purge` deletes it."
+    )
 
 
 def boot(environment: Environment) -> None:
@@ -155,7 +164,14 @@ def status(environment: Environment) -> None:
     if systemd.is_installed(config):
         print(systemd.list_units(config), end="")
         return
-    words: list[str | Path] = [PYTHON, "-m", "supervisor.supervisorctl", "-s", f"unix://{control_socket(config)}", "status"]
+    words: list[str | Path] = [
+        PYTHON,
+        "-m",
+        "supervisor.supervisorctl",
+        "-s",
+        f"unix://{control_socket(config)}",
+        "status",
+    ]
     print(run(words, check=False).stdout.decode(), end="")
 
 
@@ -200,7 +216,10 @@ def purge(environment: Environment) -> None:
     _require_root("make purge")
     if (
         environment.get("YES") != "1"
-        and input(f"Delete {config.state} with every app, image, log and account in it? Type yes: ").strip() != "yes"
+        and input(
+            f"Delete {config.state} with every app, image, log and account in it? Type yes: "
+        ).strip()
+        != "yes"
     ):
         print("Nothing was deleted.")
         return
@@ -208,7 +227,10 @@ def purge(environment: Environment) -> None:
     with step(f"Delete {config.state}"):
         folders.delete_state(config)
     if environment.get("DATABASE_URL"):
-        print("The database of DATABASE_URL was not deleted. Delete it yourself if you no longer need it.")
+        print(
+            "The database of DATABASE_URL was not deleted. Delete it yourself if you no longer"
+            " need it."
+        )
 
 
 def doctor(environment: Environment) -> None:
@@ -277,9 +299,17 @@ def _tell_lacks(found: list[Lack]) -> None:
 
 
 def _require_root(command: str) -> None:
-    found = [lack for lack in lacks(look(NodeConfig(), port_is_ours=True), NodeConfig()) if "root" in lack.what]
+    found = [
+        lack
+        for lack in lacks(look(NodeConfig(), port_is_ours=True), NodeConfig())
+        if "root" in lack.what
+    ]
     if found:
-        print(f"`{command}` removes mounts and network links, which needs root: run `sudo {command}`.", file=sys.stderr)
+        print(
+            f"`{command}` removes mounts and network links, which needs root: run `sudo"
+            f" {command}`.",
+            file=sys.stderr,
+        )
         raise CannotGoOn
 
 
@@ -310,20 +340,33 @@ def _end_strays(config: NodeConfig) -> None:
 def _tell_installed(config: NodeConfig, environment: Environment) -> None:
     name = units.target(config)
     if systemd.is_active(config):
-        print(f"Slipway is installed as systemd units and runs: `make install` restarts it, `systemctl stop {name}` stops it.")
+        print(
+            "Slipway is installed as systemd units and runs: `make install` restarts it,"
+            f" `systemctl stop {name}` stops it."
+        )
         manage(environment, "show_addresses")
     else:
-        print(f"Slipway is installed as systemd units: `systemctl start {name}` starts it, `make uninstall` removes the units.")
+        print(
+            f"Slipway is installed as systemd units: `systemctl start {name}` starts it, `make"
+            " uninstall` removes the units."
+        )
 
 
 def _programs(config: NodeConfig, environment: Environment) -> list[PlatformProgram]:
-    return programs(config, venv=VENV, router=haproxy.command(config), private_redis=not environment.get("REDIS_URL"))
+    return programs(
+        config,
+        venv=VENV,
+        router=haproxy.command(config),
+        private_redis=not environment.get("REDIS_URL"),
+    )
 
 
 def _settings(environment: Environment) -> dict[str, str]:
     """Return the environment of the units: our settings, and variables for package managers."""
     ours = {
-        name: value for name, value in environment.items() if name.startswith("SLIPWAY_") or name in ("DATABASE_URL", "REDIS_URL", "PATH")
+        name: value
+        for name, value in environment.items()
+        if name.startswith("SLIPWAY_") or name in ("DATABASE_URL", "REDIS_URL", "PATH")
     }
     return {**package_environment(environment), **ours, "DJANGO_SETTINGS_MODULE": "portal.settings"}
 

@@ -36,4 +36,9 @@ def compile_folders(folders: Sequence[Path], environment: Mapping[str, str]) -> 
 
     A module that this Python cannot compile, such as a package's test data, is left out.
     """
-    run([PYTHON, "-m", "compileall", "-q", "-j", "0", *folders], check=False, timeout=_SECONDS, env=environment)
+    run(
+        [PYTHON, "-m", "compileall", "-q", "-j", "0", *folders],
+        check=False,
+        timeout=_SECONDS,
+        env=environment,
+    )

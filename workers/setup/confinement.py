@@ -39,7 +39,10 @@ CAPABILITIES = (
     "sys_ptrace",
 )
 _READ_ONLY_STATE = ("secrets", "redis")  # folders of the state that workers only read or never use
-_TEMPORARY = (Path("/tmp"), Path("/var/tmp"))  # noqa: S108 -- where programs put temporary files; ours is another folder
+_TEMPORARY = (
+    Path("/tmp"),  # noqa: S108
+    Path("/var/tmp"),  # noqa: S108
+)
 # Containers can mount new ones only while these are unchanged (mount_too_revealing,
 # fs/namespace.c).
 _KERNELS = (Path("/proc"), Path("/sys"))
@@ -64,7 +67,10 @@ def ensure(config: NodeConfig, environment: Mapping[str, str]) -> None:
     """Create the namespace if there is none, and set up each of its mounts."""
     program = [sys.executable, "-m", "workers.setup.confinement"]
     if is_made(config):
-        run(["nsenter", f"--mount={pin(config)}", "--", "env", f"--chdir={ROOT}", *program], env=environment)
+        run(
+            ["nsenter", f"--mount={pin(config)}", "--", "env", f"--chdir={ROOT}", *program],
+            env=environment,
+        )
         return
     kernel = Kernel()
     folder = _folder(config)
@@ -93,7 +99,15 @@ def enter(config: NodeConfig) -> None:
     have threads by now, and the kernel does not move a process with threads (setns(2)).
     """
     if is_made(config) and not is_inside(config):
-        words = ["nsenter", f"--mount={pin(config)}", "--", "env", f"--chdir={Path.cwd()}", sys.executable, *sys.orig_argv[1:]]
+        words = [
+            "nsenter",
+            f"--mount={pin(config)}",
+            "--",
+            "env",
+            f"--chdir={Path.cwd()}",
+            sys.executable,
+            *sys.orig_argv[1:],
+        ]
         sys.stdout.flush()
         os.execvp(words[0], words)  # noqa: S606  # the words that this process was started with
 
@@ -112,7 +126,14 @@ def command(config: NodeConfig, root: Path, words: list[str], *, rights: list[st
     `rights` are more options of setpriv(1).
     """
     allowed = ",".join(("-all", *(f"+{name}" for name in CAPABILITIES)))
-    confined = ["setpriv", *rights, f"--bounding-set={allowed}", f"--inh-caps={allowed}", "--", *words]
+    confined = [
+        "setpriv",
+        *rights,
+        f"--bounding-set={allowed}",
+        f"--inh-caps={allowed}",
+        "--",
+        *words,
+    ]
     return ["nsenter", f"--mount={pin(config)}", "--", "env", f"--chdir={root}", *confined]
 
 
@@ -126,7 +147,16 @@ def confine(config: NodeConfig, kernel: Kernel, root: Path) -> None:
     temporary.chmod(0o1777)
     for place in _TEMPORARY:
         if place.is_dir() and not place.samefile(temporary):
-            _cover(kernel, place, temporary, {config.state: MountFlag.NONE, config.run: MountFlag.NONE, root: MountFlag.READ_ONLY})
+            _cover(
+                kernel,
+                place,
+                temporary,
+                {
+                    config.state: MountFlag.NONE,
+                    config.run: MountFlag.NONE,
+                    root: MountFlag.READ_ONLY,
+                },
+            )
     for name in _READ_ONLY_STATE:
         _ensure_read_only_copy(kernel, config.state / name)
     for mount in kernel.mounts():
@@ -163,7 +193,11 @@ def _cover(kernel: Kernel, place: Path, by: Path, kept: Mapping[Path, MountFlag]
     """
     # Cloned first: a kept path may itself be a mount that gets unmounted, and may contain `by`.
     shown = {place: kernel.clone_tree(by)}
-    shown |= {path: kernel.clone_tree(path, flags=flags) for path, flags in kept.items() if path.is_relative_to(place)}
+    shown |= {
+        path: kernel.clone_tree(path, flags=flags)
+        for path, flags in kept.items()
+        if path.is_relative_to(place)
+    }
     try:
         for mounted in kernel.mounts_below(place):
             kernel.unmount(mounted, lazily=True)
@@ -191,7 +225,10 @@ def _is_the_hosts(mount: Mount, config: NodeConfig) -> bool:
     """
     if mount.target == _DEVICES:
         return mount.kind == "devtmpfs"
-    return not any(mount.target.is_relative_to(folder) for folder in (config.state, config.run, *_TEMPORARY, *_KERNELS, _DEVICES / "pts"))
+    return not any(
+        mount.target.is_relative_to(folder)
+        for folder in (config.state, config.run, *_TEMPORARY, *_KERNELS, _DEVICES / "pts")
+    )
 
 
 def _make_read_only(kernel: Kernel, target: Path) -> None:

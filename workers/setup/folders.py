@@ -44,7 +44,17 @@ def ensure_user(name: str, environment: Mapping[str, str]) -> pwd.struct_passwd:
         return pwd.getpwnam(name)
     except KeyError:
         run(
-            ["useradd", "--system", "--user-group", "--no-create-home", "--home-dir", "/nonexistent", "--shell", "/usr/sbin/nologin", name],
+            [
+                "useradd",
+                "--system",
+                "--user-group",
+                "--no-create-home",
+                "--home-dir",
+                "/nonexistent",
+                "--shell",
+                "/usr/sbin/nologin",
+                name,
+            ],
             env=environment,
         )
         return pwd.getpwnam(name)
@@ -80,9 +90,14 @@ def delete_state(config: NodeConfig) -> None:
     """
     for folder in (config.state, config.run):
         if mounted := [point for point in _mount_points() if point.is_relative_to(folder)]:
-            raise HostLacks(f"Something is still mounted at {mounted[0]}.", hint="Run `make down` first.")
+            raise HostLacks(
+                f"Something is still mounted at {mounted[0]}.", hint="Run `make down` first."
+            )
     if config.state.exists() and not (config.state / MARK).exists():
-        raise HostLacks(f"{config.state} does not contain {MARK}, so Slipway did not create it.", hint="Delete it by hand if you are sure.")
+        raise HostLacks(
+            f"{config.state} does not contain {MARK}, so Slipway did not create it.",
+            hint="Delete it by hand if you are sure.",
+        )
     if config.state.exists():
         shutil.rmtree(config.state)
     shutil.rmtree(config.run, ignore_errors=True)
@@ -94,4 +109,7 @@ def _own(folder: Path, mode: int, uid: int, gid: int) -> None:
 
 
 def _mount_points() -> list[Path]:
-    return [Path(line.split()[4].replace("\\040", " ")) for line in Path("/proc/self/mountinfo").read_text().splitlines()]
+    return [
+        Path(line.split()[4].replace("\\040", " "))
+        for line in Path("/proc/self/mountinfo").read_text().splitlines()
+    ]

@@ -32,7 +32,9 @@ class Foreground:
     Call `until_answering` and `watch`, and always `stop` at the end.
     """
 
-    def __init__(self, config: NodeConfig, configuration: Path, environment: Mapping[str, str]) -> None:
+    def __init__(
+        self, config: NodeConfig, configuration: Path, environment: Mapping[str, str]
+    ) -> None:
         self._config = config
         self._environment = environment
         self._command: list[str | Path] = [
@@ -117,7 +119,10 @@ class Foreground:
     def _tell(self, name: str, how: str) -> None:
         now = time.monotonic()
         if now - self._told.get(name, -_TOLD_AGAIN) >= _TOLD_AGAIN:
-            _say(f"  {name} ended ({how}) and is restarted. Its log: {platform_logs(self._config) / name}.log")
+            _say(
+                f"  {name} ended ({how}) and is restarted. Its log:"
+                f" {platform_logs(self._config) / name}.log"
+            )
             self._told[name] = now
 
     def _end_orphans(self) -> None:
@@ -151,7 +156,11 @@ def answers(config: NodeConfig) -> bool:
 
 def last_lines(path: Path, count: int) -> str:
     """Return the last lines of a log, indented."""
-    lines = path.read_text(errors="replace").splitlines()[-count:] if path.exists() else ["(there is no log yet)"]
+    lines = (
+        path.read_text(errors="replace").splitlines()[-count:]
+        if path.exists()
+        else ["(there is no log yet)"]
+    )
     return "\n".join(f"    {line}" for line in lines)
 
 

@@ -27,11 +27,28 @@ def ensure_front_end(environment: Mapping[str, str]) -> None:
     packages = fingerprint(_PACKAGES)
     if not is_done(_MODULES_STAMP, packages):
         with step("Front-end packages") as current:
-            run(["npm", "ci", "--no-audit", "--no-fund"], cwd=ROOT, env=environment, timeout=10 * _MINUTES, on_output=current.output)
+            run(
+                ["npm", "ci", "--no-audit", "--no-fund"],
+                cwd=ROOT,
+                env=environment,
+                timeout=10 * _MINUTES,
+                on_output=current.output,
+            )
             mark_done(_MODULES_STAMP, packages)
-    inputs = [path for folder in (SOURCE, ROOT / "templates") for path in folder.rglob("*") if path.is_file()]
+    inputs = [
+        path
+        for folder in (SOURCE, ROOT / "templates")
+        for path in folder.rglob("*")
+        if path.is_file()
+    ]
     wanted = fingerprint([*_PACKAGES, *inputs])
     if not is_done(_BUILD_STAMP, wanted):
         with step("Front-end build") as current:
-            run(["npm", "run", "build"], cwd=ROOT, env=environment, timeout=5 * _MINUTES, on_output=current.output)
+            run(
+                ["npm", "run", "build"],
+                cwd=ROOT,
+                env=environment,
+                timeout=5 * _MINUTES,
+                on_output=current.output,
+            )
             mark_done(_BUILD_STAMP, wanted)

@@ -50,18 +50,27 @@ class PlatformProgram:
     confined: bool = False  # runs in the workers' mount namespace, see `confinement`
 
 
-def programs(config: NodeConfig, *, venv: Path, router: Sequence[str], private_redis: bool) -> list[PlatformProgram]:
+def programs(
+    config: NodeConfig, *, venv: Path, router: Sequence[str], private_redis: bool
+) -> list[PlatformProgram]:
     """Return all processes, in the order in which they start."""
     redis = [_redis(config)] if private_redis else []
     return [
         *redis,
-        PlatformProgram(name="router", command=tuple(router), niceness=ROUTER_NICENESS, outlives_manager=True),
+        PlatformProgram(
+            name="router", command=tuple(router), niceness=ROUTER_NICENESS, outlives_manager=True
+        ),
         _portal(config),
         # It unpacks, packs and hashes. Like the builds themselves, it has a lower priority than
         # processes that serve requests.
         _worker(venv, "worker-build", niceness=10),
         _worker(venv, "worker-node"),
-        PlatformProgram(name="supervisor", command=(str(venv / "bin/python"), "-m", "workers.supervisor"), stop_seconds=15, confined=True),
+        PlatformProgram(
+            name="supervisor",
+            command=(str(venv / "bin/python"), "-m", "workers.supervisor"),
+            stop_seconds=15,
+            confined=True,
+        ),
     ]
 
 
@@ -97,10 +106,14 @@ def render(config: NodeConfig, items: Sequence[PlatformProgram], *, root: Path) 
         "[supervisorctl]",
         f"serverurl=unix://{control}",
     ]
-    together = ",".join(program.name for program in items if program.name not in {"redis", "router"})
+    together = ",".join(
+        program.name for program in items if program.name not in {"redis", "router"}
+    )
     # The group stops first and all at once, then the router, then Redis.
     group = f"[group:slipway]\nprograms={together}\npriority=3"
-    sections = ["\n".join(_section(config, program, order, root)) for order, program in enumerate(items, 1)]
+    sections = [
+        "\n".join(_section(config, program, order, root)) for order, program in enumerate(items, 1)
+    ]
     return "\n\n".join(["\n".join(head), *sections, group]).replace("%", "%%") + "\n"
 
 
@@ -122,7 +135,12 @@ def code_in_sight(config: NodeConfig) -> Path:
 def _section(config: NodeConfig, program: PlatformProgram, order: int, root: Path) -> list[str]:
     rights = [] if program.outlives_manager else ["--pdeathsig", "TERM"]
     if program.user != "root":
-        rights += [f"--reuid={program.user}", f"--regid={program.user}", "--init-groups", "--no-new-privs"]
+        rights += [
+            f"--reuid={program.user}",
+            f"--regid={program.user}",
+            "--init-groups",
+            "--no-new-privs",
+        ]
     words = [*(["nice", "-n", str(program.niceness)] if program.niceness else []), *program.command]
     if program.confined:
         words = confinement.command(config, root, words, rights=rights)
@@ -162,8 +180,16 @@ def _in_sight(config: NodeConfig, root: Path, words: list[str], *, has_groups: b
     which ends with the process.
     """
     place = code_in_sight(config)
-    enter = f"for file in {entrances(config.cgroup_parent)}; do [ ! -e $file ] || echo 0 > $file; done; " if has_groups else ""
-    script = f"{enter}mount --bind {pasteable([root])} {pasteable([place])} && cd {pasteable([place])} && exec {pasteable(words)}"
+    enter = (
+        f"for file in {entrances(config.cgroup_parent)}; do [ ! -e $file ] || echo 0 > $file;"
+        " done; "
+        if has_groups
+        else ""
+    )
+    script = (
+        f"{enter}mount --bind {pasteable([root])} {pasteable([place])} && cd {pasteable([place])}"
+        f" && exec {pasteable(words)}"
+    )
     return ["unshare", "--mount", "--propagation", "slave", "--", "sh", "-c", script]
 
 
@@ -206,7 +232,13 @@ def _portal(config: NodeConfig) -> PlatformProgram:
         "SLIPWAY_PORTAL_WORKERS": str(workers),
     }
     return PlatformProgram(
-        name="portal", command=command, user=config.user, stop_seconds=8, environment=environment, needs_checkout=True, has_groups=True
+        name="portal",
+        command=command,
+        user=config.user,
+        stop_seconds=8,
+        environment=environment,
+        needs_checkout=True,
+        has_groups=True,
     )
 
 
@@ -215,4 +247,11 @@ def _worker(venv: Path, name: str, *, niceness: int = 0) -> PlatformProgram:
     # Django's checks would load all pages and the API: 20 MB.
     environment = {"CELERY_SKIP_CHECKS": "1"}
     command = (str(venv / "bin/python"), "-m", "workers.serve", name)
-    return PlatformProgram(name=name, command=command, niceness=niceness, stop_seconds=20, environment=environment, confined=True)
+    return PlatformProgram(
+        name=name,
+        command=command,
+        niceness=niceness,
+        stop_seconds=20,
+        environment=environment,
+        confined=True,
+    )

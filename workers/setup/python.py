@@ -32,7 +32,12 @@ def ensure_packages(environment: Mapping[str, str]) -> None:
         return
     with step("Python packages") as current:
         if not _is_made_with(interpreter):
-            run([interpreter, "-m", "venv", "--clear", VENV], timeout=2 * _MINUTES, env=environment, on_output=current.output)
+            run(
+                [interpreter, "-m", "venv", "--clear", VENV],
+                timeout=2 * _MINUTES,
+                env=environment,
+                on_output=current.output,
+            )
         if run([PYTHON, "-c", "import pip"], check=False).returncode:
             # An earlier sync removed pip, because it is not in the lock file.
             run([PYTHON, "-m", "ensurepip"], env=environment, on_output=current.output)
@@ -48,10 +53,30 @@ def ensure_packages(environment: Mapping[str, str]) -> None:
                 on_output=current.output,
             )
         uv: list[str | Path] = [VENV / "bin" / "uv", "pip"]
-        ours = {**environment, **uv_settings(settings), "UV_PYTHON": str(PYTHON), "UV_LINK_MODE": "copy"}
-        run([*uv, "sync", "--require-hashes", LOCK], timeout=20 * _MINUTES, env=ours, on_output=current.output)
-        run([*uv, "install", "--no-deps", "--no-build-isolation", "-e", ROOT], timeout=2 * _MINUTES, env=ours, on_output=current.output)
-        run([ROOT / "examples" / "lock.sh", VENV / "bin" / "uv"], timeout=5 * _MINUTES, env=ours, on_output=current.output)
+        ours = {
+            **environment,
+            **uv_settings(settings),
+            "UV_PYTHON": str(PYTHON),
+            "UV_LINK_MODE": "copy",
+        }
+        run(
+            [*uv, "sync", "--require-hashes", LOCK],
+            timeout=20 * _MINUTES,
+            env=ours,
+            on_output=current.output,
+        )
+        run(
+            [*uv, "install", "--no-deps", "--no-build-isolation", "-e", ROOT],
+            timeout=2 * _MINUTES,
+            env=ours,
+            on_output=current.output,
+        )
+        run(
+            [ROOT / "examples" / "lock.sh", VENV / "bin" / "uv"],
+            timeout=5 * _MINUTES,
+            env=ours,
+            on_output=current.output,
+        )
         mark_done(_STAMP, wanted)
 
 
@@ -61,21 +86,30 @@ def suitable_interpreter() -> str:
     Raises HostLacks if there is none. The path is resolved: from inside .venv, the same Python has
     its real path. A different path would cause a new installation of everything.
     """
-    candidates = [getattr(sys, "_base_executable", sys.executable), "/usr/bin/python3", "/usr/local/bin/python3"]
+    candidates = [
+        getattr(sys, "_base_executable", sys.executable),
+        "/usr/bin/python3",
+        "/usr/local/bin/python3",
+    ]
     for candidate in candidates:
         path = Path(candidate)
         if path.exists() and open_to_all(path) and _is_new_enough(path):
             return str(path.resolve())
     raise HostLacks(
         f"The portal runs as its own system user, which cannot access {candidates[0]}.",
-        hint="Install Python 3.11 or newer for all users: `apt-get install python3 python3-venv`, or `dnf install python3`.",
+        hint=(
+            "Install Python 3.11 or newer for all users: `apt-get install python3 python3-venv`, or"
+            " `dnf install python3`."
+        ),
     )
 
 
 def open_to_all(path: Path) -> bool:
     """Return True if everybody may read the file and pass through each folder above it."""
     real = path.resolve()
-    return bool(real.stat().st_mode & stat.S_IROTH) and all(folder.stat().st_mode & stat.S_IXOTH for folder in real.parents)
+    return bool(real.stat().st_mode & stat.S_IROTH) and all(
+        folder.stat().st_mode & stat.S_IXOTH for folder in real.parents
+    )
 
 
 def lines_of(package: str, lock: str) -> str:
@@ -83,7 +117,8 @@ def lines_of(package: str, lock: str) -> str:
     found = re.search(rf"^{re.escape(package)}==(?:[^\n]*\\\n)*[^\n]*", lock, re.MULTILINE)
     if found is None:
         raise HostLacks(
-            f"{LOCK.name} does not pin {package}.", hint="Add it to pyproject.toml and compile the lock again (docs/operations.md)."
+            f"{LOCK.name} does not pin {package}.",
+            hint="Add it to pyproject.toml and compile the lock again (docs/operations.md).",
         )
     return found[0] + "\n"
 
@@ -99,8 +134,13 @@ def uv_settings(pip_config: str) -> dict[str, str]:
         section, _, name = key.partition(".")
         if section in {"global", "install", ":env:"}:
             # Pip prints a Python string.
-            read[(section == ":env:", name.strip().replace("_", "-"))] = str(ast.literal_eval(value)).split()
-    words = {name: read.get((True, name)) or values for (_, name), values in sorted(read.items(), reverse=True)}
+            read[(section == ":env:", name.strip().replace("_", "-"))] = str(
+                ast.literal_eval(value)
+            ).split()
+    words = {
+        name: read.get((True, name)) or values
+        for (_, name), values in sorted(read.items(), reverse=True)
+    }
     settings = {}
     if index := words.get("index-url"):
         settings["UV_DEFAULT_INDEX"] = index[0]
@@ -122,9 +162,18 @@ def uv_settings(pip_config: str) -> dict[str, str]:
 def _is_made_with(interpreter: str) -> bool:
     if not PYTHON.exists():
         return False
-    asked = run([PYTHON, "-c", "import sys; print(sys._base_executable)"], check=False).stdout.decode().strip()
+    asked = (
+        run([PYTHON, "-c", "import sys; print(sys._base_executable)"], check=False)
+        .stdout.decode()
+        .strip()
+    )
     return bool(asked) and Path(asked).resolve() == Path(interpreter).resolve()
 
 
 def _is_new_enough(path: Path) -> bool:
-    return run([path, "-c", "import sys; sys.exit(sys.version_info < (3, 11))"], check=False).returncode == 0
+    return (
+        run(
+            [path, "-c", "import sys; sys.exit(sys.version_info < (3, 11))"], check=False
+        ).returncode
+        == 0
+    )

@@ -33,7 +33,9 @@ def taken(config: NodeConfig) -> Iterator[None]:
     path = _path(config)
     with journal.lock(path, blocking=False) as got:
         if not got:
-            raise HostLacks("Another `make up` or `make down` has just started.", hint="Wait until it ends.")
+            raise HostLacks(
+                "Another `make up` or `make down` has just started.", hint="Wait until it ends."
+            )
         path.write_text(str(os.getpid()))
         yield
 
@@ -47,7 +49,8 @@ def ask_to_stop(config: NodeConfig, pid: int) -> None:
     with journal.lock(_path(config), timeout=_PATIENCE) as ended:
         if not ended:
             raise HostLacks(
-                f"Process {pid} did not stop within {_PATIENCE:g} s.", hint=f"Examine it, or end it with `kill -9 {pid}`, then try again."
+                f"Process {pid} did not stop within {_PATIENCE:g} s.",
+                hint=f"Examine it, or end it with `kill -9 {pid}`, then try again.",
             )
 
 

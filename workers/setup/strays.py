@@ -42,7 +42,11 @@ def programs(config: NodeConfig) -> list[int]:
     returned.
     """
     mark = f"SUPERVISOR_SERVER_URL=unix://{control_socket(config)}".encode()
-    return [pid for pid, command in _commands() if any(part in command for part in _PROGRAMS) and mark in _environment_of(pid)]
+    return [
+        pid
+        for pid, command in _commands()
+        if any(part in command for part in _PROGRAMS) and mark in _environment_of(pid)
+    ]
 
 
 def end(pids: Iterable[int]) -> None:
@@ -74,7 +78,9 @@ def _naming(file: str) -> list[int]:
     for pid, command in _commands():
         words = command.split(b"\0")
         program = words[0].rpartition(b"/")[2]
-        if program not in _WRAPPERS and any(word.split(b",")[0] == file.encode() for word in words[1:]):
+        if program not in _WRAPPERS and any(
+            word.split(b",")[0] == file.encode() for word in words[1:]
+        ):
             found.append(pid)
     return sorted(found)
 

@@ -26,7 +26,10 @@ _LOOK = 0.5  # seconds between two looks
 def require() -> None:
     """Raise HostLacks unless systemd manages this machine."""
     if not _RUNNING.is_dir():
-        raise HostLacks("systemd is not PID 1 on this machine, so no units can be installed.", hint="`make up` runs Slipway without it.")
+        raise HostLacks(
+            "systemd is not PID 1 on this machine, so no units can be installed.",
+            hint="`make up` runs Slipway without it.",
+        )
 
 
 def is_installed(config: NodeConfig) -> bool:
@@ -36,7 +39,11 @@ def is_installed(config: NodeConfig) -> bool:
 
 def is_active(config: NodeConfig) -> bool:
     """Return True if the units are started."""
-    return is_installed(config) and run(["systemctl", "is-active", "--quiet", units.target(config)], check=False).returncode == 0
+    return (
+        is_installed(config)
+        and run(["systemctl", "is-active", "--quiet", units.target(config)], check=False).returncode
+        == 0
+    )
 
 
 def write_units(config: NodeConfig, texts: Mapping[str, str]) -> None:
@@ -57,7 +64,16 @@ def start(config: NodeConfig) -> None:
 
 def stop(config: NodeConfig) -> None:
     """Stop the platform. Apps keep running, and the next boot starts the platform again."""
-    run(["systemctl", "stop", units.target(config), *_services(config), units.service(config, "prepare")], timeout=_STOPS_WITHIN)
+    run(
+        [
+            "systemctl",
+            "stop",
+            units.target(config),
+            *_services(config),
+            units.service(config, "prepare"),
+        ],
+        timeout=_STOPS_WITHIN,
+    )
 
 
 def remove_units(config: NodeConfig) -> None:
@@ -74,7 +90,9 @@ def remove_units(config: NodeConfig) -> None:
 def list_units(config: NodeConfig) -> str:
     """Return the state of each unit, as systemctl prints it."""
     names = [units.target(config), units.service(config, "prepare"), *_services(config)]
-    return run(["systemctl", "list-units", "--all", "--no-pager", "--plain", "--no-legend", *names]).stdout.decode()
+    return run(
+        ["systemctl", "list-units", "--all", "--no-pager", "--plain", "--no-legend", *names]
+    ).stdout.decode()
 
 
 def until_answering(config: NodeConfig, seconds: float) -> None:
@@ -85,21 +103,34 @@ def until_answering(config: NodeConfig, seconds: float) -> None:
     deadline = time.monotonic() + seconds
     while not answers(config):
         if time.monotonic() > deadline:
-            names = [f"--unit={units.service(config, name)}" for name in ("prepare", "portal", "router")]
-            lines = run(["journalctl", "--no-pager", "--lines=30", *names], check=False).stdout.decode(errors="replace")
+            names = [
+                f"--unit={units.service(config, name)}" for name in ("prepare", "portal", "router")
+            ]
+            lines = run(
+                ["journalctl", "--no-pager", "--lines=30", *names], check=False
+            ).stdout.decode(errors="replace")
             raise HostLacks(
-                f"The portal did not answer within {seconds:g} s. The log ends:\n{lines}", hint="`make status` lists the units."
+                f"The portal did not answer within {seconds:g} s. The log ends:\n{lines}",
+                hint="`make status` lists the units.",
             )
         time.sleep(_LOOK)
 
 
 def _services(config: NodeConfig) -> list[str]:
-    return [path.name for path in _placed(config) if path.name not in (units.target(config), units.service(config, "prepare"))]
+    return [
+        path.name
+        for path in _placed(config)
+        if path.name not in (units.target(config), units.service(config, "prepare"))
+    ]
 
 
 def _placed(config: NodeConfig) -> list[Path]:
     """Return only this platform's units: another platform's name may begin with this one's."""
     begins = f"{units.prefix(config)}-"
     known = {"prepare", "redis", "router", "portal", "worker-build", "worker-node", "supervisor"}
-    services = [path for path in sorted(UNITS.glob(f"{begins}*.service")) if path.stem.removeprefix(begins) in known]
+    services = [
+        path
+        for path in sorted(UNITS.glob(f"{begins}*.service"))
+        if path.stem.removeprefix(begins) in known
+    ]
     return [*services, *UNITS.glob(units.listeners(config)), *UNITS.glob(units.target(config))]

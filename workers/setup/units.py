@@ -40,14 +40,19 @@ _CLOSED = (  # for programs that serve and create no containers
     "KillMode=mixed",
 )
 # The checkout may be in a home folder.
-_OPEN_HOME = tuple("ProtectHome=read-only" if line == "ProtectHome=yes" else line for line in _CLOSED)
+_OPEN_HOME = tuple(
+    "ProtectHome=read-only" if line == "ProtectHome=yes" else line for line in _CLOSED
+)
 # git runs in control groups below the portal's own.
 _PUSHES = ("Delegate=cpu memory pids", "Environment=SLIPWAY_CGROUP_DELEGATED=yes")
 _NO_CONTROL_GROUPS = "ProtectControlGroups=yes"
 _NETWORK = "RestrictAddressFamilies=AF_UNIX AF_INET AF_INET6"
 _ROOTLESS = "CapabilityBoundingSet="
 # The master starts as root, opens ports and reads keys. Its workers run as the platform's user.
-_ROUTERS = "CapabilityBoundingSet=CAP_NET_BIND_SERVICE CAP_SETUID CAP_SETGID CAP_DAC_OVERRIDE CAP_CHOWN CAP_FOWNER CAP_KILL"
+_ROUTERS = (
+    "CapabilityBoundingSet=CAP_NET_BIND_SERVICE CAP_SETUID CAP_SETGID CAP_DAC_OVERRIDE CAP_CHOWN"
+    " CAP_FOWNER CAP_KILL"
+)
 # Containers inherit a worker's system call filter. So it forbids only calls that the containers'
 # own filter forbids too. There are no mount settings: the namespace has the mounts.
 _CONFINED = (
@@ -57,8 +62,22 @@ _CONFINED = (
     "OOMPolicy=continue",
 )
 _OWN: Mapping[str, tuple[str, ...]] = {
-    "redis": (*_CLOSED, _NO_CONTROL_GROUPS, "RestrictAddressFamilies=AF_UNIX", _ROOTLESS, "MemoryMax=1G", "OOMScoreAdjust=-900"),
-    "router": (*_OPEN_HOME, _NO_CONTROL_GROUPS, _NETWORK, _ROUTERS, "MemoryMax=2G", "OOMScoreAdjust=-900"),
+    "redis": (
+        *_CLOSED,
+        _NO_CONTROL_GROUPS,
+        "RestrictAddressFamilies=AF_UNIX",
+        _ROOTLESS,
+        "MemoryMax=1G",
+        "OOMScoreAdjust=-900",
+    ),
+    "router": (
+        *_OPEN_HOME,
+        _NO_CONTROL_GROUPS,
+        _NETWORK,
+        _ROUTERS,
+        "MemoryMax=2G",
+        "OOMScoreAdjust=-900",
+    ),
     "portal": (*_CLOSED, *_PUSHES, _NETWORK, _ROOTLESS, "MemoryMax=4G"),
     "worker-build": (*_CONFINED, "MemoryMax=4G"),
     "worker-node": (*_CONFINED, "MemoryMax=2G"),
@@ -98,11 +117,16 @@ def environment_file(config: NodeConfig) -> Path:
 
 def render_environment(environment: Mapping[str, str]) -> str:
     """Return NAME="value" lines (systemd.exec(5), EnvironmentFile)."""
-    escaped = {name: value.replace("\\", "\\\\").replace('"', '\\"').replace("$", "\\$") for name, value in environment.items()}
+    escaped = {
+        name: value.replace("\\", "\\\\").replace('"', '\\"').replace("$", "\\$")
+        for name, value in environment.items()
+    }
     return "".join(f'{name}="{value}"\n' for name, value in sorted(escaped.items()))
 
 
-def render(config: NodeConfig, items: Sequence[PlatformProgram], *, root: Path, python: Path) -> dict[str, str]:
+def render(
+    config: NodeConfig, items: Sequence[PlatformProgram], *, root: Path, python: Path
+) -> dict[str, str]:
     """Return the text of each unit by its name."""
     services = [service(config, program.name) for program in items]
     units = {
@@ -120,15 +144,26 @@ def render(config: NodeConfig, items: Sequence[PlatformProgram], *, root: Path, 
 
 def _target(config: NodeConfig, services: Sequence[str]) -> str:
     return _sections(
-        Unit=(f"Description=Slipway ({config.name})", f"Wants={' '.join(services)}", f"After={' '.join(services)}"),
+        Unit=(
+            f"Description=Slipway ({config.name})",
+            f"Wants={' '.join(services)}",
+            f"After={' '.join(services)}",
+        ),
         Install=("WantedBy=multi-user.target",),
     )
 
 
 def _listeners(config: NodeConfig) -> str:
     return _sections(
-        Unit=(f"Description=Slipway ({config.name}): listening sockets", f"PartOf={target(config)}"),
-        Socket=(*(f"ListenStream={_address(place)}" for place in places(config)), f"Backlog={QUEUE}", "TriggerLimitIntervalSec=0"),
+        Unit=(
+            f"Description=Slipway ({config.name}): listening sockets",
+            f"PartOf={target(config)}",
+        ),
+        Socket=(
+            *(f"ListenStream={_address(place)}" for place in places(config)),
+            f"Backlog={QUEUE}",
+            "TriggerLimitIntervalSec=0",
+        ),
     )
 
 
@@ -163,15 +198,27 @@ def _prepare(config: NodeConfig, root: Path, python: Path) -> str:
     )
 
 
-def _service(config: NodeConfig, program: PlatformProgram, before: Sequence[str], root: Path) -> str:
-    words = confinement.command(config, root, list(program.command), rights=[]) if program.confined else list(program.command)
-    needed = [service(config, "prepare"), *([listeners(config)] if program.name == "router" else [])]
+def _service(
+    config: NodeConfig, program: PlatformProgram, before: Sequence[str], root: Path
+) -> str:
+    words = (
+        confinement.command(config, root, list(program.command), rights=[])
+        if program.confined
+        else list(program.command)
+    )
+    needed = [
+        service(config, "prepare"),
+        *([listeners(config)] if program.name == "router" else []),
+    ]
     lines = [
         "Type=exec",
         f"ExecStart={_command(words)}",
         f"SyslogIdentifier={prefix(config)}-{program.name}",
         f"EnvironmentFile={_escaped(str(environment_file(config)))}",
-        *(f"Environment={_quoted(f'{name}={value}')}" for name, value in {**SPARING, **program.environment}.items()),
+        *(
+            f"Environment={_quoted(f'{name}={value}')}"
+            for name, value in {**SPARING, **program.environment}.items()
+        ),
         "Restart=always",
         "RestartSec=200ms",
         f"KillSignal=SIG{program.stop_signal}",
@@ -191,7 +238,8 @@ def _service(config: NodeConfig, program: PlatformProgram, before: Sequence[str]
     if program.name == "router":
         lines.append(f"Sockets={listeners(config)}")
     if not program.confined:
-        lines.append(f"ReadWritePaths={' '.join(_quoted(str(path)) for path in _written(config, program.name))}")
+        written = (_quoted(str(path)) for path in _written(config, program.name))
+        lines.append(f"ReadWritePaths={' '.join(written)}")
     return _sections(
         Unit=(
             f"Description=Slipway ({config.name}): {program.name}",
@@ -205,7 +253,9 @@ def _service(config: NodeConfig, program: PlatformProgram, before: Sequence[str]
 
 
 def _written(config: NodeConfig, name: str) -> list[Path]:
-    folders = _WRITTEN.get(name) or tuple(folder for folder, (_, portals) in FOLDERS.items() if portals and folder != "redis")
+    folders = _WRITTEN.get(name) or tuple(
+        folder for folder, (_, portals) in FOLDERS.items() if portals and folder != "redis"
+    )
     return [config.run, *(config.state / folder for folder in folders)]
 
 

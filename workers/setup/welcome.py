@@ -57,7 +57,9 @@ class Example:
         admin = Person.objects.get(username=ADMIN)
         token, text = create_token(admin, label="make up")
         try:
-            with httpx.Client(base_url=f"{local_url(self.config)}/api/v1", headers=_headers(text), timeout=30) as api:
+            with httpx.Client(
+                base_url=f"{local_url(self.config)}/api/v1", headers=_headers(text), timeout=30
+            ) as api:
                 self._build(api, step)
         except httpx.TransportError as error:
             raise ExampleFailed(
@@ -73,15 +75,24 @@ class Example:
         """Wait until the example's own address answers. Raises ExampleFailed if it does not."""
         step.progress("waiting for its page")
         deadline = time.monotonic() + _PATIENCE
-        while (status := _status(self.config, f"{EXAMPLE}.{self.config.base_domain}")) != httpx.codes.OK:
+        while (
+            status := _status(self.config, f"{EXAMPLE}.{self.config.base_domain}")
+        ) != httpx.codes.OK:
             if time.monotonic() > deadline:
-                raise ExampleFailed(f"{EXAMPLE} does not answer ({status or 'no connection'}).", hint="See its page in the portal.")
+                raise ExampleFailed(
+                    f"{EXAMPLE} does not answer ({status or 'no connection'}).",
+                    hint="See its page in the portal.",
+                )
             time.sleep(_PAUSE)
 
     def _build(self, api: httpx.Client, step: SetupStep) -> None:
         if not App.objects.filter(name=EXAMPLE).exists():
             _told(api.post("/apps", json={"team": TEAM, "name": EXAMPLE}))
-        build = _told(api.post(f"/apps/{EXAMPLE}/builds", files={"archive": (f"{EXAMPLE}.tar.gz", self.archive)}))
+        build = _told(
+            api.post(
+                f"/apps/{EXAMPLE}/builds", files={"archive": (f"{EXAMPLE}.tar.gz", self.archive)}
+            )
+        )
         address, shown = f"/apps/{EXAMPLE}/builds/{build['id']}", 0
         while build["state"] in {"queued", "building"}:
             time.sleep(_PAUSE)
@@ -96,7 +107,11 @@ class Example:
 
     def _roll_out(self, api: httpx.Client, step: SetupStep) -> None:
         step.progress("waiting for its instance")
-        while (rollout := _latest(api.get(f"/apps/{EXAMPLE}/rollouts"))).get("state") not in {"live", "failed", "superseded"}:
+        while (rollout := _latest(api.get(f"/apps/{EXAMPLE}/rollouts"))).get("state") not in {
+            "live",
+            "failed",
+            "superseded",
+        }:
             time.sleep(_PAUSE)
         if rollout["state"] == "failed":
             raise ExampleFailed(f"{EXAMPLE} was built but did not start: {rollout['reason']}")
@@ -104,14 +119,18 @@ class Example:
 
 def example(config: NodeConfig) -> Example:
     """Return the example app of this checkout."""
-    return Example(config=config, archive=archive_of(FOLDER), done=config.state / "example-deployed")
+    return Example(
+        config=config, archive=archive_of(FOLDER), done=config.state / "example-deployed"
+    )
 
 
 def archive_of(folder: Path) -> bytes:
     """Return an archive of the folder. The same files always give the same bytes."""
     packed = io.BytesIO()
     with tarfile.open(fileobj=packed, mode="w") as archive:
-        for path in sorted(path for path in folder.rglob("*") if path.is_file() and "__pycache__" not in path.parts):
+        for path in sorted(
+            path for path in folder.rglob("*") if path.is_file() and "__pycache__" not in path.parts
+        ):
             entry = tarfile.TarInfo(str(path.relative_to(folder)))
             data = path.read_bytes()
             entry.size = len(data)
@@ -133,9 +152,11 @@ def three_lines(config: NodeConfig) -> list[str]:
     return [
         f"Portal:  {config.url_of(config.portal_host)}",
         sign_in,
-        f"Example: {config.url_of(f'{EXAMPLE}.{config.base_domain}')}"
-        if there
-        else f"Example: {EXAMPLE} was deleted; deploy your own app.",
+        (
+            f"Example: {config.url_of(f'{EXAMPLE}.{config.base_domain}')}"
+            if there
+            else f"Example: {EXAMPLE} was deleted; deploy your own app."
+        ),
     ]
 
 
@@ -166,6 +187,7 @@ def _latest(answer: httpx.Response) -> dict[str, Any]:
 def _told(answer: httpx.Response) -> dict[str, Any]:
     if not answer.is_success:
         raise ExampleFailed(
-            f"The portal refused {answer.request.method} {answer.request.url.path} with {answer.status_code}: {answer.text[:500]}"
+            f"The portal refused {answer.request.method} {answer.request.url.path} with"
+            f" {answer.status_code}: {answer.text[:500]}"
         )
     return dict(answer.json())

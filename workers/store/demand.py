@@ -34,7 +34,10 @@ def samples_of(client: redis.Redis, apps: Iterable[str]) -> dict[str, list[Sampl
         for name in names:
             pipeline.lrange(_key(name), 0, _KEPT)
         rows = pipeline.execute()[-len(names) :] if names else []
-    return {name: [Sample(**json.loads(text)) for text in reversed(found)] for name, found in zip(names, rows, strict=True)}
+    return {
+        name: [Sample(**json.loads(text)) for text in reversed(found)]
+        for name, found in zip(names, rows, strict=True)
+    }
 
 
 def sampled_apps(client: redis.Redis) -> set[str]:
@@ -46,7 +49,10 @@ def keep(client: redis.Redis, samples: Mapping[str, Sample]) -> None:
     """Store one more sample of each app, and drop those that are too old."""
     with client.pipeline(transaction=False) as pipeline:
         for app, sample in samples.items():
-            pipeline.lpush(_key(app), json.dumps({name: getattr(sample, name) for name in sample.__dataclass_fields__}))
+            pipeline.lpush(
+                _key(app),
+                json.dumps({name: getattr(sample, name) for name in sample.__dataclass_fields__}),
+            )
             pipeline.ltrim(_key(app), 0, _KEPT)
             pipeline.expire(_key(app), int(DOWN + STABLE))
         pipeline.execute()

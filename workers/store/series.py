@@ -68,7 +68,13 @@ class Series:
         refused: Callable[[], int],
         clock: Callable[[], float] = time.time,
     ) -> None:
-        self._client, self._tallies, self._in_flight, self._usage, self._clock = client, tallies, in_flight, usage, clock
+        self._client, self._tallies, self._in_flight, self._usage, self._clock = (
+            client,
+            tallies,
+            in_flight,
+            usage,
+            clock,
+        )
         self._refused, self._outside = refused, outside
         self._now: dict[str, Tally] = {}  # as last read
         self._written: dict[str, Tally] = {}  # as of the last point
@@ -90,19 +96,30 @@ class Series:
         now = self._clock()
         self._look()
         in_flight, usage, outside = self._in_flight(), self._usage(), self._outside()
-        exchanged = {app: amount.since(self._exchanged.get(app, amount)) for app, amount in outside.items()}
+        exchanged = {
+            app: amount.since(self._exchanged.get(app, amount)) for app, amount in outside.items()
+        }
         points: dict[str, dict[str, object]] = {}
         busy: set[str] = set()
         active = {app for app, amount in exchanged.items() if amount != Amount()}
-        for app in (self._moved() | in_flight.keys() | usage.keys() | active | self._busy) - {"", PORTAL}:
-            tally, used, open_now = self._now.get(app, Tally()), usage.get(app, AppUsage()), in_flight.get(app, 0)
+        for app in (self._moved() | in_flight.keys() | usage.keys() | active | self._busy) - {
+            "",
+            PORTAL,
+        }:
+            tally, used, open_now = (
+                self._now.get(app, Tally()),
+                usage.get(app, AppUsage()),
+                in_flight.get(app, 0),
+            )
             did = _since(tally, self._written.get(app))
             sent = exchanged.get(app, Amount())
             points[app] = _point(did, used, open_now, sent, at=now, seconds=now - self._at)
             if did.requests or open_now or used != AppUsage() or sent != Amount():
                 busy.add(app)
             before = self._exchanged.get(app, outside.get(app, Amount()))
-            window = self._windows.setdefault(app, _Window(base=self._written.get(app, Tally()), since=self._at, outside=before))
+            window = self._windows.setdefault(
+                app, _Window(base=self._written.get(app, Tally()), since=self._at, outside=before)
+            )
             window.usage.append(used)
             window.in_flight = max(window.in_flight, open_now)
         folded = self._folded(now, outside) if now // COARSE != self._at // COARSE else {}
@@ -114,7 +131,9 @@ class Series:
                 self._windows.clear()
 
     def _look(self) -> None:
-        for app, tally in self._tallies({app: tally.requests for app, tally in self._now.items()}).items():
+        for app, tally in self._tallies(
+            {app: tally.requests for app, tally in self._now.items()}
+        ).items():
             if tally is not None:
                 self._now[app] = tally
                 continue
@@ -123,7 +142,11 @@ class Series:
             self._busy.discard(app)
 
     def _moved(self) -> set[str]:
-        return {app for app, tally in self._now.items() if tally.requests != self._written.get(app, Tally()).requests}
+        return {
+            app
+            for app, tally in self._now.items()
+            if tally.requests != self._written.get(app, Tally()).requests
+        }
 
     def _folded(self, now: float, outside: Mapping[str, Amount]) -> dict[str, dict[str, object]]:
         folded = {}
@@ -135,7 +158,12 @@ class Series:
                 memory_limit=max(usage.memory_limit for usage in window.usage),
             )
             folded[app] = _point(
-                did, used, window.in_flight, outside.get(app, Amount()).since(window.outside), at=now, seconds=now - window.since
+                did,
+                used,
+                window.in_flight,
+                outside.get(app, Amount()).since(window.outside),
+                at=now,
+                seconds=now - window.since,
             )
         return folded
 
@@ -146,14 +174,18 @@ class Series:
             tally, amount = self._now.get(app), outside.get(app)
             mark = (tally.requests if tally else 0, in_flight.get(app, 0), amount or Amount())
             if self._told.get(app) != mark:
-                of_requests = exposition(Metrics(apps={app: tally}), {app: mark[1]}) if tally else ""
+                of_requests = (
+                    exposition(Metrics(apps={app: tally}), {app: mark[1]}) if tally else ""
+                )
                 texts[app] = of_requests + (traffic.exposition(app, amount) if amount else "")
                 self._told[app] = mark
         for app in self._told.keys() - self._now.keys() - outside.keys():
             del self._told[app]
         return texts
 
-    def _write(self, points: Mapping[str, object], folded: Mapping[str, object], texts: Mapping[str, str]) -> bool:
+    def _write(
+        self, points: Mapping[str, object], folded: Mapping[str, object], texts: Mapping[str, str]
+    ) -> bool:
         try:
             with self._client.pipeline(transaction=False) as pipeline:
                 if not self._began:
@@ -192,20 +224,32 @@ def forget(client: redis.Redis, app: str) -> None:
         client.delete(f"slipway:series:{app}:fine", f"slipway:series:{app}:coarse")
         client.hdel(EXPOSITION, app)
     except redis.RedisError as error:
-        log.warning("The points of %s remain until they expire, because Redis did not answer: %s", app, error)
+        log.warning(
+            "The points of %s remain until they expire, because Redis did not answer: %s",
+            app,
+            error,
+        )
 
 
 def _since(tally: Tally, before: Tally | None) -> Tally:
     """Return the difference to `before`, or the whole tally if the count restarted."""
-    return tally.since(before) if before is not None and before.requests <= tally.requests else tally
+    return (
+        tally.since(before) if before is not None and before.requests <= tally.requests else tally
+    )
 
 
-def _point(did: Tally, used: AppUsage, in_flight: int, outside: Amount, *, at: float, seconds: float) -> dict[str, object]:
+def _point(
+    did: Tally, used: AppUsage, in_flight: int, outside: Amount, *, at: float, seconds: float
+) -> dict[str, object]:
     """Return one point: the requests in the `seconds` before `at`, and the state at `at`.
 
     Times are in milliseconds, sizes in bytes.
     """
-    point: dict[str, object] = {"at": round(at, 1), "seconds": round(seconds, 1), "requests": did.requests}
+    point: dict[str, object] = {
+        "at": round(at, 1),
+        "seconds": round(seconds, 1),
+        "requests": did.requests,
+    }
     point["classes"] = {kind: count for kind, count in did.classes.items() if count}
     for name, share in (("p50", 0.5), ("p95", 0.95), ("p99", 0.99)):
         found = did.percentile(share)

@@ -42,7 +42,13 @@ class DemandSampling:
         tally: Callable[[str], Tally],
         clock: Callable[[], float] = time.time,
     ) -> None:
-        self._engine, self._roster, self._client, self._tally, self._clock = engine, roster, client, tally, clock
+        self._engine, self._roster, self._client, self._tally, self._clock = (
+            engine,
+            roster,
+            client,
+            tally,
+            clock,
+        )
         self._before: dict[str, _Reading] = {}
         self._complained = False
 
@@ -60,25 +66,44 @@ class DemandSampling:
     def _samples(self, apps: set[str]) -> dict[str, Sample]:
         webs: dict[str, list[Container]] = {app: [] for app in apps}
         for container in self._roster.instances() if apps else ():
-            if container.spec.app in webs and container.spec.labels["process"] == WEB and container.status is Status.RUNNING:
+            if (
+                container.spec.app in webs
+                and container.spec.labels["process"] == WEB
+                and container.status is Status.RUNNING
+            ):
                 webs[container.spec.app].append(container)
         open_now = self._engine.router.in_flight() if apps else {}
-        found = {app: self._sample(app, containers, open_now.get(app, 0)) for app, containers in webs.items()}
+        found = {
+            app: self._sample(app, containers, open_now.get(app, 0))
+            for app, containers in webs.items()
+        }
         self._before = {app: reading for app, reading in self._before.items() if app in apps}
         return {app: sample for app, sample in found.items() if sample is not None}
 
     def _sample(self, app: str, containers: list[Container], open_now: int) -> Sample | None:
         """Return a sample, or None the first time: most values are differences of two readings."""
-        used = {container.id: usage.cpu_seconds for container in containers if (usage := self._engine.usage(container.id)) is not None}
+        used = {
+            container.id: usage.cpu_seconds
+            for container in containers
+            if (usage := self._engine.usage(container.id)) is not None
+        }
         now = _Reading(at=self._clock(), tally=self._tally(app).copy(), cpu=used)
         before = self._before.get(app)
         self._before[app] = now
         if before is None or now.at <= before.at:
             return None
         passed, counted = now.at - before.at, now.tally.since(before.tally)
-        cpu = sum(max(seconds - before.cpu[container], 0.0) for container, seconds in used.items() if container in before.cpu)
+        cpu = sum(
+            max(seconds - before.cpu[container], 0.0)
+            for container, seconds in used.items()
+            if container in before.cpu
+        )
         routes = self._engine.router.route(app)
-        serving = {end.instance for end in routes.endpoints if end.process == WEB and not end.draining} if routes is not None else set()
+        serving = (
+            {end.instance for end in routes.endpoints if end.process == WEB and not end.draining}
+            if routes is not None
+            else set()
+        )
         return Sample(
             at=now.at,
             ready=len(serving),

@@ -30,7 +30,12 @@ class ExitWatch:
     """
 
     def __init__(
-        self, engine: NodeEngine, roster: InstanceCache, ended: Callable[[Container], None], *, clock: Callable[[], float] = time.monotonic
+        self,
+        engine: NodeEngine,
+        roster: InstanceCache,
+        ended: Callable[[Container], None],
+        *,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._engine, self._roster, self._ended, self._clock = engine, roster, ended, clock
         self._selector = selectors.DefaultSelector()
@@ -40,12 +45,18 @@ class ExitWatch:
     def watch(self, timeout: float) -> None:
         """Watch new instances too, then wait at most `timeout` seconds for instances to end."""
         present = {container.id: container for container in self._roster.instances()}
-        self._done = {name: reported_at for name, reported_at in self._done.items() if name in present}
+        self._done = {
+            name: reported_at for name, reported_at in self._done.items() if name in present
+        }
         for gone in self._watched.keys() - present.keys():
             self._forget(gone)
         for container in present.values():
             self._take_in(container)
-        for name in [name for name, reported_at in self._done.items() if self._clock() - reported_at >= _AGAIN]:
+        for name in [
+            name
+            for name, reported_at in self._done.items()
+            if self._clock() - reported_at >= _AGAIN
+        ]:
             self._done[name] = self._clock()
             self._ended(present[name])
         for key, _ in self._selector.select(timeout):

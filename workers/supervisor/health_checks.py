@@ -36,7 +36,12 @@ class HealthChecks:
     """
 
     def __init__(
-        self, engine: NodeEngine, roster: InstanceCache, *, changed: Callable[[str], None], clock: Callable[[], float] = time.time
+        self,
+        engine: NodeEngine,
+        roster: InstanceCache,
+        *,
+        changed: Callable[[str], None],
+        clock: Callable[[], float] = time.time,
     ) -> None:
         self._engine, self._roster, self._changed, self._clock = engine, roster, changed, clock
         self._pool = ThreadPoolExecutor(max_workers=SIDE_BY_SIDE, thread_name_prefix="pulse")
@@ -59,7 +64,9 @@ class HealthChecks:
             asked = [
                 container
                 for container in containers
-                if container.id in checks and container.status is Status.RUNNING and container.address is not None
+                if container.id in checks
+                and container.status is Status.RUNNING
+                and container.address is not None
             ]
             living |= {container.id for container in asked}
             self._forget_others(app, {container.id for container in asked})
@@ -79,8 +86,14 @@ class HealthChecks:
         with self._lock:
             # Spread the checks over the interval: all instances may have become ready together.
             if container.id not in self._due:
-                self._due[container.id] = now + check.interval * (zlib.crc32(container.id.encode()) % 1000 / 1000)
-            if self._due[container.id] > now or container.id in self._under_way or self._asked[app] >= OF_ONE_APP:
+                self._due[container.id] = now + check.interval * (
+                    zlib.crc32(container.id.encode()) % 1000 / 1000
+                )
+            if (
+                self._due[container.id] > now
+                or container.id in self._under_way
+                or self._asked[app] >= OF_ONE_APP
+            ):
                 return
             self._due[container.id] = now + check.interval
             self._under_way.add(container.id)
@@ -118,7 +131,11 @@ class HealthChecks:
             if answer.healthy:
                 del failing[id]
             else:
-                failing[id] = ProbeResult(failures=before + 1, at=self._clock(), trouble=answer.describe()[:LONGEST_TROUBLE])
+                failing[id] = ProbeResult(
+                    failures=before + 1,
+                    at=self._clock(),
+                    trouble=answer.describe()[:LONGEST_TROUBLE],
+                )
             self._engine.app_files.save_probe_results(app, failing)
             return before if answer.healthy else before + 1
 

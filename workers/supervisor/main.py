@@ -92,7 +92,14 @@ class Supervisor:
     `converge_here` reconciles in this process: one app by name, or all apps with an empty name.
     """
 
-    def __init__(self, engine: NodeEngine, *, client: redis.Redis, send: Send, converge_here: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        engine: NodeEngine,
+        *,
+        client: redis.Redis,
+        send: Send,
+        converge_here: Callable[[str], None],
+    ) -> None:
         self._engine, self._send, self._converge_here = engine, send, converge_here
         roster = InstanceCache(engine)
         self._exits = ExitWatch(engine, roster, self._on_exit)
@@ -103,7 +110,11 @@ class Supervisor:
         self._pulses = HealthChecks(engine, roster, changed=self._look_at)
         self._demand = DemandSampling(engine, roster, client, tally=self._visitors.tally)
         router, network = engine.router, engine.network
-        self._metering = TrafficMeter(client, count=network.count, say=lambda app, text, at: engine.shipper.say(app, text, at=at))
+        self._metering = TrafficMeter(
+            client,
+            count=network.count,
+            say=lambda app, text, at: engine.shipper.say(app, text, at=at),
+        )
         self._series = Series(
             client,
             tallies=self._visitors.tallies,
@@ -120,9 +131,16 @@ class Supervisor:
         """Prepare the node, then supervise until `stop` is set. Running instances keep running."""
         for removed in self._engine.prepare():
             log.info("%s", removed)
-        log.info("Supervising %s; %d instances exist already", self._engine.config.name, len(self._engine.instances()))
+        log.info(
+            "Supervising %s; %d instances exist already",
+            self._engine.config.name,
+            len(self._engine.instances()),
+        )
         self._visitors.start()
-        threads = [threading.Thread(target=duty.keep_doing, args=(self.stop,), name=duty.name, daemon=True) for duty in self._duties()]
+        threads = [
+            threading.Thread(target=duty.keep_doing, args=(self.stop,), name=duty.name, daemon=True)
+            for duty in self._duties()
+        ]
         for thread in threads:
             thread.start()
         for thread in threads:
@@ -151,7 +169,14 @@ class Supervisor:
 
     def _on_exit(self, container: Container) -> None:
         log.info("%s ended", container.id)
-        self._ask("slipway.runs_ended" if container.spec.labels["kind"] == RUN else "slipway.instance_ended", container.spec.app)
+        self._ask(
+            (
+                "slipway.runs_ended"
+                if container.spec.labels["kind"] == RUN
+                else "slipway.instance_ended"
+            ),
+            container.spec.app,
+        )
 
     def _woken(self, app: str) -> None:
         self._look_at(app)  # at once: the stopped instances must become healthy
@@ -177,7 +202,11 @@ class Supervisor:
             self._send(task, arguments)
         except OSError as error:
             if not self._broker_away:
-                log.warning("Redis is away. This process reconciles the apps itself until Redis is back: %s", error)
+                log.warning(
+                    "Redis is away. This process reconciles the apps itself until Redis is"
+                    " back: %s",
+                    error,
+                )
             self._broker_away = True
             return False
         self._broker_away = False
@@ -192,8 +221,12 @@ def main() -> None:
     from workers.celery import app
 
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
-    client = redis.Redis.from_url(settings.REDIS_CLIENT_URL, socket_connect_timeout=1, socket_timeout=2)
-    supervisor = Supervisor(node.engine(), client=client, send=_sender(app), converge_here=_converge_here)
+    client = redis.Redis.from_url(
+        settings.REDIS_CLIENT_URL, socket_connect_timeout=1, socket_timeout=2
+    )
+    supervisor = Supervisor(
+        node.engine(), client=client, send=_sender(app), converge_here=_converge_here
+    )
 
     def end(_number: int, _frame: FrameType | None) -> None:
         supervisor.stop.set()

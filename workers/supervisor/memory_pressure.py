@@ -23,7 +23,11 @@ class MemoryPressure:
     """
 
     def __init__(
-        self, engine: NodeEngine, *, read: Callable[[], Pressure] = pressure.read, clock: Callable[[], float] = time.monotonic
+        self,
+        engine: NodeEngine,
+        *,
+        read: Callable[[], Pressure] = pressure.read,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._engine, self._read, self._clock = engine, read, clock
         self._may_be_frozen = True
@@ -35,7 +39,9 @@ class MemoryPressure:
         if not self._may_be_frozen and not pressure.is_tight(now, self._engine.config):
             return
         builds = self._builds()
-        for action in pressure.decide(now, builds, self._engine.config, now=self._clock(), thawed_at=self._thawed_at):
+        for action in pressure.decide(
+            now, builds, self._engine.config, now=self._clock(), thawed_at=self._thawed_at
+        ):
             log.info("%s", action.describe())
             self._engine.containers.freeze(action.id, frozen=not isinstance(action, Thaw))
             if isinstance(action, Thaw):
@@ -50,6 +56,10 @@ class MemoryPressure:
 
     def _builds(self) -> list[BuildContainer]:
         return [
-            BuildContainer(id=container.id, created_at=container.created_at, frozen=self._engine.containers.is_frozen(container.id))
+            BuildContainer(
+                id=container.id,
+                created_at=container.created_at,
+                frozen=self._engine.containers.is_frozen(container.id),
+            )
             for container in self._engine.build_containers()
         ]

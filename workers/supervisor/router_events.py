@@ -65,7 +65,12 @@ class RouterEvents:
     """
 
     def __init__(
-        self, engine: NodeEngine, roster: InstanceCache, *, woken: Callable[[str], None], clock: Callable[[], float] = time.time
+        self,
+        engine: NodeEngine,
+        roster: InstanceCache,
+        *,
+        woken: Callable[[str], None],
+        clock: Callable[[], float] = time.time,
     ) -> None:
         self._engine, self._roster, self._woken, self._clock = engine, roster, woken, clock
         self._since = clock()
@@ -116,7 +121,14 @@ class RouterEvents:
             self._note(app, containers)
         for gone in self._written.keys() - instances.keys():
             del self._written[gone]
-        self._do(self._forget({app: [container.id for container in containers] for app, containers in instances.items()}))
+        self._do(
+            self._forget(
+                {
+                    app: [container.id for container in containers]
+                    for app, containers in instances.items()
+                }
+            )
+        )
 
     def tallies(self, seen: Mapping[str, int]) -> dict[str, Tally | None]:
         """Return copies of the tallies that differ from the given counts; None for gone apps.
@@ -131,11 +143,19 @@ class RouterEvents:
                 app: tally.copy() for app, tally in found.items() if tally.requests != seen.get(app)
             }
 
-        self._do(self._forget_apps([app for app in list(self._collector.metrics.apps) if self._is_gone(app)]))
+        self._do(
+            self._forget_apps(
+                [app for app in list(self._collector.metrics.apps) if self._is_gone(app)]
+            )
+        )
         return self._do(copied())
 
     def _is_gone(self, app: str) -> bool:
-        return app not in ("", PORTAL) and app not in self._written and self._engine.router.route(app) is None
+        return (
+            app not in ("", PORTAL)
+            and app not in self._written
+            and self._engine.router.route(app) is None
+        )
 
     async def _forget_apps(self, gone: Iterable[str]) -> None:
         for app in gone:
@@ -146,25 +166,53 @@ class RouterEvents:
         tally = self._collector.metrics.apps.get(app)
         count = tally.requests if tally is not None else 0
         routes = self._engine.router.route(app)
-        percent = routes.canary.percent if routes is not None and routes.canary is not None else None
+        percent = (
+            routes.canary.percent if routes is not None and routes.canary is not None else None
+        )
         now = self._clock()
-        if percent is None and written.percent is None and ((count == written.requests and written.at) or now - written.at < QUIET_SECONDS):
+        if (
+            percent is None
+            and written.percent is None
+            and ((count == written.requests and written.at) or now - written.at < QUIET_SECONDS)
+        ):
             return
         if percent != written.percent:
-            written.base = {instance: tally.copy() for instance, tally in self._collector.metrics.instances.get(app, {}).items()}
+            written.base = {
+                instance: tally.copy()
+                for instance, tally in self._collector.metrics.instances.get(app, {}).items()
+            }
             # All kills in the canary's instances count against it, also those before this round.
-            begun = {end.instance for end in routes.endpoints if end.canary} if routes is not None and written.percent is None else set()
-            written.kills = {container.id: self._kills(container) for container in containers if container.id not in begun}
+            begun = (
+                {end.instance for end in routes.endpoints if end.canary}
+                if routes is not None and written.percent is None
+                else set()
+            )
+            written.kills = {
+                container.id: self._kills(container)
+                for container in containers
+                if container.id not in begun
+            }
         written.at, written.requests, written.percent = now, count, percent
         groups = self._groups(app, containers, written) if percent is not None else {}
         self._engine.app_files.save_request_counts(
-            app, Requests(counted_since=self._since, last_at=tally.last_at if tally is not None else 0.0, groups=groups)
+            app,
+            Requests(
+                counted_since=self._since,
+                last_at=tally.last_at if tally is not None else 0.0,
+                groups=groups,
+            ),
         )
 
-    def _groups(self, app: str, containers: Iterable[Container], written: _Written) -> dict[Group, GroupTraffic]:
+    def _groups(
+        self, app: str, containers: Iterable[Container], written: _Written
+    ) -> dict[Group, GroupTraffic]:
         """Return the traffic of each group since this step of the canary began."""
         return traffic_of_groups(
-            (slot, self._since_step(app, container.id, written), self._kills(container) - written.kills.get(container.id, 0))
+            (
+                slot,
+                self._since_step(app, container.id, written),
+                self._kills(container) - written.kills.get(container.id, 0),
+            )
             for container in containers
             if (slot := container_spec.slot_of(container)) is not None
         )
@@ -192,12 +240,19 @@ class RouterEvents:
         share = asyncio.Semaphore(_ASKERS_OF_ONE_APP)
         ways = [asyncio.ensure_future(self._let_in(instance, share)) for instance in booting]
         # Reconciliation may be faster.
-        ways.append(asyncio.ensure_future(serving_endpoint(self._engine.router.route, app, process)))
+        ways.append(
+            asyncio.ensure_future(serving_endpoint(self._engine.router.route, app, process))
+        )
         try:
             patience = max(instance.check.boot_seconds for instance in booting) + _BEYOND_BOOT
-            done, _ = await asyncio.wait(ways, timeout=patience, return_when=asyncio.FIRST_COMPLETED)
+            done, _ = await asyncio.wait(
+                ways, timeout=patience, return_when=asyncio.FIRST_COMPLETED
+            )
             if not done:
-                raise LaunchFailed(f"{app} was started for a request, and did not become healthy.", hint="See the app's log.")
+                raise LaunchFailed(
+                    f"{app} was started for a request, and did not become healthy.",
+                    hint="See the app's log.",
+                )
             return done.pop().result()
         finally:
             served.set()
@@ -213,16 +268,24 @@ class RouterEvents:
         while (waited := self._loop.time() - began) < booting.check.boot_seconds:
             async with share:
                 if await self._loop.run_in_executor(self._askers, self._engine.admit, booting):
-                    self._follow(asyncio.to_thread(self._engine.keep_woken, booting.container.spec.app))
+                    self._follow(
+                        asyncio.to_thread(self._engine.keep_woken, booting.container.spec.app)
+                    )
                     return booting.endpoint
             await asyncio.sleep(_ASK_OFTEN if waited < _OFTEN_SECONDS else _ASK_SELDOM)
         nothing_more: asyncio.Future[Endpoint] = self._loop.create_future()
         return await nothing_more
 
-    async def _then_tell(self, waking: asyncio.Future[tuple[Booting, ...]], served: asyncio.Event, app: str) -> None:
+    async def _then_tell(
+        self, waking: asyncio.Future[tuple[Booting, ...]], served: asyncio.Event, app: str
+    ) -> None:
         await asyncio.wait((waking,))
         if (error := waking.exception()) is not None:
-            log.error("Waking %s failed. The next scheduled reconciliation will do it.", app, exc_info=error)
+            log.error(
+                "Waking %s failed. The next scheduled reconciliation will do it.",
+                app,
+                exc_info=error,
+            )
             return
         if waking.result():
             with suppress(TimeoutError):
@@ -240,7 +303,11 @@ class RouterEvents:
     def _followed(self, task: asyncio.Task[None]) -> None:
         self._following.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
-            log.error("The work after waking an app failed. The next scheduled reconciliation will do it.", exc_info=error)
+            log.error(
+                "The work after waking an app failed. The next scheduled reconciliation will"
+                " do it.",
+                exc_info=error,
+            )
 
     async def _forget(self, living: dict[str, list[str]]) -> None:
         metrics = self._collector.metrics

@@ -73,7 +73,9 @@ class TrafficMeter:
                 pipeline.execute()
         except redis.RedisError as error:
             if not self._complained:
-                log.warning("The teams' network traffic is not shown while Redis is away: %s", error)
+                log.warning(
+                    "The teams' network traffic is not shown while Redis is away: %s", error
+                )
             self._complained = True
         else:
             self._complained = False
@@ -94,7 +96,11 @@ class TrafficMeter:
                 if now - self._told.get((app, kind.what), -TOLD_EVERY) >= TOLD_EVERY:
                     number = self._untold.pop((app, kind.what))
                     self._told[app, kind.what] = now
-                    self._say(app, f"{NETWORK_LIMITED}: {number} {kind.what} were dropped. {kind.limit}", now)
+                    self._say(
+                        app,
+                        f"{NETWORK_LIMITED}: {number} {kind.what} were dropped. {kind.limit}",
+                        now,
+                    )
 
 
 def _kinds(limits: FloodLimits) -> tuple[_Kind, ...]:
@@ -102,12 +108,18 @@ def _kinds(limits: FloodLimits) -> tuple[_Kind, ...]:
         _Kind(
             of=lambda dropped: dropped.queries,
             what="DNS queries",
-            limit=f"An instance may send {limits.queries} per second, and {limits.queries_burst} at once.",
+            limit=(
+                f"An instance may send {limits.queries} per second, and {limits.queries_burst} at"
+                " once."
+            ),
         ),
         _Kind(
             of=lambda dropped: dropped.flows,
             what="new connections",
-            limit=f"An instance may open {limits.openings} per second and hold {limits.flows}; a team may hold {limits.team_flows}.",
+            limit=(
+                f"An instance may open {limits.openings} per second and hold {limits.flows}; a team"
+                f" may hold {limits.team_flows}."
+            ),
         ),
         _Kind(
             of=lambda dropped: dropped.datagrams,

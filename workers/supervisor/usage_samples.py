@@ -41,7 +41,9 @@ class UsageSampling:
         for container in self._roster.instances():
             if (sample := self._sample(container)) is not None:
                 samples[container.id] = sample
-                by_app[container.spec.app] = _plus(by_app.get(container.spec.app, AppUsage()), sample)
+                by_app[container.spec.app] = _plus(
+                    by_app.get(container.spec.app, AppUsage()), sample
+                )
         self._by_app = by_app
         self._cpu = {key: seen for key, seen in self._cpu.items() if key in samples}
         self._kills = {key: count for key, count in self._kills.items() if key in samples}
@@ -62,7 +64,10 @@ class UsageSampling:
         return self._by_app
 
     def _sample(self, container: Container) -> dict[str, float] | None:
-        if container.status is not Status.RUNNING or (usage := self._engine.usage(container.id)) is None:
+        if (
+            container.status is not Status.RUNNING
+            or (usage := self._engine.usage(container.id)) is None
+        ):
             return None
         self._tell_kills(container, usage.oom_kills)
         now = time.monotonic()
@@ -87,7 +92,10 @@ class UsageSampling:
         if kills > known:
             self._kills[container.id] = kills
             count = f"{kills - known} process{'es' if kills - known > 1 else ''}"
-            text = f"{MEMORY_EXCEEDED}: the kernel killed {count} of {container.id}, which used all of its {container.spec.limits.memory} of memory."
+            text = (
+                f"{MEMORY_EXCEEDED}: the kernel killed {count} of {container.id}, which used all of"
+                f" its {container.spec.limits.memory} of memory."
+            )
             self._engine.shipper.say(container.spec.app, text, at=time.time())
 
 

@@ -28,7 +28,9 @@ log = logging.getLogger(__name__)
 def autoscale_all() -> None:
     """Decide for every autoscaled app that has a release, and scale it."""
     rows = list(
-        TrafficSettings.objects.filter(autoscale=True, app__deleted_at=None).exclude(app__current_release=None).select_related("app")
+        TrafficSettings.objects.filter(autoscale=True, app__deleted_at=None)
+        .exclude(app__current_release=None)
+        .select_related("app")
     )
     try:
         samples = demand.samples_of(_client(), [row.app.name for row in rows])
@@ -57,4 +59,6 @@ def _autoscale(row: TrafficSettings, samples: list[Sample]) -> None:
 
 @cache
 def _client() -> redis.Redis:
-    return redis.Redis.from_url(settings.REDIS_CLIENT_URL, socket_connect_timeout=1, socket_timeout=2)
+    return redis.Redis.from_url(
+        settings.REDIS_CLIENT_URL, socket_connect_timeout=1, socket_timeout=2
+    )

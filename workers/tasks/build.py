@@ -23,7 +23,10 @@ from workers.tasks.build_log import BuildLog
 
 log = logging.getLogger(__name__)
 
-_BROKE = "The build failed because of an internal error, not because of the app. Try again, or ask the administrator of this platform."
+_BROKE = (
+    "The build failed because of an internal error, not because of the app. Try again, or ask the"
+    " administrator of this platform."
+)
 LOOK = 0.25  # seconds between two checks; a cancelled build ends within a second
 
 
@@ -42,7 +45,11 @@ def build(build_id: int) -> None:
 
 def _take(build_id: int, engine: NodeEngine) -> bool:
     """Run this build. Return False if another worker runs it, or if it is over."""
-    row = Build.objects.select_related("app__team", "source", "created_by").filter(pk=build_id).first()
+    row = (
+        Build.objects.select_related("app__team", "source", "created_by")
+        .filter(pk=build_id)
+        .first()
+    )
     if row is None:
         return False
     with journal.lock(lock_of(build_id, engine), blocking=False) as held:
@@ -68,13 +75,17 @@ def _build(row: Build, engine: NodeEngine, *, again: bool) -> None:
         log.exception("Build %s could not start", row.pk)
         builds.fail(row, _BROKE)
         return
-    with BuildLog(engine.config.build_logs / f"{row.pk}.log", user=engine.config.user, mask=mask) as log_file:
+    with BuildLog(
+        engine.config.build_logs / f"{row.pk}.log", user=engine.config.user, mask=mask
+    ) as log_file:
         if again:
             log_file.say("The worker of this build was lost. The build starts again.")
         _build_and_record(row, request, engine, log_file, mask)
 
 
-def _build_and_record(row: Build, request: BuildRequest, engine: NodeEngine, log_file: BuildLog, mask: Mask) -> None:
+def _build_and_record(
+    row: Build, request: BuildRequest, engine: NodeEngine, log_file: BuildLog, mask: Mask
+) -> None:
     cancelled = _cancelled(row)
     try:
         built = _built_at_last(row, request, engine, log_file, cancelled)
@@ -101,7 +112,13 @@ def _build_and_record(row: Build, request: BuildRequest, engine: NodeEngine, log
             publishing.publish_built(row, engine)
 
 
-def _built_at_last(row: Build, request: BuildRequest, engine: NodeEngine, log_file: BuildLog, cancelled: Callable[[], bool]) -> BuiltImage:
+def _built_at_last(
+    row: Build,
+    request: BuildRequest,
+    engine: NodeEngine,
+    log_file: BuildLog,
+    cancelled: Callable[[], bool],
+) -> BuiltImage:
     """Build, and try once more after an internal error.
 
     Such an error may be temporary, for example when two builds interfere. The build's log shows it.
@@ -112,14 +129,25 @@ def _built_at_last(row: Build, request: BuildRequest, engine: NodeEngine, log_fi
         raise
     except Exception:  # recorded; the caller reports a second failure
         log.exception("Build %s broke, and starts again", row.pk)
-        log_file.say("The build failed because of an internal error, not because of the app. It starts again.")
+        log_file.say(
+            "The build failed because of an internal error, not because of the app. It starts"
+            " again."
+        )
         return _built(row, request, engine, log_file, cancelled)
 
 
-def _built(row: Build, request: BuildRequest, engine: NodeEngine, log_file: BuildLog, cancelled: Callable[[], bool]) -> BuiltImage:
+def _built(
+    row: Build,
+    request: BuildRequest,
+    engine: NodeEngine,
+    log_file: BuildLog,
+    cancelled: Callable[[], bool],
+) -> BuiltImage:
     if row.source.kind == SourceKind.ARCHIVE:
         return engine.build(request, log_file.output, cancelled=cancelled)
-    return engine.take_in(translate.image_to_take_in(row, engine), log_file.output, cancelled=cancelled)
+    return engine.take_in(
+        translate.image_to_take_in(row, engine), log_file.output, cancelled=cancelled
+    )
 
 
 def _cancelled(row: Build) -> Callable[[], bool]:
@@ -132,7 +160,9 @@ def _cancelled(row: Build) -> Callable[[], bool]:
     def cancelled() -> bool:
         if not state["cancelled"] and time.monotonic() - state["at"] >= LOOK:
             state["at"] = time.monotonic()
-            state["cancelled"] = not Build.objects.filter(pk=row.pk, state=BuildState.BUILDING).exists()
+            state["cancelled"] = not Build.objects.filter(
+                pk=row.pk, state=BuildState.BUILDING
+            ).exists()
         return bool(state["cancelled"])
 
     return cancelled

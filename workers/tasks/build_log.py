@@ -22,7 +22,9 @@ class BuildLog:
     open until `close`: a build may print a million lines.
     """
 
-    def __init__(self, path: Path, *, user: str, most: int = MOST, mask: Mask | None = None) -> None:
+    def __init__(
+        self, path: Path, *, user: str, most: int = MOST, mask: Mask | None = None
+    ) -> None:
         self._path, self._user, self._left = path, user, most
         self._kept, self._dropped = most, 0
         self._mask = mask or Mask(())
@@ -31,7 +33,12 @@ class BuildLog:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
         self.close()
 
     def close(self) -> None:
@@ -47,7 +54,11 @@ class BuildLog:
         """
         if self._dropped:
             kept = f"a build's log keeps {self._kept // 2**20} MiB of output"
-            self._write("slipway", "system", f"{self._dropped} lines of output were dropped here, because {kept}.")
+            self._write(
+                "slipway",
+                "system",
+                f"{self._dropped} lines of output were dropped here, because {kept}.",
+            )
             self._dropped = 0
         self._write("slipway", "system", text)
 
@@ -58,11 +69,17 @@ class BuildLog:
             return
         self._left -= self._write("build", "stdout", text)
         if self._left <= 0:
-            self.say("The build prints more output than its log keeps: the rest of its output is left out.")
+            self.say(
+                "The build prints more output than its log keeps: the rest of its output is left"
+                " out."
+            )
 
     def _write(self, source: str, stream: str, text: str) -> int:
         stamp = logfile.timestamp(time.time())
-        lines = [logfile.line(stamp, source, stream, part) for part in self._mask(text).splitlines() or [""]]
+        lines = [
+            logfile.line(stamp, source, stream, part)
+            for part in self._mask(text).splitlines() or [""]
+        ]
         if self._fd is None:
             self._path.parent.mkdir(parents=True, exist_ok=True)
             self._fd = logfile.open_to_append(self._path, user=self._user)

@@ -70,9 +70,19 @@ def tidy(engine: NodeEngine) -> None:
     A certificate that another one will replace stays until that one is installed.
     """
     served = Certificates(engine.config)
-    files, wanted, ours = served.names(), platform_certificates.hosts(), platform_certificates.living()
-    all_there = bool(wanted) and {name_for(host) for host in wanted if host != settings.PORTAL_HOST} <= files
-    kept = [*(wanted if all_there else [*wanted, *ours]), *(domain.host for domain in access.verified_domains())]
+    files, wanted, ours = (
+        served.names(),
+        platform_certificates.hosts(),
+        platform_certificates.living(),
+    )
+    all_there = (
+        bool(wanted)
+        and {name_for(host) for host in wanted if host != settings.PORTAL_HOST} <= files
+    )
+    kept = [
+        *(wanted if all_there else [*wanted, *ours]),
+        *(domain.host for domain in access.verified_domains()),
+    ]
     for gone in files - {name_for(host) for host in kept}:
         if gone.startswith(ONLY):
             served.remove(gone)
@@ -103,7 +113,11 @@ def due(engine: NodeEngine, now: datetime) -> list[Domain | str]:
 
 
 def _since(row: CertificateState | None) -> datetime:
-    return row.next_try_at if row is not None and row.next_try_at is not None else datetime.min.replace(tzinfo=UTC)
+    return (
+        row.next_try_at
+        if row is not None and row.next_try_at is not None
+        else datetime.min.replace(tzinfo=UTC)
+    )
 
 
 def _take_upload(engine: NodeEngine, domain: Domain) -> bool:
@@ -121,12 +135,15 @@ def _take_upload(engine: NodeEngine, domain: Domain) -> bool:
         found = check(upload.chain, upload.key, now=now, roots=known_roots())
         if not found.covers(domain.host):
             raise CertificateRefused(
-                f"The certificate is for {', '.join(found.names)}, and not for {domain.host}.", hint="Upload a certificate that names it."
+                f"The certificate is for {', '.join(found.names)}, and not for {domain.host}.",
+                hint="Upload a certificate that names it.",
             )
         Certificates(engine.config).install(name_for(domain.host), found)
     except RuntimeFailure as failure:
         served = Certificates(engine.config).get(name_for(domain.host))
-        certificates.mark_refused(domain, failure.explain(), now=now, renew_at=_renew_at(served) if served else None)
+        certificates.mark_refused(
+            domain, failure.explain(), now=now, renew_at=_renew_at(served) if served else None
+        )
         return True
     _tell(domain, found, uploaded=True)
     return True
@@ -139,7 +156,11 @@ def _order(engine: NodeEngine, domain: Domain) -> None:
         return  # another worker was faster
     if row is not None and row.uploaded and served is not None:
         certificates.rest(domain, None)
-    elif served is not None and not served.due(now) and (row is None or row.not_after != served.not_after):
+    elif (
+        served is not None
+        and not served.due(now)
+        and (row is None or row.not_after != served.not_after)
+    ):
         _tell_again(engine, domain, served)
     else:
         _order_anew(engine, domain)
@@ -162,7 +183,9 @@ def _order_anew(engine: NodeEngine, domain: Domain) -> None:
     try:
         found = _ordered(engine, domain.host)
     except RuntimeFailure as failure:
-        certificates.mark_refused(domain, failure.explain(), now=timezone.now(), after=_not_before(failure))
+        certificates.mark_refused(
+            domain, failure.explain(), now=timezone.now(), after=_not_before(failure)
+        )
     else:
         _tell(domain, found, uploaded=False)
 
@@ -179,10 +202,16 @@ def _order_own(engine: NodeEngine, host: str) -> None:
         else:
             Certificates(engine.config).install(name_for(host), served)  # as in _tell_again
     except RuntimeFailure as failure:
-        platform_certificates.mark_refused(host, failure.explain(), now=timezone.now(), after=_not_before(failure))
+        platform_certificates.mark_refused(
+            host, failure.explain(), now=timezone.now(), after=_not_before(failure)
+        )
     else:
         platform_certificates.mark_served(
-            host, issuer=served.issuer, names=served.names, not_after=served.not_after, renew_at=_renew_at(served)
+            host,
+            issuer=served.issuer,
+            names=served.names,
+            not_after=served.not_after,
+            renew_at=_renew_at(served),
         )
 
 
@@ -191,7 +220,11 @@ def _ordered(engine: NodeEngine, host: str) -> Certificate:
     # Imported here: its libraries take 12 MB, and a node without HTTPS never needs them.
     from runtime.router.tls.acme import Authority
 
-    authority = Authority(engine.config, publish=engine.router.answer_challenge, withdraw=engine.router.forget_challenge)
+    authority = Authority(
+        engine.config,
+        publish=engine.router.answer_challenge,
+        withdraw=engine.router.forget_challenge,
+    )
     found = authority.order([host])
     Certificates(engine.config).install(name_for(host), found)
     return found

@@ -73,7 +73,9 @@ def apply_quota(team_id: int) -> None:
     quota = Quota.objects.select_related("team").filter(team_id=team_id).first()
     if quota is None:
         return
-    node.engine().set_team_limits(team_id, translate.team_limits(quota), translate.instance_limits(quota))
+    node.engine().set_team_limits(
+        team_id, translate.team_limits(quota), translate.instance_limits(quota)
+    )
     for app_id in App.objects.filter(team_id=team_id).values_list("pk", flat=True):
         celery.send_task("slipway.converge", [app_id])
 
@@ -88,7 +90,11 @@ def _let_go(app_id: int) -> None:
         if not held or any(container.spec.app == app.name for container in engine.instances()):
             return
         engine.remove_app(
-            app.name, images=tuple(f"{app.name}:v{number}" for number in Release.objects.filter(app=app).values_list("number", flat=True))
+            app.name,
+            images=tuple(
+                f"{app.name}:v{number}"
+                for number in Release.objects.filter(app=app).values_list("number", flat=True)
+            ),
         )
         series.forget(events.client(), app.name)
         forget(app)

@@ -37,7 +37,13 @@ class Finding:
 
 def ordinary(address: IPv4Address) -> bool:
     """Return False for addresses of this machine, of a cloud's metadata service, and the like."""
-    return not (address.is_loopback or address.is_link_local or address.is_multicast or address.is_unspecified or address.is_reserved)
+    return not (
+        address.is_loopback
+        or address.is_link_local
+        or address.is_multicast
+        or address.is_unspecified
+        or address.is_reserved
+    )
 
 
 class Ownership:
@@ -46,7 +52,9 @@ class Ownership:
     `reachable` decides which addresses may be asked for the file.
     """
 
-    def __init__(self, config: NodeConfig, *, reachable: Callable[[IPv4Address], bool] = ordinary) -> None:
+    def __init__(
+        self, config: NodeConfig, *, reachable: Callable[[IPv4Address], bool] = ordinary
+    ) -> None:
         self._address, self._network = config.resolver, IPv4Network(config.network)
         self._reachable = reachable
 
@@ -59,7 +67,11 @@ class Ownership:
         if host != base:
             return Finding(proven=False, reason=record)
         found, file = self._by_file(host, token)
-        return Finding(proven=True, how="by a file") if found else Finding(proven=False, reason=f"{record}\n{file}")
+        return (
+            Finding(proven=True, how="by a file")
+            if found
+            else Finding(proven=False, reason=f"{record}\n{file}")
+        )
 
     def _by_record(self, name: str, token: str) -> tuple[bool, str]:
         try:
@@ -85,7 +97,13 @@ class Ownership:
         addresses = sorted(IPv4Address(row.address) for row in answer)[:MOST_ADDRESSES]
         for address in addresses:
             if not self._reachable(address) or address in self._network:
-                return False, f"{host} points to {address}. Slipway does not request a file from that address."
+                return (
+                    False,
+                    (
+                        f"{host} points to {address}. Slipway does not request a file from that"
+                        " address."
+                    ),
+                )
             if reason := asyncio.run(_fetch(address, host, token)):
                 return False, reason
         return True, ""
@@ -108,11 +126,19 @@ async def _fetch(address: IPv4Address, host: str, token: str) -> str:
     """
     where = f"http://{host}{PROOF_PATH}"
     try:
-        async with asyncio.timeout(HTTP_SECONDS), httpx.AsyncClient(trust_env=False, follow_redirects=False, timeout=5) as client:
+        async with (
+            asyncio.timeout(HTTP_SECONDS),
+            httpx.AsyncClient(trust_env=False, follow_redirects=False, timeout=5) as client,
+        ):
             headers = {"Host": host, "Accept-Encoding": "identity", "User-Agent": "slipway"}
-            async with client.stream("GET", f"http://{address}{PROOF_PATH}", headers=headers) as answer:
+            async with client.stream(
+                "GET", f"http://{address}{PROOF_PATH}", headers=headers
+            ) as answer:
                 if PROOF_HEADER in answer.headers:
-                    return f"{host} already points to this Slipway, where a file proves nothing. Create the DNS record instead."
+                    return (
+                        f"{host} already points to this Slipway, where a file proves nothing."
+                        " Create the DNS record instead."
+                    )
                 if answer.status_code != httpx.codes.OK:
                     return f"{where} answered {answer.status_code}, at {address}."
                 body = b""
@@ -124,7 +150,11 @@ async def _fetch(address: IPv4Address, host: str, token: str) -> str:
         return f"{where} did not answer within {HTTP_SECONDS:g} s, at {address}."
     except (httpx.HTTPError, httpx.InvalidURL) as error:
         return f"{where} did not answer, at {address}: {_said(error)}"
-    return "" if secrets.compare_digest(body.strip(), token.encode()) else f"{where} does not contain the token, at {address}."
+    return (
+        ""
+        if secrets.compare_digest(body.strip(), token.encode())
+        else f"{where} does not contain the token, at {address}."
+    )
 
 
 def _said(error: Exception) -> str:

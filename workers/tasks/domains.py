@@ -30,7 +30,11 @@ def tend_domains() -> None:
 @celery.task(name="slipway.check_domain")
 def check_domain(domain_id: int) -> None:
     """Check the ownership of a domain once."""
-    domain = Domain.objects.select_related("app__team").filter(pk=domain_id, state=DomainState.WAITING, app__deleted_at=None).first()
+    domain = (
+        Domain.objects.select_related("app__team")
+        .filter(pk=domain_id, state=DomainState.WAITING, app__deleted_at=None)
+        .first()
+    )
     if domain is None:
         return
     # Imported here: its libraries for DNS and HTTP take 10 MB, and most workers never need them.

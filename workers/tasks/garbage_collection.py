@@ -38,17 +38,28 @@ def kept() -> Roots:
     """Return the images of kept releases, with their names, and the images that teams tagged."""
     releases = all_kept_releases()
     numbers = {f"{app.name}:v{release.number}" for app, release in releases}
-    builds = {f"{app.name}:build-{release.build_id}" for app, release in releases if release.build_id}
+    builds = {
+        f"{app.name}:build-{release.build_id}" for app, release in releases if release.build_id
+    }
     tagged = set(ImageTag.objects.filter(app__deleted_at=None).values_list("digest", flat=True))
-    return Roots(images=frozenset({release.image for _, release in releases if release.image} | tagged), names=frozenset(numbers | builds))
+    return Roots(
+        images=frozenset({release.image for _, release in releases if release.image} | tagged),
+        names=frozenset(numbers | builds),
+    )
 
 
 def needed_sources() -> set[str]:
     """Return digests of archives that unfinished builds read or kept releases were built from."""
     of_releases = {release.build_id for _, release in all_kept_releases()}
-    waiting = Build.objects.filter(state__in=(BuildState.QUEUED, BuildState.BUILDING), source__kind=SourceKind.ARCHIVE)
+    waiting = Build.objects.filter(
+        state__in=(BuildState.QUEUED, BuildState.BUILDING), source__kind=SourceKind.ARCHIVE
+    )
     return {*waiting.values_list("source__digest", flat=True), *_digests(of_releases)}
 
 
 def _digests(builds: set[int | None]) -> set[str]:
-    return set(Build.objects.filter(pk__in=[pk for pk in builds if pk is not None]).values_list("source__digest", flat=True))
+    return set(
+        Build.objects.filter(pk__in=[pk for pk in builds if pk is not None]).values_list(
+            "source__digest", flat=True
+        )
+    )

@@ -62,7 +62,9 @@ def note_kept(engine: NodeEngine) -> None:
     """
     wanted = {release.image for _, release in all_kept_releases() if release.image}
     wanted |= set(ImageTag.objects.values_list("digest", flat=True))
-    for digest in sorted(wanted - set(Image.objects.filter(digest__in=wanted).values_list("digest", flat=True))):
+    for digest in sorted(
+        wanted - set(Image.objects.filter(digest__in=wanted).values_list("digest", flat=True))
+    ):
         note(digest, engine)
 
 
@@ -81,7 +83,12 @@ def note(digest: str, engine: NodeEngine) -> None:
 def tidy(engine: NodeEngine) -> None:
     """Delete old finished jobs with their archives, and the locks of finished jobs."""
     jobs.forget_old()
-    under_way = {f"image-job-{number}" for number in ImageJob.objects.exclude(finished_at__isnull=False).values_list("pk", flat=True)}
+    under_way = {
+        f"image-job-{number}"
+        for number in ImageJob.objects.exclude(finished_at__isnull=False).values_list(
+            "pk", flat=True
+        )
+    }
     for path in engine.config.locks.glob("image-job-*"):
         if path.name not in under_way:
             path.unlink(missing_ok=True)
@@ -104,7 +111,10 @@ def _do(job: ImageJob, engine: NodeEngine) -> None:
         log.exception("Image job %s broke", job.pk)
         # An error of the portal, for example about a deleted app.
         explain = getattr(failure, "explain", None)
-        message = "This failed because of an internal error, not because of the app. Ask the administrator of this platform."
+        message = (
+            "This failed because of an internal error, not because of the app. Ask the"
+            " administrator of this platform."
+        )
         images.fail(job, explain() if explain else message)
 
 
@@ -141,11 +151,16 @@ def _save(job: ImageJob, engine: NodeEngine) -> dict[str, Any]:
     with scratch(ingest) as space:
         partial = space / "archive.tar"
         target = f"{form}:{partial}:{job.app.team.name}/{job.app.name}:{name}"
-        Transfer(engine.config, engine.images).send(job.arguments["digest"], target, docker=form == "docker-archive")
+        Transfer(engine.config, engine.images).send(
+            job.arguments["digest"], target, docker=form == "docker-archive"
+        )
         os.chown(partial, 0, _group(engine.config.user))
         partial.chmod(0o640)
         partial.rename(folder / f"{job.pk}.tar")
-    return {"filename": f"{job.app.name}-{name}-{form.partition('-')[0]}.tar", "bytes": (folder / f"{job.pk}.tar").stat().st_size}
+    return {
+        "filename": f"{job.app.name}-{name}-{form.partition('-')[0]}.tar",
+        "bytes": (folder / f"{job.pk}.tar").stat().st_size,
+    }
 
 
 def _group(user: str) -> int:
@@ -160,7 +175,9 @@ def _told(changes: Iterable[Change], *, whole: bool) -> dict[str, Any]:
     found = list(changes)
     counts = Counter(change.kind.value for change in found)
     return {
-        "changes": [[change.kind.value, change.text[:400], change.size] for change in found[:MOST_TOLD]],
+        "changes": [
+            [change.kind.value, change.text[:400], change.size] for change in found[:MOST_TOLD]
+        ],
         "added": counts["A"],
         "changed": counts["C"],
         "deleted": counts["D"],

@@ -87,9 +87,16 @@ def _tend(app: App, engine: NodeEngine) -> None:
 
 def _start(app: App, run: Run, engine: NodeEngine) -> None:
     quota = quota_of(app.team)
-    order = RunOrder(number=run.pk, source=run.source, command=run.command, limits=translate.run_limits(run, quota))
+    order = RunOrder(
+        number=run.pk,
+        source=run.source,
+        command=run.command,
+        limits=translate.run_limits(run, quota),
+    )
     try:
-        engine.runs.start(translate.desired_app(app), translate.desired_release(app, run.release, quota), order)
+        engine.runs.start(
+            translate.desired_app(app), translate.desired_release(app, run.release, quota), order
+        )
     except RuntimeFailure as failure:
         jobs.finish(run, RunState.FAILED, f"The run could not be started: {failure.explain()}")
     else:
@@ -107,9 +114,18 @@ def _go_on(app: App, run: Run, container: Container | None, engine: NodeEngine) 
         _start(app, run, engine)
     elif container.status is Status.RUNNING:
         jobs.mark_started(run)
-        if container.started_at is not None and timezone.now().timestamp() - container.started_at > run.timeout:
+        if (
+            container.started_at is not None
+            and timezone.now().timestamp() - container.started_at > run.timeout
+        ):
             engine.runs.stop(container)
-            _end(run, container, engine, RunState.FAILED, f"The run took more than {run.timeout:g} s and was stopped.")
+            _end(
+                run,
+                container,
+                engine,
+                RunState.FAILED,
+                f"The run took more than {run.timeout:g} s and was stopped.",
+            )
     elif container.exit is not None and container.exit.code == 0:
         _end(run, container, engine, RunState.SUCCEEDED, "")
     else:

@@ -39,9 +39,13 @@ def publish(app: App, engine: NodeEngine) -> None:
     """
     with journal.lock(engine.config.locks / f"published-{app.pk}"):
         pushing = Build.objects.filter(
-            app__team=app.team_id, source__kind=SourceKind.PUSHED, state__in=(BuildState.QUEUED, BuildState.BUILDING)
+            app__team=app.team_id,
+            source__kind=SourceKind.PUSHED,
+            state__in=(BuildState.QUEUED, BuildState.BUILDING),
         ).exists()
-        engine.published.set(app.pk, {release.image for release in kept_releases(app) if release.image}, keep=pushing)
+        engine.published.set(
+            app.pk, {release.image for release in kept_releases(app) if release.image}, keep=pushing
+        )
 
 
 def publish_built(build: Build, engine: NodeEngine) -> None:

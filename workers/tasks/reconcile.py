@@ -42,7 +42,9 @@ class StepResult:
     acted: bool = False
 
 
-def reconcile_app(app_id: int, engine: NodeEngine, *, seconds: float, until: Callable[[], bool] = lambda: False) -> bool:
+def reconcile_app(
+    app_id: int, engine: NodeEngine, *, seconds: float, until: Callable[[], bool] = lambda: False
+) -> bool:
     """Step until the app is settled, `until` returns True, or `seconds` have passed.
 
     Return True if the app is settled. Only one process reconciles an app at a time. Another process
@@ -131,8 +133,15 @@ def _tell_outcome(rollout: Rollout, look: Observation) -> None:
     name = f"{rollout.release.app.name} v{rollout.release.number}"
     if outcome.state is OutcomeState.LIVE and going_live.finish_live(rollout):
         log.info("%s is live", name)
-    elif outcome.state is OutcomeState.FAILED and releases.finish_failed(rollout, outcome.reason, rolled_back=outcome.rolled_back):
-        log.info("%s %s: %s", name, "was rolled back" if outcome.rolled_back else "failed", outcome.reason.partition("\n")[0])
+    elif outcome.state is OutcomeState.FAILED and releases.finish_failed(
+        rollout, outcome.reason, rolled_back=outcome.rolled_back
+    ):
+        log.info(
+            "%s %s: %s",
+            name,
+            "was rolled back" if outcome.rolled_back else "failed",
+            outcome.reason.partition("\n")[0],
+        )
 
 
 def _tell_steps(rollout: Rollout, look: Observation) -> None:
@@ -146,4 +155,8 @@ def _tell_steps(rollout: Rollout, look: Observation) -> None:
 
 def _pause(pauses: int) -> float:
     """Return the next pause in seconds: short while most apps boot, longer for slow ones."""
-    return FIRST_PAUSE if pauses <= STEADY_PAUSES else min(FIRST_PAUSE * 1.2 ** (pauses - STEADY_PAUSES), LONGEST_PAUSE)
+    return (
+        FIRST_PAUSE
+        if pauses <= STEADY_PAUSES
+        else min(FIRST_PAUSE * 1.2 ** (pauses - STEADY_PAUSES), LONGEST_PAUSE)
+    )

@@ -32,7 +32,11 @@ AFTERWARDS_SECONDS = 45.0  # to drain the old instances
 def roll_out(rollout_id: int) -> None:
     """Run one rollout to its end, unless another worker runs it or it is over."""
     engine = node.engine()
-    rollout = Rollout.objects.select_related("release__app__team").filter(pk=rollout_id, state__in=OPEN).first()
+    rollout = (
+        Rollout.objects.select_related("release__app__team")
+        .filter(pk=rollout_id, state__in=OPEN)
+        .first()
+    )
     if rollout is None:
         return
     with _place_of(rollout.release.app.team_id, engine) as free:
@@ -52,7 +56,9 @@ def lock_of(app_name: str, engine: NodeEngine) -> Path:
 
 def _hand_on(rollout: Rollout) -> None:
     """Send the team's waiting rollouts again. The upkeep task finds any that this misses."""
-    waiting = Rollout.objects.filter(state__in=OPEN, release__app__team=rollout.release.app.team_id).exclude(pk=rollout.pk)
+    waiting = Rollout.objects.filter(
+        state__in=OPEN, release__app__team=rollout.release.app.team_id
+    ).exclude(pk=rollout.pk)
     for next_one in waiting.order_by("pk").values_list("pk", flat=True)[:AT_ONCE_PER_TEAM]:
         celery.send_task("slipway.roll_out", [next_one])
 
@@ -65,7 +71,9 @@ def _place_of(team: int, engine: NodeEngine) -> Iterator[bool]:
     must not occupy all threads.
     """
     with ExitStack() as stack:
-        locks = (engine.config.locks / f"rollouts-{team}-{place}" for place in range(AT_ONCE_PER_TEAM))
+        locks = (
+            engine.config.locks / f"rollouts-{team}-{place}" for place in range(AT_ONCE_PER_TEAM)
+        )
         yield any(stack.enter_context(journal.lock(lock, blocking=False)) for lock in locks)
 
 
@@ -77,7 +85,10 @@ def _prepare(rollout: Rollout, engine: NodeEngine) -> bool:
     command = rollout.release.processes.get(releases.RELEASE_PHASE, "")
     if rollout.state == RolloutState.LAUNCHING:
         return True
-    if command and not (releases.advance(rollout, RolloutState.RELEASING) and _release_phase(rollout, command, engine)):
+    if command and not (
+        releases.advance(rollout, RolloutState.RELEASING)
+        and _release_phase(rollout, command, engine)
+    ):
         return False
     return releases.advance(rollout, RolloutState.LAUNCHING)
 

@@ -41,7 +41,12 @@ def upgrade_stack(app_id: int, person_id: int) -> None:
 
 
 def upgrade_app(
-    app: App, engine: NodeEngine, actor: Person | None, *, rebuild: bool = False, progress: Callable[[str], None] = lambda _: None
+    app: App,
+    engine: NodeEngine,
+    actor: Person | None,
+    *,
+    rebuild: bool = False,
+    progress: Callable[[str], None] = lambda _: None,
 ) -> UpgradeResult:
     """Replace the stack under the app's release, if that is safe.
 
@@ -56,7 +61,9 @@ def upgrade_app(
             if done.image is not None:
                 return _release(app, release, engine, actor, done)
         except (RuntimeFailure, Refused) as failure:
-            releases.record_upgrade(app, f"could not be upgraded to a newer stack: {failure.explain()}")
+            releases.record_upgrade(
+                app, f"could not be upgraded to a newer stack: {failure.explain()}"
+            )
             return UpgradeResult(app=app.name, outcome="failed", sentence=failure.explain())
     if not done.reasons:
         return UpgradeResult(app=app.name, outcome="current", sentence=done.explain())
@@ -66,11 +73,17 @@ def upgrade_app(
     return UpgradeResult(app=app.name, outcome="unsound", sentence=done.explain())
 
 
-def _release(app: App, release: Release, engine: NodeEngine, actor: Person | None, done: Upgrade) -> UpgradeResult:
+def _release(
+    app: App, release: Release, engine: NodeEngine, actor: Person | None, done: Upgrade
+) -> UpgradeResult:
     description = f"Upgrade {done.stack} to {done.after}"
-    rollout = releases.exchange_image(actor, app=app, of=release, image=str(done.image), description=description)
+    rollout = releases.exchange_image(
+        actor, app=app, of=release, image=str(done.image), description=description
+    )
     engine.images.tag(f"{app.name}:v{rollout.release.number}", str(done.image))
-    return UpgradeResult(app=app.name, outcome="upgraded", sentence=f"v{rollout.release.number}: {done.explain()}")
+    return UpgradeResult(
+        app=app.name, outcome="upgraded", sentence=f"v{rollout.release.number}: {done.explain()}"
+    )
 
 
 def _rebuild(app: App, release: Release, done: Upgrade) -> UpgradeResult | None:
@@ -81,7 +94,15 @@ def _rebuild(app: App, release: Release, done: Upgrade) -> UpgradeResult | None:
     build = release.build
     if build is None or build.created_by is None:
         return None
-    again = builds.submit(build.created_by, app=app, source=build.source, origin=build.origin, description=build.description)
+    again = builds.submit(
+        build.created_by,
+        app=app,
+        source=build.source,
+        origin=build.origin,
+        description=build.description,
+    )
     return UpgradeResult(
-        app=app.name, outcome="rebuilding", sentence=f"Build {again.pk} builds the app again, because: {' '.join(done.reasons)}"
+        app=app.name,
+        outcome="rebuilding",
+        sentence=f"Build {again.pk} builds the app again, because: {' '.join(done.reasons)}",
     )

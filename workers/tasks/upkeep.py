@@ -48,7 +48,12 @@ _handed_out: dict[Lost, float] = {}
 def take_up_lost() -> None:
     """Send the tasks of lost rows again."""
     engine, now = node.engine(), time.monotonic()
-    for lost in (*_lost_builds(engine), *_lost_rollouts(engine), *_lost_removals(), *_lost_image_jobs(engine)):
+    for lost in (
+        *_lost_builds(engine),
+        *_lost_rollouts(engine),
+        *_lost_removals(),
+        *_lost_image_jobs(engine),
+    ):
         if now - _handed_out.get(lost, -AGAIN_AFTER) >= AGAIN_AFTER:
             _handed_out[lost] = now
             celery.send_task(lost.task, [lost.row])
@@ -65,16 +70,25 @@ def tidy_up() -> None:
 
     Old rows are those of stopped instances, runs, sleep periods and image jobs.
     """
-    Instance.objects.filter(state=InstanceState.STOPPED, stopped_at__lt=timezone.now() - KEPT_INSTANCES).delete()
+    Instance.objects.filter(
+        state=InstanceState.STOPPED, stopped_at__lt=timezone.now() - KEPT_INSTANCES
+    ).delete()
     forget_old()
     sleep_history.forget_old(timezone.now())
     engine = node.engine()
     engine.images.sweep()
     images.tidy(engine)
     images.note_kept(engine)
-    under_way = set(Build.objects.filter(state__in=(BuildState.QUEUED, BuildState.BUILDING)).values_list("pk", flat=True))
+    under_way = set(
+        Build.objects.filter(state__in=(BuildState.QUEUED, BuildState.BUILDING)).values_list(
+            "pk", flat=True
+        )
+    )
     for path in engine.config.locks.glob("build-*"):
-        if path.name.removeprefix("build-").isdecimal() and int(path.name.removeprefix("build-")) not in under_way:
+        if (
+            path.name.removeprefix("build-").isdecimal()
+            and int(path.name.removeprefix("build-")) not in under_way
+        ):
             path.unlink(missing_ok=True)
 
 
@@ -94,7 +108,9 @@ def watch_disk() -> None:
 
 def _lost_builds(engine: NodeEngine) -> Iterator[Lost]:
     late = timezone.now() - LATE
-    for row in Build.objects.filter(state=BuildState.QUEUED, created_at__lt=late).values_list("pk", flat=True):
+    for row in Build.objects.filter(state=BuildState.QUEUED, created_at__lt=late).values_list(
+        "pk", flat=True
+    ):
         yield Lost(task="slipway.build", row=row, state="queued")
     for row in Build.objects.filter(state=BuildState.BUILDING).values_list("pk", flat=True):
         if _free(build.lock_of(row, engine)):
@@ -103,18 +119,24 @@ def _lost_builds(engine: NodeEngine) -> Iterator[Lost]:
 
 def _lost_rollouts(engine: NodeEngine) -> Iterator[Lost]:
     late = timezone.now() - LATE
-    for row in Rollout.objects.filter(state__in=OPEN, created_at__lt=late).select_related("release__app"):
+    for row in Rollout.objects.filter(state__in=OPEN, created_at__lt=late).select_related(
+        "release__app"
+    ):
         if _free(rollout.lock_of(row.release.app.name, engine)):
             yield Lost(task="slipway.roll_out", row=row.pk, state=row.state)
 
 
 def _lost_removals() -> Iterator[Lost]:
-    for row in App.objects.filter(deleted_at__lt=timezone.now() - LATE).values_list("pk", flat=True):
+    for row in App.objects.filter(deleted_at__lt=timezone.now() - LATE).values_list(
+        "pk", flat=True
+    ):
         yield Lost(task="slipway.remove_app", row=row, state="deleted")
 
 
 def _lost_image_jobs(engine: NodeEngine) -> Iterator[Lost]:
-    late = ImageJob.objects.filter(state=JobState.QUEUED, created_at__lt=timezone.now() - LATE).values_list("pk", flat=True)
+    late = ImageJob.objects.filter(
+        state=JobState.QUEUED, created_at__lt=timezone.now() - LATE
+    ).values_list("pk", flat=True)
     for row in images.lost(engine, late):
         yield Lost(task="slipway.image_job", row=row, state="open")
 

@@ -13,7 +13,9 @@ from todo.models import Task
 def tasks(request: HttpRequest) -> HttpResponse:
     found = list(Task.objects.all())
     left = sum(not task.done for task in found)
-    return render(request, "tasks.html", {"tasks": found, "left": left, "fleeting": not settings.DATABASE_URL})
+    return render(
+        request, "tasks.html", {"tasks": found, "left": left, "fleeting": not settings.DATABASE_URL}
+    )
 
 
 @require_POST
@@ -25,7 +27,9 @@ def add(request: HttpRequest) -> HttpResponse:
 
 @require_POST
 def toggle(_: HttpRequest, number: int) -> HttpResponse:
-    Task.objects.filter(pk=number).update(done=Case(When(done=True, then=Value(False)), default=Value(True)))
+    Task.objects.filter(pk=number).update(
+        done=Case(When(done=True, then=Value(False)), default=Value(True))
+    )
     return redirect("tasks")
 
 

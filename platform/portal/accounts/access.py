@@ -29,13 +29,18 @@ def team_for(person: Person, name: str) -> Team:
     teams = Team.objects.all() if person.is_staff else teams_of(person)
     team = teams.filter(name=name).first()
     if team is None:
-        raise NotFound(f"Team {name} does not exist, or you are not a member.", hint="Ask its owner to add you.")
+        raise NotFound(
+            f"Team {name} does not exist, or you are not a member.",
+            hint="Ask its owner to add you.",
+        )
     return team
 
 
 def is_member(person: Person, team: Team) -> bool:
     """Return True for members of the team and for admins. They may work on its apps."""
-    return person.is_active and (person.is_staff or Membership.objects.filter(person=person, team=team).exists())
+    return person.is_active and (
+        person.is_staff or Membership.objects.filter(person=person, team=team).exists()
+    )
 
 
 def require_member(person: Person, team: Team) -> None:
@@ -46,19 +51,28 @@ def require_member(person: Person, team: Team) -> None:
 
 def require_owner(person: Person, team: Team) -> None:
     """Raise NotAllowed unless the person owns the team or is an admin."""
-    if not person.is_staff and not Membership.objects.filter(person=person, team=team, role=Role.OWNER).exists():
+    if (
+        not person.is_staff
+        and not Membership.objects.filter(person=person, team=team, role=Role.OWNER).exists()
+    ):
         raise NotAllowed(f"Only an owner of team {team.name} may do that.")
 
 
 def require_admin(person: Person) -> None:
     """Raise NotAllowed unless the person is an admin."""
     if not (person.is_active and person.is_staff):
-        raise NotAllowed("Only an admin of this Slipway may do that.", hint=f"Admins: {admin_names()}.")
+        raise NotAllowed(
+            "Only an admin of this Slipway may do that.", hint=f"Admins: {admin_names()}."
+        )
 
 
 def members_of(team: Team) -> QuerySet[Membership]:
     """Return the members of a team, owners first."""
-    return Membership.objects.filter(team=team).select_related("person").order_by("-role", "person__username")
+    return (
+        Membership.objects.filter(team=team)
+        .select_related("person")
+        .order_by("-role", "person__username")
+    )
 
 
 def admins() -> QuerySet[Person]:
@@ -68,7 +82,10 @@ def admins() -> QuerySet[Person]:
 
 def admin_names() -> str:
     """Return the admins' names for a sentence, such as "ada, grace"."""
-    return ", ".join(admins().values_list("username", flat=True)) or "none yet; create one with manage.py create_admin"
+    return (
+        ", ".join(admins().values_list("username", flat=True))
+        or "none yet; create one with manage.py create_admin"
+    )
 
 
 def tokens_of(person: Person) -> QuerySet[Token]:
@@ -104,4 +121,6 @@ def person_of_token(text: str) -> Person | None:
 
 
 def _token_of(digest: str) -> Token | None:
-    return Token.objects.select_related("person").filter(digest=digest, person__is_active=True).first()
+    return (
+        Token.objects.select_related("person").filter(digest=digest, person__is_active=True).first()
+    )

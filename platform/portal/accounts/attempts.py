@@ -89,7 +89,11 @@ def succeeded(username: str, address: str) -> None:
         failures = int(client().get(keys[2]) or 0)
         _take_back(keys, [failures] * 3)
     except redis.RedisError as error:
-        log.warning("A successful sign-in was not subtracted from the count, because Redis did not answer: %s", error)
+        log.warning(
+            "A successful sign-in was not subtracted from the count, because Redis did not"
+            " answer: %s",
+            error,
+        )
 
 
 def is_waited(username: str, address: str, seconds: int) -> bool:
@@ -100,7 +104,9 @@ def is_waited(username: str, address: str, seconds: int) -> bool:
     try:
         return bool(client().set(f"{_keys(username, address)[2]}:waited", 1, ex=seconds, nx=True))
     except redis.RedisError as error:
-        log.warning("Attempts after waiting are not counted, because Redis did not answer: %s", error)
+        log.warning(
+            "Attempts after waiting are not counted, because Redis did not answer: %s", error
+        )
         return True
 
 
@@ -121,7 +127,10 @@ def _price(failures: list[int]) -> int:
 def _take_back(keys: tuple[str, str, str], counts: list[int]) -> None:
     """Subtract from the counts, never below zero. A count that has expired in the meantime stays
     expired."""
-    script = "for n, key in ipairs(KEYS) do if redis.call('EXISTS', key) == 1 then if redis.call('DECRBY', key, ARGV[n]) < 0 then "
+    script = (
+        "for n, key in ipairs(KEYS) do if redis.call('EXISTS', key) == 1 then if"
+        " redis.call('DECRBY', key, ARGV[n]) < 0 then "
+    )
     script += "redis.call('DEL', key) end end end"
     client().eval(script, len(keys), *keys, *(str(count) for count in counts))
 
@@ -130,4 +139,8 @@ def _keys(username: str, address: str) -> tuple[str, str, str]:
     """Return the keys of the name, of the address and of both."""
     place = network_of(address)
     name = hashlib.sha256(username.strip().casefold().encode(errors="replace")).hexdigest()
-    return f"slipway:attempts:name:{name}", f"slipway:attempts:address:{place}", f"slipway:attempts:both:{place}:{name}"
+    return (
+        f"slipway:attempts:name:{name}",
+        f"slipway:attempts:address:{place}",
+        f"slipway:attempts:both:{place}:{name}",
+    )

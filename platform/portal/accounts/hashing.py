@@ -25,7 +25,11 @@ class PatientHasher(PBKDF2PasswordHasher):
 
     def encode(self, password: str, salt: str, iterations: int | None = None) -> str:
         if not _slots.acquire(blocking=False):
-            raise TooManyRequests("Too many people are signing in at the moment.", hint="Try again in a few seconds.", retry_after=5)
+            raise TooManyRequests(
+                "Too many people are signing in at the moment.",
+                hint="Try again in a few seconds.",
+                retry_after=5,
+            )
         try:
             return _executor().submit(super().encode, password, salt, iterations).result()
         finally:

@@ -17,7 +17,9 @@ class Team(models.Model):
 
     name = models.CharField(max_length=40, unique=True)  # a DNS label
     created_at = models.DateTimeField(auto_now_add=True)
-    people = models.ManyToManyField(settings.AUTH_USER_MODEL, through="Membership", related_name="teams")
+    people = models.ManyToManyField(
+        settings.AUTH_USER_MODEL, through="Membership", related_name="teams"
+    )
 
     def __str__(self) -> str:
         return self.name
@@ -32,18 +34,24 @@ class Membership(models.Model):
     """The membership of a person in a team."""
 
     team = models.ForeignKey(Team, on_delete=models.CASCADE, related_name="memberships")
-    person = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="memberships")
+    person = models.ForeignKey(
+        settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="memberships"
+    )
     role = models.CharField(max_length=10, choices=Role.choices, default=Role.MEMBER)
 
     class Meta:
-        constraints = (models.UniqueConstraint(fields=("team", "person"), name="one_membership_a_team"),)
+        constraints = (
+            models.UniqueConstraint(fields=("team", "person"), name="one_membership_a_team"),
+        )
 
 
 class Token(models.Model):
     """A secret for git and the API. Only its SHA-256 is stored. `prefix` lets its owner recognise
     it."""
 
-    person = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="tokens")
+    person = models.ForeignKey(
+        settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="tokens"
+    )
     label = models.CharField(max_length=60)
     prefix = models.CharField(max_length=12)
     digest = models.CharField(max_length=64, unique=True)

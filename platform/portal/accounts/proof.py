@@ -37,7 +37,9 @@ class Ticket:
     @classmethod
     def make(cls, bits: int, address: str) -> Self:
         """Create a ticket that nobody can guess."""
-        return cls(nonce=secrets.token_hex(16), bits=bits, address=network_of(address), made=time.time())
+        return cls(
+            nonce=secrets.token_hex(16), bits=bits, address=network_of(address), made=time.time()
+        )
 
     @classmethod
     def read(cls, text: str, address: str) -> Self | None:
@@ -47,7 +49,11 @@ class Ticket:
             nonce, bits, place, made = signing.loads(text, salt=_SALT, max_age=LIFE_SECONDS)
         except (signing.BadSignature, ValueError):
             return None
-        return cls(nonce=nonce, bits=bits, address=place, made=made) if place == network_of(address) else None
+        return (
+            cls(nonce=nonce, bits=bits, address=place, made=made)
+            if place == network_of(address)
+            else None
+        )
 
     @property
     def text(self) -> str:
@@ -67,7 +73,9 @@ class Ticket:
     def is_proved_by(self, proof: str) -> bool:
         """Return True if the numbers solve all parts."""
         numbers = proof.split(",")
-        return len(numbers) == 2**PARTS_BITS and all(self._is_solved(part, number) for part, number in enumerate(numbers))
+        return len(numbers) == 2**PARTS_BITS and all(
+            self._is_solved(part, number) for part, number in enumerate(numbers)
+        )
 
     def _is_solved(self, part: int, number: str) -> bool:
         if not (number.isascii() and number.isdigit() and len(number) <= 12):

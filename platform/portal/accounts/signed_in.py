@@ -20,6 +20,8 @@ class SignedInRequest(HttpRequest):
     user: Person
 
 
-def signed_in(view: Callable[Concatenate[SignedInRequest, P], HttpResponseBase]) -> Callable[Concatenate[HttpRequest, P], HttpResponseBase]:
+def signed_in(
+    view: Callable[Concatenate[SignedInRequest, P], HttpResponseBase],
+) -> Callable[Concatenate[HttpRequest, P], HttpResponseBase]:
     """Allow only signed-in people to use the view."""
     return login_required(cast("Callable[Concatenate[HttpRequest, P], HttpResponseBase]", view))

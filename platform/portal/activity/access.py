@@ -13,7 +13,9 @@ from portal.apps.models import App
 def audit_of_app(app: App) -> QuerySet[AuditEntry]:
     """Return the changes to an app, newest first. Entries of an earlier app with the same name are
     left out."""
-    return AuditEntry.objects.filter(team=app.team, app_name=app.name, at__gte=app.created_at).select_related("person")
+    return AuditEntry.objects.filter(
+        team=app.team, app_name=app.name, at__gte=app.created_at
+    ).select_related("person")
 
 
 def audit_of_team(team: Team) -> QuerySet[AuditEntry]:

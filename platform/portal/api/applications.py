@@ -12,9 +12,25 @@ from portal.accounts.access import team_for, teams_of
 from portal.accounts.models import Person
 from portal.api.authentication import person_of
 from portal.api.pages import Page
-from portal.api.schemas import AppIn, AppOut, ConfigIn, ConfigOut, InstanceOut, SizeIn, SizeOut, TeamOut
+from portal.api.schemas import (
+    AppIn,
+    AppOut,
+    ConfigIn,
+    ConfigOut,
+    InstanceOut,
+    SizeIn,
+    SizeOut,
+    TeamOut,
+)
 from portal.api.shapes import app_out, apps_out, instance_out, size_out
-from portal.apps.access import app_for, config_of, formation_of, instances_of, listed_apps_of, usage_of
+from portal.apps.access import (
+    app_for,
+    config_of,
+    formation_of,
+    instances_of,
+    listed_apps_of,
+    usage_of,
+)
 from portal.apps.sizes import Size
 from portal.dataversion import Kept
 from portal.errors import ValueRefused
@@ -30,7 +46,11 @@ def list_teams(request: HttpRequest) -> list[TeamOut]:
     return [TeamOut(name=team.name) for team in teams_of(person_of(request))]
 
 
-@router.get("/apps", response=list[AppOut], summary="The apps of your teams. Use limit and after=NAME for pages")
+@router.get(
+    "/apps",
+    response=list[AppOut],
+    summary="The apps of your teams. Use limit and after=NAME for pages",
+)
 def list_apps(request: HttpRequest, limit: int | None = None, after: str = "") -> HttpResponse:
     person = person_of(request)
     page = _pages.get((person.pk, limit, after), lambda: _page_of_apps(person, limit, after))
@@ -60,7 +80,11 @@ def show_app(request: HttpRequest, name: str) -> AppOut:
     return app_out(app_for(person_of(request), name))
 
 
-@router.delete("/apps/{name}", response={202: None}, summary="Delete an app permanently; `confirm` must be its name")
+@router.delete(
+    "/apps/{name}",
+    response={202: None},
+    summary="Delete an app permanently; `confirm` must be its name",
+)
 def delete_app(request: HttpRequest, name: str, confirm: str) -> Status[None]:
     person = person_of(request)
     app_actions.delete_app(person, app=app_for(person, name), typed_name=confirm)
@@ -80,29 +104,46 @@ def change_config(request: HttpRequest, name: str, body: ConfigIn) -> ConfigOut:
     return ConfigOut(config=config_of(app), release=release.number if release else None)
 
 
-@router.get("/apps/{name}/formation", response=list[SizeOut], summary="The number and size of instances of each process type")
+@router.get(
+    "/apps/{name}/formation",
+    response=list[SizeOut],
+    summary="The number and size of instances of each process type",
+)
 def show_formation(request: HttpRequest, name: str) -> list[SizeOut]:
     return [size_out(row) for row in formation_of(app_for(person_of(request), name))]
 
 
 @router.patch("/apps/{name}/formation", response=list[SizeOut], summary="Scale")
-def change_formation(request: HttpRequest, name: str, body: Body[dict[str, SizeIn]]) -> list[SizeOut]:
+def change_formation(
+    request: HttpRequest, name: str, body: Body[dict[str, SizeIn]]
+) -> list[SizeOut]:
     person = person_of(request)
     app = app_for(person, name)
     now = {row.process: Size.of(row) for row in formation_of(app)}
-    wanted = {process: replace(now.get(process, Size()), **change.dict(exclude_none=True)) for process, change in body.items()}
+    wanted = {
+        process: replace(now.get(process, Size()), **change.dict(exclude_none=True))
+        for process, change in body.items()
+    }
     app_actions.scale(person, app=app, sizes=wanted)
     return [size_out(row) for row in formation_of(app)]
 
 
-@router.post("/apps/{name}/restart", response={202: None}, summary="Replace all instances, one after the other")
+@router.post(
+    "/apps/{name}/restart",
+    response={202: None},
+    summary="Replace all instances, one after the other",
+)
 def restart(request: HttpRequest, name: str) -> Status[None]:
     person = person_of(request)
     app_actions.restart(person, app=app_for(person, name))
     return Status(202, None)
 
 
-@router.get("/apps/{name}/instances", response=list[InstanceOut], summary="Running instances and their resource usage")
+@router.get(
+    "/apps/{name}/instances",
+    response=list[InstanceOut],
+    summary="Running instances and their resource usage",
+)
 def list_instances(request: HttpRequest, name: str) -> list[InstanceOut]:
     instances = list(instances_of(app_for(person_of(request), name)))
     usage = usage_of(instances)
@@ -117,5 +158,9 @@ def _page_of_apps(person: Person, limit: int | None, after: str) -> Page:
         return Page.of(apps_out(list(apps)))
     limit = max(1, min(limit, _MOST_LISTED))
     found = list(apps[: limit + 1])
-    following = f"/api/v1/apps?{urlencode({'limit': limit, 'after': found[limit - 1].name})}" if len(found) > limit else ""
+    following = (
+        f"/api/v1/apps?{urlencode({'limit': limit, 'after': found[limit - 1].name})}"
+        if len(found) > limit
+        else ""
+    )
     return Page.of(apps_out(found[:limit]), following=following)

@@ -52,7 +52,11 @@ def deploy(request: HttpRequest, name: str, archive: File[UploadedFile]) -> Stat
     return Status(202, build_out(submit(person, app=app, source=source, origin=Origin.API)))
 
 
-@router.post("/apps/{name}/builds/image", response={202: BuildOut}, summary="Deploy an image from another registry")
+@router.post(
+    "/apps/{name}/builds/image",
+    response={202: BuildOut},
+    summary="Deploy an image from another registry",
+)
 def deploy_image(request: HttpRequest, name: str, named: ImageIn) -> Status[BuildOut]:
     person = person_of(request)
     build = submit_image(
@@ -85,8 +89,13 @@ def cancel_build(request: HttpRequest, name: str, number: int) -> BuildOut:
     return build_out(build)
 
 
-@router.get("/apps/{name}/builds/{number}/log", summary="A build's log as plain text; with follow=true until the build ends")
-async def build_log(request: HttpRequest, name: str, number: int, *, lines: int = 1000, follow: bool = False) -> StreamingHttpResponse:
+@router.get(
+    "/apps/{name}/builds/{number}/log",
+    summary="A build's log as plain text; with follow=true until the build ends",
+)
+async def build_log(
+    request: HttpRequest, name: str, number: int, *, lines: int = 1000, follow: bool = False
+) -> StreamingHttpResponse:
     build = await sync_to_async(build_for)(person_of(request), name, number)
 
     async def is_over() -> bool:
@@ -98,27 +107,44 @@ async def build_log(request: HttpRequest, name: str, number: int, *, lines: int 
     return StreamingHttpResponse(text, content_type="text/plain; charset=utf-8")
 
 
-@router.get("/apps/{name}/log", summary="The app's log as plain text; with follow=true until the client disconnects or loses access")
-async def app_log(request: HttpRequest, name: str, *, lines: int = 100, follow: bool = False) -> StreamingHttpResponse:
+@router.get(
+    "/apps/{name}/log",
+    summary=(
+        "The app's log as plain text; with follow=true until the client disconnects or loses access"
+    ),
+)
+async def app_log(
+    request: HttpRequest, name: str, *, lines: int = 100, follow: bool = False
+) -> StreamingHttpResponse:
     app = await sync_to_async(app_for)(person_of(request), name)
-    text = _tail(app_logs.path_of(app), lines, while_allowed=_right(request, app) if follow else None)
+    text = _tail(
+        app_logs.path_of(app), lines, while_allowed=_right(request, app) if follow else None
+    )
     return StreamingHttpResponse(text, content_type="text/plain; charset=utf-8")
 
 
-@router.get("/apps/{name}/releases", response=list[ReleaseOut], summary="All releases, newest first")
+@router.get(
+    "/apps/{name}/releases", response=list[ReleaseOut], summary="All releases, newest first"
+)
 def list_releases(request: HttpRequest, name: str) -> list[ReleaseOut]:
     app = app_for(person_of(request), name)
     return [release_out(release, app) for release in releases_of(app)]
 
 
-@router.post("/apps/{name}/releases/{number}/rollback", response={202: RolloutOut}, summary="Create a new release from an old one")
+@router.post(
+    "/apps/{name}/releases/{number}/rollback",
+    response={202: RolloutOut},
+    summary="Create a new release from an old one",
+)
 def roll_back(request: HttpRequest, name: str, number: int) -> Status[RolloutOut]:
     person = person_of(request)
     return Status(202, rollout_out(rollback(person, app=app_for(person, name), number=number)))
 
 
 @router.post(
-    "/apps/{name}/releases/{number}/again", response={202: RolloutOut}, summary="Retry the rollout of the newest release after it failed"
+    "/apps/{name}/releases/{number}/again",
+    response={202: RolloutOut},
+    summary="Retry the rollout of the newest release after it failed",
 )
 def roll_out_again(request: HttpRequest, name: str, number: int) -> Status[RolloutOut]:
     person = person_of(request)
@@ -127,7 +153,9 @@ def roll_out_again(request: HttpRequest, name: str, number: int) -> Status[Rollo
 
 @router.get("/apps/{name}/rollouts", response=list[RolloutOut], summary="The latest rollouts")
 def list_rollouts(request: HttpRequest, name: str) -> list[RolloutOut]:
-    return [rollout_out(rollout) for rollout in rollouts_of(app_for(person_of(request), name))[:_SHOWN]]
+    return [
+        rollout_out(rollout) for rollout in rollouts_of(app_for(person_of(request), name))[:_SHOWN]
+    ]
 
 
 def _right(request: HttpRequest, app: App) -> Callable[[], Awaitable[bool]]:
@@ -153,14 +181,18 @@ def _right(request: HttpRequest, app: App) -> Callable[[], Awaitable[bool]]:
     return never_done
 
 
-async def _tail(path: Path, lines: int, *, while_allowed: Callable[[], Awaitable[bool]] | None = None) -> AsyncIterator[str]:
+async def _tail(
+    path: Path, lines: int, *, while_allowed: Callable[[], Awaitable[bool]] | None = None
+) -> AsyncIterator[str]:
     last = None
     for line in app_logs.tail(path, max(1, min(lines, _MOST_LINES))):
         last = line
         yield _text(line)
     if while_allowed:
         with suppress(NotFound):
-            async for text in _texts(app_logs.follow(path, after=last.id if last else None, done=while_allowed)):
+            async for text in _texts(
+                app_logs.follow(path, after=last.id if last else None, done=while_allowed)
+            ):
                 yield text
 
 
@@ -170,5 +202,7 @@ async def _texts(lines: AsyncIterator[app_logs.LogLine]) -> AsyncIterator[str]:
 
 
 def _text(line: app_logs.LogLine) -> str:
-    when = f"{line.at.isoformat(timespec='milliseconds')} {printable(line.source)} " if line.at else ""
+    when = (
+        f"{line.at.isoformat(timespec='milliseconds')} {printable(line.source)} " if line.at else ""
+    )
     return f"{when}{printable(line.text)}\n"

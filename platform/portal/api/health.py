@@ -14,12 +14,18 @@ from portal.lifecycle import app_actions
 router = Router(tags=["health"])
 
 
-@router.get("/apps/{name}/health", response=HealthOut, summary="The effective health check and its source")
+@router.get(
+    "/apps/{name}/health", response=HealthOut, summary="The effective health check and its source"
+)
 def show_health(request: HttpRequest, name: str) -> HealthOut:
     return health_out(app_for(person_of(request), name))
 
 
-@router.patch("/apps/{name}/health", response=HealthOut, summary="Set the health check of the app's settings, or parts of it")
+@router.patch(
+    "/apps/{name}/health",
+    response=HealthOut,
+    summary="Set the health check of the app's settings, or parts of it",
+)
 def change_health(request: HttpRequest, name: str, body: HealthIn) -> HealthOut:
     person = person_of(request)
     app = app_for(person, name)
@@ -28,7 +34,9 @@ def change_health(request: HttpRequest, name: str, body: HealthIn) -> HealthOut:
 
 
 @router.delete(
-    "/apps/{name}/health", response={204: None}, summary="Remove the health check of the settings; the Dockerfile's or the default applies"
+    "/apps/{name}/health",
+    response={204: None},
+    summary="Remove the health check of the settings; the Dockerfile's or the default applies",
 )
 def unset_health(request: HttpRequest, name: str) -> Status[None]:
     person = person_of(request)

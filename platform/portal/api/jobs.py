@@ -17,10 +17,16 @@ router = Router(tags=["jobs"])
 _SHOWN = 100
 
 
-@router.get("/apps/{name}/file", response=AppFileOut, summary="The manifest (slipway.toml or app.json) of the live release")
+@router.get(
+    "/apps/{name}/file",
+    response=AppFileOut,
+    summary="The manifest (slipway.toml or app.json) of the live release",
+)
 def show_file(request: HttpRequest, name: str) -> AppFileOut:
     app = app_for(person_of(request), name)
-    return app_file_out(app, app.current_release.declared if app.current_release else Declared(), config_of(app))
+    return app_file_out(
+        app, app.current_release.declared if app.current_release else Declared(), config_of(app)
+    )
 
 
 @router.get("/apps/{name}/crons", response=list[CronOut], summary="The cron jobs")
@@ -40,7 +46,11 @@ def list_runs(request: HttpRequest, name: str) -> list[RunOut]:
     return [run_out(run) for run in runs_of(app_for(person_of(request), name))[:_SHOWN]]
 
 
-@router.post("/apps/{name}/runs/{number}/stop", response={202: RunOut}, summary="Stop a queued or running run")
+@router.post(
+    "/apps/{name}/runs/{number}/stop",
+    response={202: RunOut},
+    summary="Stop a queued or running run",
+)
 def stop_run(request: HttpRequest, name: str, number: int) -> Status[RunOut]:
     person = person_of(request)
     app = app_for(person, name)
@@ -48,7 +58,11 @@ def stop_run(request: HttpRequest, name: str, number: int) -> Status[RunOut]:
     return Status(202, run_out(run_for(app, number)))
 
 
-@router.post("/apps/{name}/runs/{number}/again", response={202: RunOut}, summary="Retry a failed post-deploy script")
+@router.post(
+    "/apps/{name}/runs/{number}/again",
+    response={202: RunOut},
+    summary="Retry a failed post-deploy script",
+)
 def run_postdeploy_again(request: HttpRequest, name: str, number: int) -> Status[RunOut]:
     person = person_of(request)
     app = app_for(person, name)

@@ -17,13 +17,21 @@ from portal.quotas.models import NetworkPolicy
 router = Router(tags=["teams"])
 
 
-@router.get("/teams/{name}/network", response=NetworkOut, summary="The network policy of a team and its egress traffic this month")
+@router.get(
+    "/teams/{name}/network",
+    response=NetworkOut,
+    summary="The network policy of a team and its egress traffic this month",
+)
 def show_network(request: HttpRequest, name: str) -> NetworkOut:
     team = team_for(person_of(request), name)
     return _network_out(team, network_policy_of(team))
 
 
-@router.put("/teams/{name}/network", response=NetworkOut, summary="Set the network policy of a team. Only for admins")
+@router.put(
+    "/teams/{name}/network",
+    response=NetworkOut,
+    summary="Set the network policy of a team. Only for admins",
+)
 def set_network(request: HttpRequest, name: str, body: NetworkIn) -> NetworkOut:
     person = person_of(request)
     team = team_for(person, name)

@@ -27,13 +27,19 @@ class Page:
     def of(cls, rows: Sequence[Schema], *, following: str = "") -> Self:
         """Serialise the rows as JSON."""
         body = json.dumps([row.model_dump() for row in rows], cls=NinjaJSONEncoder).encode()
-        return cls(body=body, etag=f'"{hashlib.sha256(body).hexdigest()[:32]}"', following=following)
+        return cls(
+            body=body, etag=f'"{hashlib.sha256(body).hexdigest()[:32]}"', following=following
+        )
 
     def response_to(self, request: HttpRequest) -> HttpResponse:
         """Return the page, or 304 if the client already has it."""
         known = parse_etags(request.headers.get("If-None-Match", ""))
         is_known = "*" in known or self.etag in {tag.removeprefix("W/") for tag in known}
-        response = HttpResponseNotModified() if is_known else HttpResponse(self.body, content_type="application/json; charset=utf-8")
+        response = (
+            HttpResponseNotModified()
+            if is_known
+            else HttpResponse(self.body, content_type="application/json; charset=utf-8")
+        )
         response["ETag"] = self.etag
         # stored by the client, and revalidated for each request
         response["Cache-Control"] = "private, no-cache"

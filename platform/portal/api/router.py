@@ -52,13 +52,25 @@ def on_refused(_: HttpRequest, error: Refused) -> HttpResponse:
 
 @api.exception_handler(AuthenticationError)
 def on_unknown(_: HttpRequest, __: AuthenticationError) -> HttpResponse:
-    return json_of(NotSignedIn("The API needs a token.", hint="Create one in the portal, and send it as Authorization: Bearer TOKEN."))
+    return json_of(
+        NotSignedIn(
+            "The API needs a token.",
+            hint="Create one in the portal, and send it as Authorization: Bearer TOKEN.",
+        )
+    )
 
 
 @api.exception_handler(ValidationError)
 def on_malformed(_: HttpRequest, error: ValidationError) -> HttpResponse:
     """Report the place of each mistake in the request."""
-    mistakes = "; ".join(f"{'.'.join(str(part) for part in problem['loc'][1:])}: {problem['msg']}" for problem in error.errors)
+    mistakes = "; ".join(
+        f"{'.'.join(str(part) for part in problem['loc'][1:])}: {problem['msg']}"
+        for problem in error.errors
+    )
     return JsonResponse(
-        {"error": f"The request is not valid for this operation: {mistakes}.", "hint": "See /api/openapi.json."}, status=422
+        {
+            "error": f"The request is not valid for this operation: {mistakes}.",
+            "hint": "See /api/openapi.json.",
+        },
+        status=422,
     )

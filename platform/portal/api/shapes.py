@@ -106,7 +106,9 @@ def rollout_out(rollout: Rollout) -> RolloutOut:
         release=rollout.release.number,
         state=rollout.state,
         reason=printable_lines(rollout.reason),
-        steps=[StepOut(**{**step, "text": printable_lines(step["text"])}) for step in rollout.steps],
+        steps=[
+            StepOut(**{**step, "text": printable_lines(step["text"])}) for step in rollout.steps
+        ],
         created_at=rollout.created_at,
         finished_at=rollout.finished_at,
     )
@@ -146,7 +148,10 @@ def app_file_out(app: App, declared: Declared, config: Mapping[str, str]) -> App
     counting, lacking = effective_check_of(app, declared), declared.lacks(config)
     return AppFileOut(
         file=declared.file or None,
-        processes={name: AppFileProcessOut(count=process.count, **asdict(process.sizes)) for name, process in declared.processes.items()},
+        processes={
+            name: AppFileProcessOut(count=process.count, **asdict(process.sizes))
+            for name, process in declared.processes.items()
+        },
         env={
             name: AppFileVariableOut(
                 default=variable.value is not None,
@@ -159,7 +164,11 @@ def app_file_out(app: App, declared: Declared, config: Mapping[str, str]) -> App
         },
         release_timeout=declared.release.timeout,
         postdeploy=declared.postdeploy.command or None,
-        health=_check_out(counting.check) if counting.source in (HealthSource.FILE, HealthSource.DOCKERFILE) else None,
+        health=(
+            _check_out(counting.check)
+            if counting.source in (HealthSource.FILE, HealthSource.DOCKERFILE)
+            else None
+        ),
         cron=[cron.name for cron in declared.crons],
     )
 
@@ -169,7 +178,11 @@ def health_out(app: App) -> HealthOut:
     return HealthOut(
         source=counting.source,
         counts=_check_out(counting.check),
-        settings=HealthSettingsOut(**{field: getattr(row, field) for field in FIELDS}) if row is not None else None,
+        settings=(
+            HealthSettingsOut(**{field: getattr(row, field) for field in FIELDS})
+            if row is not None
+            else None
+        ),
     )
 
 
@@ -187,7 +200,11 @@ def instance_out(instance: Instance, usage: Usage | None) -> InstanceOut:
         detail=printable_lines(instance.detail),
         restarts=instance.restarts,
         started_at=instance.started_at,
-        usage=UsageOut(**{name: value for name, value in asdict(usage).items() if name != "at"}) if usage else None,
+        usage=(
+            UsageOut(**{name: value for name, value in asdict(usage).items() if name != "at"})
+            if usage
+            else None
+        ),
     )
 
 
@@ -231,7 +248,18 @@ def image_out(named: Named, view: ImageView, tags: list[str]) -> ImageOut:
 
 def image_job_out(job: ImageJob) -> ImageJobOut:
     result = {
-        name: job.result.get(name) for name in ("added", "changed", "deleted", "whole", "digest", "tag", "release", "filename", "bytes")
+        name: job.result.get(name)
+        for name in (
+            "added",
+            "changed",
+            "deleted",
+            "whole",
+            "digest",
+            "tag",
+            "release",
+            "filename",
+            "bytes",
+        )
     }
     return ImageJobOut(
         id=job.pk,
@@ -240,7 +268,10 @@ def image_job_out(job: ImageJob) -> ImageJobOut:
         reason=job.reason,
         created_at=job.created_at,
         finished_at=job.finished_at,
-        changes=[ChangeOut(kind=change.kind, path=change.path, bytes=change.size) for change in changes_of(job)],
+        changes=[
+            ChangeOut(kind=change.kind, path=change.path, bytes=change.size)
+            for change in changes_of(job)
+        ],
         **result,
     )
 
@@ -248,7 +279,15 @@ def image_job_out(job: ImageJob) -> ImageJobOut:
 def saved_out(saved: SleepSavings | None) -> SavedOut:
     """Convert the savings; an app that never slept has saved nothing."""
     if saved is None:
-        return SavedOut(of_seconds=0, asleep_seconds=0, stopped_seconds=0, naps=0, instance_seconds=0, memory_bytes=0, asleep_since=None)
+        return SavedOut(
+            of_seconds=0,
+            asleep_seconds=0,
+            stopped_seconds=0,
+            naps=0,
+            instance_seconds=0,
+            memory_bytes=0,
+            asleep_since=None,
+        )
     return SavedOut(
         of_seconds=round(saved.of.total_seconds()),
         asleep_seconds=round(saved.asleep.total_seconds()),
@@ -261,7 +300,9 @@ def saved_out(saved: SleepSavings | None) -> SavedOut:
 
 
 def traffic_out(row: TrafficSettings) -> TrafficOut:
-    return TrafficOut(auth_names=sorted(row.auth), **{name: getattr(row, name) for name in TrafficIn.model_fields})
+    return TrafficOut(
+        auth_names=sorted(row.auth), **{name: getattr(row, name) for name in TrafficIn.model_fields}
+    )
 
 
 def _check_out(check: Health) -> AppFileHealthOut:

@@ -45,12 +45,22 @@ class Usage:
 
 def apps_of(person: Person) -> QuerySet[App]:
     """Return the apps of the person's teams, by name, without deleted ones."""
-    return App.objects.filter(deleted_at=None, team__in=teams_of(person)).select_related("team", "current_release").order_by("name")
+    return (
+        App.objects.filter(deleted_at=None, team__in=teams_of(person))
+        .select_related("team", "current_release")
+        .order_by("name")
+    )
 
 
 def listed_apps_of(person: Person) -> QuerySet[App]:
     """Return the same apps with only the columns that a list shows."""
-    shown = ("name", "created_at", "team__name", "current_release__number", "current_release__processes")
+    shown = (
+        "name",
+        "created_at",
+        "team__name",
+        "current_release__number",
+        "current_release__processes",
+    )
     return apps_of(person).only(*shown)
 
 
@@ -59,11 +69,16 @@ def app_for(person: Person, name: str) -> App:
 
     Raise NotFound otherwise. The error is the same for a missing app and for an app of other teams.
     """
-    apps = App.objects.filter(deleted_at=None).select_related("team", "current_release") if person.is_staff else apps_of(person)
+    apps = (
+        App.objects.filter(deleted_at=None).select_related("team", "current_release")
+        if person.is_staff
+        else apps_of(person)
+    )
     app = apps.filter(name=name).first()
     if app is None:
         raise NotFound(
-            f"App {name} does not exist, or you do not have access to it.", hint="Check the list of your apps, or create the app."
+            f"App {name} does not exist, or you do not have access to it.",
+            hint="Check the list of your apps, or create the app.",
         )
     return app
 
@@ -71,7 +86,11 @@ def app_for(person: Person, name: str) -> App:
 def instances_of(app: App) -> QuerySet[Instance]:
     """Return the instances in a fixed order, as their nodes last reported them, without stopped
     ones."""
-    return Instance.objects.filter(app=app).exclude(state=InstanceState.STOPPED).order_by("process", "release_number", "started_at", "id")
+    return (
+        Instance.objects.filter(app=app)
+        .exclude(state=InstanceState.STOPPED)
+        .order_by("process", "release_number", "started_at", "id")
+    )
 
 
 def live_counts_of(apps: Iterable[App]) -> dict[int, int]:
@@ -83,7 +102,11 @@ def live_counts_of(apps: Iterable[App]) -> dict[int, int]:
 
 def formation_of(app: App) -> QuerySet[ProcessFormation]:
     """Return the app's process types, web first."""
-    return ProcessFormation.objects.filter(app=app).extra(select={"not_web": "process <> 'web'"}).order_by("not_web", "process")
+    return (
+        ProcessFormation.objects.filter(app=app)
+        .extra(select={"not_web": "process <> 'web'"})
+        .order_by("not_web", "process")
+    )
 
 
 def usage_of(instances: Iterable[Instance]) -> dict[str, Usage]:
@@ -91,7 +114,11 @@ def usage_of(instances: Iterable[Instance]) -> dict[str, Usage]:
     available."""
     names = [instance.id for instance in instances]
     found = events.samples([f"slipway:usage:{name}" for name in names])
-    return {name: Usage(**json.loads(text)) for name, text in zip(names, found, strict=True) if text is not None}
+    return {
+        name: Usage(**json.loads(text))
+        for name, text in zip(names, found, strict=True)
+        if text is not None
+    }
 
 
 def host_of(app: App) -> str:

@@ -10,7 +10,10 @@ from portal.apps.models import App, ConfigVar
 
 def config_of(app: App) -> dict[str, str]:
     """Return the decrypted values by name."""
-    return {row.name: secrets.decrypt(row.encrypted_value) for row in ConfigVar.objects.filter(app=app).order_by("name")}
+    return {
+        row.name: secrets.decrypt(row.encrypted_value)
+        for row in ConfigVar.objects.filter(app=app).order_by("name")
+    }
 
 
 def write_config(app: App, config: Mapping[str, str]) -> None:
@@ -19,4 +22,6 @@ def write_config(app: App, config: Mapping[str, str]) -> None:
     ConfigVar.objects.filter(app=app).exclude(name__in=config).delete()
     for name, value in config.items():
         if before.get(name) != value:
-            ConfigVar.objects.update_or_create(app=app, name=name, defaults={"encrypted_value": secrets.encrypt(value)})
+            ConfigVar.objects.update_or_create(
+                app=app, name=name, defaults={"encrypted_value": secrets.encrypt(value)}
+            )

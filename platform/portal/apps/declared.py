@@ -70,7 +70,11 @@ class Declared:
 
     def lacks(self, config: Mapping[str, str]) -> list[str]:
         """Return the required config vars that have no value in `config`."""
-        return [name for name, variable in self.variables.items() if variable.required and not config.get(name)]
+        return [
+            name
+            for name, variable in self.variables.items()
+            if variable.required and not config.get(name)
+        ]
 
 
 def _process(document: Mapping[str, Any]) -> Process:
@@ -78,4 +82,6 @@ def _process(document: Mapping[str, Any]) -> Process:
 
 
 def _cron(document: Mapping[str, Any]) -> CronJob:
-    return CronJob(**{**document, "overlap": Overlap(document["overlap"]), "sizes": Sizes(**document["sizes"])})
+    return CronJob(
+        **{**document, "overlap": Overlap(document["overlap"]), "sizes": Sizes(**document["sizes"])}
+    )

@@ -24,13 +24,20 @@ def set_defaults(app: App, variables: Mapping[str, Variable]) -> tuple[dict[str,
     for name, variable in variables.items():
         if name in config or (variable.value is None and not variable.digits):
             continue
-        value = variable.value if variable.value is not None else _secret(app, name, variable.digits)
+        value = (
+            variable.value if variable.value is not None else _secret(app, name, variable.digits)
+        )
         room -= _weight(name, value)
         if room < 0:
-            notes.append(f"{name} was not set to its default: all config vars together would be larger than {LARGEST_CONFIG // 1024} KiB")
+            notes.append(
+                f"{name} was not set to its default: all config vars together would be larger than"
+                f" {LARGEST_CONFIG // 1024} KiB"
+            )
             break
         config[name] = value
-        notes.append(f"Set {name} to {'a generated secret' if variable.value is None else 'its default'}")
+        notes.append(
+            f"Set {name} to {'a generated secret' if variable.value is None else 'its default'}"
+        )
     write_config(app, config)
     return config, notes
 

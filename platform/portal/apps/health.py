@@ -43,7 +43,9 @@ def effective_check_of(app: App, declared: Declared) -> EffectiveCheck:
 
 def counting_now(app: App) -> EffectiveCheck:
     """Return the check for the live release, or for an app without one."""
-    return effective_check_of(app, app.current_release.declared if app.current_release else Declared())
+    return effective_check_of(
+        app, app.current_release.declared if app.current_release else Declared()
+    )
 
 
 def health_of(app: App) -> HealthSettings | None:
@@ -72,12 +74,15 @@ def describe(row: HealthSettings) -> str:
     words = _words(row)
     words = words if len(words) <= 160 else f"{words[:159]}…"
     counted = "1 attempt" if row.attempts == 1 else f"{row.attempts} attempts"
-    return f"{words}, timeout {row.timeout:g} s, every {row.interval:g} s, {counted}, start period {row.start_period:g} s"
+    return (
+        f"{words}, timeout {row.timeout:g} s, every {row.interval:g} s, {counted}, start period"
+        f" {row.start_period:g} s"
+    )
 
 
 def _words(row: HealthSettings) -> str:
-    """Describe the check in the same words as the node (runtime/contract/health.py). A test compares the
-    two."""
+    """Describe the check in the same words as the node (runtime/contract/health.py). A test
+    compares the two."""
     match row.kind:
         case CheckKind.TCP:
             return "a connection to its port"

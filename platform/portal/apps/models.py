@@ -15,7 +15,9 @@ class App(models.Model):
     team = models.ForeignKey(Team, on_delete=models.PROTECT, related_name="apps")
     name = models.CharField(max_length=40, unique=True)
     created_at = models.DateTimeField(auto_now_add=True)
-    current_release = models.ForeignKey("releases.Release", null=True, blank=True, on_delete=models.SET_NULL, related_name="+")
+    current_release = models.ForeignKey(
+        "releases.Release", null=True, blank=True, on_delete=models.SET_NULL, related_name="+"
+    )
     generation = models.PositiveIntegerField(default=0)  # increased by "restart"
     # set immediately; the row is deleted when its node has removed the app
     deleted_at = models.DateTimeField(null=True, blank=True)
@@ -33,7 +35,9 @@ class ConfigVar(models.Model):
     updated_at = models.DateTimeField(auto_now=True)
 
     class Meta:
-        constraints = (models.UniqueConstraint(fields=("app", "name"), name="one_value_a_config_var"),)
+        constraints = (
+            models.UniqueConstraint(fields=("app", "name"), name="one_value_a_config_var"),
+        )
 
 
 class GeneratedSecret(models.Model):
@@ -45,7 +49,9 @@ class GeneratedSecret(models.Model):
     encrypted_value = models.BinaryField()
 
     class Meta:
-        constraints = (models.UniqueConstraint(fields=("app", "name"), name="one_generated_secret_a_name"),)
+        constraints = (
+            models.UniqueConstraint(fields=("app", "name"), name="one_generated_secret_a_name"),
+        )
 
 
 class ProcessFormation(models.Model):
@@ -62,7 +68,9 @@ class ProcessFormation(models.Model):
     by_person = models.BooleanField(default=False)
 
     class Meta:
-        constraints = (models.UniqueConstraint(fields=("app", "process"), name="one_formation_a_process_type"),)
+        constraints = (
+            models.UniqueConstraint(fields=("app", "process"), name="one_formation_a_process_type"),
+        )
 
 
 class CheckKind(models.TextChoices):
@@ -116,4 +124,8 @@ class Instance(models.Model):
     updated_at = models.DateTimeField(auto_now=True)
 
     class Meta:
-        indexes = (models.Index(fields=("app", "state"), condition=~Q(state="stopped"), name="running_instances"),)
+        indexes = (
+            models.Index(
+                fields=("app", "state"), condition=~Q(state="stopped"), name="running_instances"
+            ),
+        )

@@ -60,7 +60,10 @@ def check_app_name(text: str) -> str:
     use."""
     name = check_label(text, what="app")
     if name in RESERVED:
-        raise NameRefused(f"The name {name} is reserved for the platform.", hint="Choose another name, for example my-" + name + ".")
+        raise NameRefused(
+            f"The name {name} is reserved for the platform.",
+            hint="Choose another name, for example my-" + name + ".",
+        )
     return name
 
 
@@ -68,15 +71,21 @@ def check_label(text: str, *, what: str) -> str:
     """Check that the text is a DNS label of at most 40 characters, and not an encoded international
     name (`xn--`)."""
     name = text.strip()
-    rule = f"Use 1 to {LONGEST} lower-case letters, digits and hyphens. Start with a letter and do not end with a hyphen."
+    rule = (
+        f"Use 1 to {LONGEST} lower-case letters, digits and hyphens. Start with a letter and do not"
+        " end with a hyphen."
+    )
     if not name:
         raise NameRefused(f"The {what} needs a name.", hint=rule)
     if len(name) > LONGEST:
-        raise NameRefused(f"The name has {len(name)} characters, {len(name) - LONGEST} too many.", hint=rule)
+        raise NameRefused(
+            f"The name has {len(name)} characters, {len(name) - LONGEST} too many.", hint=rule
+        )
     if not re.fullmatch(r"[a-z](?:[a-z0-9-]*[a-z0-9])?", name):
         raise NameRefused(f"{name!r} is not a valid hostname.", hint=rule)
     if name[2:4] == "--":
         raise NameRefused(
-            f"{name!r} would be read as an international name.", hint="Do not use hyphens as the third and fourth characters."
+            f"{name!r} would be read as an international name.",
+            hint="Do not use hyphens as the third and fourth characters.",
         )
     return name

@@ -26,7 +26,8 @@ def decrypt(ciphertext: bytes | memoryview) -> str:
         return _keys().decrypt(bytes(ciphertext)).decode()
     except InvalidToken:
         raise ImproperlyConfigured(
-            f"A config var was encrypted with a key that is not in {settings.SECRETS / 'config.key'}. Put the old key back as its last line."
+            "A config var was encrypted with a key that is not in"
+            f" {settings.SECRETS / 'config.key'}. Put the old key back as its last line."
         ) from None
 
 
@@ -48,5 +49,8 @@ def rotate(ciphertext: bytes | memoryview) -> bytes:
 
 def _keys() -> MultiFernet:
     if not settings.CONFIG_KEYS:
-        raise ImproperlyConfigured(f"{settings.SECRETS / 'config.key'} does not exist. Create it once with manage.py make_secrets.")
+        raise ImproperlyConfigured(
+            f"{settings.SECRETS / 'config.key'} does not exist. Create it once with manage.py"
+            " make_secrets."
+        )
     return MultiFernet([Fernet(key) for key in settings.CONFIG_KEYS])

@@ -27,7 +27,9 @@ class Size:
     @classmethod
     def of(cls, row: ProcessFormation) -> Self:
         """Return the values of the row."""
-        return cls(count=row.count, cpu=row.cpu, memory=row.memory, processes=row.processes, disk=row.disk)
+        return cls(
+            count=row.count, cpu=row.cpu, memory=row.memory, processes=row.processes, disk=row.disk
+        )
 
     def check(self, process: str) -> None:
         """Raise ValueRefused if an instance of this size could not start."""
@@ -35,7 +37,11 @@ class Size:
             value = getattr(self, name)
             most = 2**53 if name in ("memory", "disk") else _MOST
             if not least <= value <= most:
-                raise ValueRefused(f"{process} cannot have {name}={value}. The minimum is {least}, the maximum {most}.", field=name)
+                raise ValueRefused(
+                    f"{process} cannot have {name}={value}. The minimum is {least}, the maximum"
+                    f" {most}.",
+                    field=name,
+                )
 
     def describe(self) -> str:
         """Describe the size for the audit log: "3 × 0.5 CPU, 512 MiB"."""

@@ -18,6 +18,7 @@ def check_room() -> None:
     percent = 100 * used / max(used + status.f_bavail, 1)
     if percent >= settings.DISK_FULL:
         raise NoRoom(
-            f"The disk of this Slipway is {percent:.0f} % full, so no new builds start. Running apps are not affected.",
+            f"The disk of this Slipway is {percent:.0f} % full, so no new builds start. Running"
+            " apps are not affected.",
             hint=f"Ask an admin to free disk space: {admin_names()}.",
         )

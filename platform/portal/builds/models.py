@@ -20,16 +20,19 @@ class Source(models.Model):
 
     kind = models.CharField(max_length=10, choices=SourceKind.choices, default=SourceKind.ARCHIVE)
     digest = models.CharField(max_length=64)  # hex; for a name, the digest of the name
-    filename = models.CharField(
-        max_length=255
-    )  # as uploaded; the extension of an archive is its format. For an image: TEAM/APP:TAG or HOST/NAME:TAG
+    # as uploaded; an archive's extension is its format. For an image: TEAM/APP:TAG or HOST/NAME:TAG
+    filename = models.CharField(max_length=255)
     size = models.PositiveBigIntegerField()
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:
         # The same bytes with another extension are another source, because the extension decides
         # how to unpack them. The file is shared.
-        constraints = (models.UniqueConstraint(fields=("digest", "filename"), name="one_source_a_digest_and_name"),)
+        constraints = (
+            models.UniqueConstraint(
+                fields=("digest", "filename"), name="one_source_a_digest_and_name"
+            ),
+        )
 
 
 class BuildState(models.TextChoices):
@@ -59,7 +62,9 @@ class Build(models.Model):
     app = models.ForeignKey(App, on_delete=models.CASCADE, related_name="builds")
     source = models.ForeignKey(Source, on_delete=models.PROTECT, related_name="builds")
     origin = models.CharField(max_length=10, choices=Origin.choices)
-    description = models.CharField(max_length=200, blank=True)  # archive name, or commit and its subject
+    description = models.CharField(
+        max_length=200, blank=True
+    )  # archive name, or commit and its subject
     state = models.CharField(max_length=10, choices=BuildState.choices, default=BuildState.QUEUED)
     reason = models.TextField(blank=True)
     image = models.CharField(max_length=80, blank=True)  # manifest digest, sha256:…
@@ -68,7 +73,9 @@ class Build(models.Model):
     encrypted_credentials = models.BinaryField(null=True)
     # the content of slipway.toml or app.json: see portal.apps.declared
     app_file = models.JSONField(default=dict)
-    created_by = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+")
+    created_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+"
+    )
     created_at = models.DateTimeField(auto_now_add=True)
     started_at = models.DateTimeField(null=True, blank=True)
     finished_at = models.DateTimeField(null=True, blank=True)

@@ -38,7 +38,9 @@ def order(waiting: Iterable[tuple[int, int]], running: Iterable[int]) -> list[in
 def queue() -> list[int]:
     """Return all queued builds in their current order."""
     waiting = Build.objects.filter(state=BuildState.QUEUED).values_list("pk", "app__team")
-    return order(waiting, Build.objects.filter(state=BuildState.BUILDING).values_list("app__team", flat=True))
+    return order(
+        waiting, Build.objects.filter(state=BuildState.BUILDING).values_list("app__team", flat=True)
+    )
 
 
 def position_of(build: Build) -> int | None:
@@ -56,7 +58,10 @@ def words_of(position: int) -> str:
     before = position - 1
     if not before:
         return "1st in the queue. It starts when a build slot is free."
-    return f"{position}{_ending(position)} in the queue, about {before} build{'' if before == 1 else 's'} before yours."
+    return (
+        f"{position}{_ending(position)} in the queue, about {before}"
+        f" build{'' if before == 1 else 's'} before yours."
+    )
 
 
 def _ending(number: int) -> str:

@@ -32,7 +32,9 @@ def store_upload(file: UploadedFile[bytes], *, filename: str) -> Source:
     with UploadedArchive(name) as archive:
         for chunk in file.chunks():
             archive.append(chunk)
-        return _keep(Path(archive.temporary_file_path()), archive.hash.hexdigest(), archive.size or 0, name)
+        return _keep(
+            Path(archive.temporary_file_path()), archive.hash.hexdigest(), archive.size or 0, name
+        )
 
 
 def store_file(path: Path, *, filename: str) -> Source:
@@ -80,11 +82,17 @@ def collect(needed: Container[str], *, older_than: float = 3600.0) -> tuple[int,
 
 def _keep(path: Path, digest: str, size: int, filename: str) -> Source:
     if size == 0:
-        raise SourceRefused(f"The file {filename} is empty.", hint="Create the archive again and check its size.")
+        raise SourceRefused(
+            f"The file {filename} is empty.", hint="Create the archive again and check its size."
+        )
     if size > settings.MAX_UPLOAD:
         raise SourceTooLarge(
-            f"The archive {filename} is too large. The limit is {settings.MAX_UPLOAD // 2**20} MiB.",
-            hint="Leave out files that the build does not need, such as dependencies, build results and data.",
+            f"The archive {filename} is too large. The limit is {settings.MAX_UPLOAD // 2**20}"
+            " MiB.",
+            hint=(
+                "Leave out files that the build does not need, such as dependencies, build results"
+                " and data."
+            ),
         )
     target = settings.SOURCES / digest
     path.chmod(0o440)
@@ -96,14 +104,23 @@ def _keep(path: Path, digest: str, size: int, filename: str) -> Source:
         fresh.rename(target)  # atomic; it replaces an identical earlier file, which renews its age
         _sync_folder(settings.SOURCES)
     fresh.unlink(missing_ok=True)  # rename(2) does nothing if both names are already the same file
-    source, _ = Source.objects.get_or_create(digest=digest, filename=filename, defaults={"size": size})
+    source, _ = Source.objects.get_or_create(
+        digest=digest, filename=filename, defaults={"size": size}
+    )
     return source
 
 
 def _checked_name(filename: str) -> str:
-    name = "".join(character for character in PurePath(filename.replace("\\", "/")).name if character.isprintable())[-255:]
+    name = "".join(
+        character
+        for character in PurePath(filename.replace("\\", "/")).name
+        if character.isprintable()
+    )[-255:]
     if not name.lower().endswith(ENDINGS):
-        raise SourceRefused(f"Unsupported archive type: {name or 'a file without a name'}.", hint=f"Use one of {', '.join(ENDINGS)}.")
+        raise SourceRefused(
+            f"Unsupported archive type: {name or 'a file without a name'}.",
+            hint=f"Use one of {', '.join(ENDINGS)}.",
+        )
     return name
 
 

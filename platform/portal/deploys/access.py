@@ -19,7 +19,12 @@ def builds_of(app: App) -> QuerySet[Build]:
 
 def build_for(person: Person, app_name: str, id: int) -> Build:
     """Return a build of an app that the person may see. Raise NotFound otherwise."""
-    build = builds_of(app_for(person, app_name)).select_related("app", "app__team").filter(pk=id).first()
+    build = (
+        builds_of(app_for(person, app_name))
+        .select_related("app", "app__team")
+        .filter(pk=id)
+        .first()
+    )
     if build is None:
         raise NotFound(f"{app_name} has no build {id}.", hint="Check the app's list of deploys.")
     return build
@@ -30,4 +35,9 @@ def rollout_of(build: Build) -> Rollout | None:
 
     None before the build succeeded, or if a later build was released first.
     """
-    return Rollout.objects.filter(release__build=build).select_related("release").order_by("release__number", "-id").first()
+    return (
+        Rollout.objects.filter(release__build=build)
+        .select_related("release")
+        .order_by("release__number", "-id")
+        .first()
+    )

@@ -52,14 +52,25 @@ def submit(actor: Person, *, app: App, source: Source, origin: str, description:
     decision.check_build(app.team, app)
     app = lock_app(app)
     older = list(Build.objects.filter(app=app, state__in=UNDER_WAY))
-    if Build.objects.filter(app__team=app.team_id, state__in=UNDER_WAY).count() - len(older) >= MOST_UNDER_WAY:
+    if (
+        Build.objects.filter(app__team=app.team_id, state__in=UNDER_WAY).count() - len(older)
+        >= MOST_UNDER_WAY
+    ):
         raise Conflict(
-            f"Team {app.team.name} already has {MOST_UNDER_WAY} builds queued or running.", hint="Wait for one to end, or cancel one."
+            f"Team {app.team.name} already has {MOST_UNDER_WAY} builds queued or running.",
+            hint="Wait for one to end, or cancel one.",
         )
     words = (description or source.filename)[:200]
-    build = Build.objects.create(app=app, source=source, origin=origin, description=words, created_by=actor)
+    build = Build.objects.create(
+        app=app, source=source, origin=origin, description=words, created_by=actor
+    )
     for overtaken in older:
-        _move(overtaken, BuildState.CANCELLED, reason=f"Build {build.pk} replaced it.", finished_at=timezone.now())
+        _move(
+            overtaken,
+            BuildState.CANCELLED,
+            reason=f"Build {build.pk} replaced it.",
+            finished_at=timezone.now(),
+        )
     audit.record(actor, f"deployed {words}", app=app)
     enqueue(Task.BUILD, build.pk)
     events.announce(app.name, events.EventKind.BUILD)
@@ -67,18 +78,26 @@ def submit(actor: Person, *, app: App, source: Source, origin: str, description:
 
 
 @transaction.atomic
-def submit_image(actor: Person, *, app: App, reference: str, origin: str, username: str = "", password: str = "") -> Build:
+def submit_image(
+    actor: Person, *, app: App, reference: str, origin: str, username: str = "", password: str = ""
+) -> Build:
     """Deploy an image from another registry, named HOST/NAME:TAG. The credentials are deleted when
     the build ends."""
     if not _REFERENCE.fullmatch(reference):
         # The message does not repeat the text: it may be a pasted URL with a password.
-        raise SourceRefused("This is not a valid image name.", hint="Use a name like ghcr.io/me/app:1.2 or nginx:stable.")
+        raise SourceRefused(
+            "This is not a valid image name.",
+            hint="Use a name like ghcr.io/me/app:1.2 or nginx:stable.",
+        )
     if bool(username) != bool(password):
         raise SourceRefused(
-            "A user name needs a password, and a password needs a user name.", hint="Give both, or neither for a public image."
+            "A user name needs a password, and a password needs a user name.",
+            hint="Give both, or neither for a public image.",
         )
     source, _ = Source.objects.get_or_create(
-        digest=hashlib.sha256(reference.encode()).hexdigest(), filename=reference, defaults={"size": 0, "kind": SourceKind.REFERRED}
+        digest=hashlib.sha256(reference.encode()).hexdigest(),
+        filename=reference,
+        defaults={"size": 0, "kind": SourceKind.REFERRED},
     )
     build = submit(actor, app=app, source=source, origin=origin, description=f"image {reference}")
     if username:
@@ -91,7 +110,12 @@ def submit_image(actor: Person, *, app: App, reference: str, origin: str, userna
 def cancel(actor: Person, *, build: Build) -> None:
     """Stop a build that is queued or running. The worker notices within a second."""
     require_member(actor, build.app.team)
-    if not _move(build, BuildState.CANCELLED, reason=f"{actor.username} cancelled it.", finished_at=timezone.now()):
+    if not _move(
+        build,
+        BuildState.CANCELLED,
+        reason=f"{actor.username} cancelled it.",
+        finished_at=timezone.now(),
+    ):
         raise Conflict(f"Build {build.pk} has already ended.")
     audit.record(actor, f"cancelled build {build.pk}", app=build.app)
 
@@ -104,13 +128,23 @@ def mark_building(build: Build) -> bool:
 
 
 @transaction.atomic
-def succeed(build: Build, image: str, processes: Mapping[str, str], app_file: Mapping[str, object] | None = None) -> Rollout | None:
+def succeed(
+    build: Build,
+    image: str,
+    processes: Mapping[str, str],
+    app_file: Mapping[str, object] | None = None,
+) -> Rollout | None:
     """Make the release of a successful build.
 
     Return None if the build was cancelled in the meantime or a later build was released first.
     """
     if not _move(
-        build, BuildState.SUCCEEDED, image=image, processes=dict(processes), app_file=dict(app_file or {}), finished_at=timezone.now()
+        build,
+        BuildState.SUCCEEDED,
+        image=image,
+        processes=dict(processes),
+        app_file=dict(app_file or {}),
+        finished_at=timezone.now(),
     ):
         return None
     build.refresh_from_db()
@@ -130,7 +164,10 @@ def _move(build: Build, state: BuildState, **values: object) -> bool:
     """Change the state by compare and swap. Losing the race is normal."""
     if state.is_over:
         values["encrypted_credentials"] = None
-    moved = Build.objects.filter(pk=build.pk, state__in=_BEFORE[state]).update(state=state, **values) == 1
+    moved = (
+        Build.objects.filter(pk=build.pk, state__in=_BEFORE[state]).update(state=state, **values)
+        == 1
+    )
     if moved:
         events.announce(build.app.name, events.EventKind.BUILD)
     return moved

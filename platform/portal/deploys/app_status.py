@@ -50,19 +50,33 @@ def statuses_of(apps: Iterable[App]) -> dict[int, AppStatus]:
 
 def _facts_of(apps: Sequence[int]) -> dict[int, _Facts]:
     formation: dict[int, dict[str, int]] = defaultdict(dict)
-    for app, process, count in ProcessFormation.objects.filter(app__in=apps).values_list("app_id", "process", "count"):
+    for app, process, count in ProcessFormation.objects.filter(app__in=apps).values_list(
+        "app_id", "process", "count"
+    ):
         formation[app][process] = count
     instances: dict[int, list[Instance]] = defaultdict(list)
-    for instance in Instance.objects.filter(app__in=apps).exclude(state__in=(InstanceState.STOPPED, InstanceState.DRAINING)):
+    for instance in Instance.objects.filter(app__in=apps).exclude(
+        state__in=(InstanceState.STOPPED, InstanceState.DRAINING)
+    ):
         instances[instance.app_id].append(instance)
     rollouts = Rollout.objects.filter(release__app__in=apps)
-    newest = rollouts.values("release__app").annotate(newest=Max("pk")).values_list("newest", flat=True)
-    wanted = Rollout.objects.select_related("release").defer("steps", "release__encrypted_config", "release__app_file")
+    newest = (
+        rollouts.values("release__app").annotate(newest=Max("pk")).values_list("newest", flat=True)
+    )
+    wanted = Rollout.objects.select_related("release").defer(
+        "steps", "release__encrypted_config", "release__app_file"
+    )
     last = {rollout.release.app_id: rollout for rollout in wanted.filter(pk__in=newest)}
     under_way = {
-        rollout.release.app_id: rollout for rollout in wanted.filter(release__app__in=apps, state__in=OPEN).order_by("pk")
+        rollout.release.app_id: rollout
+        for rollout in wanted.filter(release__app__in=apps, state__in=OPEN).order_by("pk")
     }  # a new rollout supersedes the previous one when it is created
-    builds = Build.objects.filter(app__in=apps).values("app").annotate(newest=Max("pk")).values_list("newest", flat=True)
+    builds = (
+        Build.objects.filter(app__in=apps)
+        .values("app")
+        .annotate(newest=Max("pk"))
+        .values_list("newest", flat=True)
+    )
     built = {build.app_id: build for build in Build.objects.filter(pk__in=builds)}
     return {
         app: _Facts(
@@ -81,44 +95,80 @@ def _status(release: Release | None, facts: _Facts) -> AppStatus:
     rollout, build = facts.under_way, facts.last_build
     if rollout is not None:
         step = RolloutState(rollout.state).label.lower()
-        return AppStatus(word="changing", sentence=_join(now, f"v{rollout.release.number} is being rolled out: {step}."))
+        return AppStatus(
+            word="changing",
+            sentence=_join(now, f"v{rollout.release.number} is being rolled out: {step}."),
+        )
     if build is not None and not BuildState(build.state).is_over:
         what = "A build is running." if build.state == BuildState.BUILDING else "A build is queued."
         return AppStatus(word="changing", sentence=_join(now, what))
     failure = _last_failure(facts)
     if now is None:
-        return AppStatus(word="failed", sentence=failure) if failure else AppStatus(word="stopped", sentence="Nothing is deployed yet.")
+        return (
+            AppStatus(word="failed", sentence=failure)
+            if failure
+            else AppStatus(word="stopped", sentence="Nothing is deployed yet.")
+        )
     return AppStatus(word=now.word, sentence=_join(now, failure))
 
 
 def _running(release: Release, facts: _Facts) -> AppStatus:
-    wanted = sum(count for process, count in facts.formation.items() if process in release.processes)
+    wanted = sum(
+        count for process, count in facts.formation.items() if process in release.processes
+    )
     there = facts.instances
     live = sum(1 for instance in there if instance.state == InstanceState.LIVE)
     crashed = [instance for instance in there if instance.state == InstanceState.CRASHED]
     if wanted == 0:
         return AppStatus(word="stopped", sentence=f"v{release.number} is scaled to 0 instances.")
     if crashed:
-        why = f" {crashed[0].process} crashed: {crashed[0].detail}" if crashed[0].detail else f" {crashed[0].process} crashed."
+        why = (
+            f" {crashed[0].process} crashed: {crashed[0].detail}"
+            if crashed[0].detail
+            else f" {crashed[0].process} crashed."
+        )
         word: Word = "live" if live else "failed"
-        return AppStatus(word=word, sentence=f"v{release.number} has {live} of {wanted} {_noun(wanted)} healthy.{why}")
+        return AppStatus(
+            word=word,
+            sentence=f"v{release.number} has {live} of {wanted} {_noun(wanted)} healthy.{why}",
+        )
     asleep = sum(1 for instance in there if instance.state == InstanceState.ASLEEP)
     if asleep and live + asleep >= wanted:
-        return AppStatus(word="asleep", sentence=f"v{release.number} is asleep, because there were no requests. The next request wakes it.")
+        return AppStatus(
+            word="asleep",
+            sentence=(
+                f"v{release.number} is asleep, because there were no requests. The next request"
+                " wakes it."
+            ),
+        )
     if not live and any(instance.state == InstanceState.WAKING for instance in there):
-        return AppStatus(word="changing", sentence=f"v{release.number} is waking up. Requests wait until it answers.")
+        return AppStatus(
+            word="changing",
+            sentence=f"v{release.number} is waking up. Requests wait until it answers.",
+        )
     if live < wanted:
         return AppStatus(
-            word="changing", sentence=f"v{release.number} has {live} of {wanted} {_noun(wanted)} healthy. The others are starting."
+            word="changing",
+            sentence=(
+                f"v{release.number} has {live} of {wanted} {_noun(wanted)} healthy. The others are"
+                " starting."
+            ),
         )
-    return AppStatus(word="live", sentence=f"v{release.number} is live, {live} of {wanted} {_noun(wanted)} healthy.")
+    return AppStatus(
+        word="live",
+        sentence=f"v{release.number} is live, {live} of {wanted} {_noun(wanted)} healthy.",
+    )
 
 
 def _last_failure(facts: _Facts) -> str:
     """Return the failure if the last build or rollout failed. A newer live release hides older
     failures."""
     rollout, build = facts.last_rollout, facts.last_build
-    if build is not None and build.state == BuildState.FAILED and (rollout is None or rollout.created_at < build.created_at):
+    if (
+        build is not None
+        and build.state == BuildState.FAILED
+        and (rollout is None or rollout.created_at < build.created_at)
+    ):
         return f"The last build failed: {build.reason}"
     if rollout is not None and (state := RolloutState(rollout.state)).has_failed:
         return f"v{rollout.release.number} {FAILURES[state]}: {rollout.reason}"

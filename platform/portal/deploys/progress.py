@@ -35,7 +35,9 @@ def progress_of(build: Build) -> DeployProgress:
         rollout=rollout,
         state=rollout.state if rollout else build.state,
         sentence=_sentence(build, rollout),
-        reason=rollout.reason if rollout and RolloutState(rollout.state).has_failed else build.reason,
+        reason=(
+            rollout.reason if rollout and RolloutState(rollout.state).has_failed else build.reason
+        ),
         steps=_steps(build, rollout),
         is_over=RolloutState(rollout.state).is_over if rollout else BuildState(build.state).is_over,
         url=url_of(build.app),
@@ -51,7 +53,10 @@ def _sentence(build: Build, rollout: Rollout | None) -> str:
             RolloutState.LAUNCHING: f"{name} is starting. It receives traffic when it is healthy.",
             RolloutState.LIVE: f"{name} went live.",
             RolloutState.FAILED: f"{name} did not go live.{_still_serving(build)}",
-            RolloutState.ROLLED_BACK: f"{name} received part of the traffic and was rolled back automatically.{_still_serving(build)}",
+            RolloutState.ROLLED_BACK: (
+                f"{name} received part of the traffic and was rolled back"
+                f" automatically.{_still_serving(build)}"
+            ),
             RolloutState.SUPERSEDED: f"{name} was superseded by a newer release.",
         }[RolloutState(rollout.state)]
     return {
@@ -69,7 +74,11 @@ def _place(build: Build) -> str:
 
 
 def _still_serving(build: Build) -> str:
-    return f" v{build.app.current_release.number} still serves the traffic." if build.app.current_release else ""
+    return (
+        f" v{build.app.current_release.number} still serves the traffic."
+        if build.app.current_release
+        else ""
+    )
 
 
 def _steps(build: Build, rollout: Rollout | None) -> list[TimelineStep]:
@@ -77,7 +86,11 @@ def _steps(build: Build, rollout: Rollout | None) -> list[TimelineStep]:
     if build.started_at is not None:
         moments.append(("Build started", build.started_at))
     if build.finished_at is not None:
-        words = {BuildState.SUCCEEDED: "Image built", BuildState.FAILED: "Build failed", BuildState.CANCELLED: "Cancelled"}
+        words = {
+            BuildState.SUCCEEDED: "Image built",
+            BuildState.FAILED: "Build failed",
+            BuildState.CANCELLED: "Cancelled",
+        }
         moments.append((words.get(BuildState(build.state), "Build ended"), build.finished_at))
     if rollout is not None:
         moments += moments_of(rollout)

@@ -32,7 +32,11 @@ def domain_for(person: Person, name: str, host: str) -> Domain:
 
 def hosts_of(app: App) -> tuple[str, ...]:
     """Return every host of the app: its default hostname, then its verified domains."""
-    verified = Domain.objects.filter(app=app, state=DomainState.VERIFIED).order_by("host").values_list("host", flat=True)
+    verified = (
+        Domain.objects.filter(app=app, state=DomainState.VERIFIED)
+        .order_by("host")
+        .values_list("host", flat=True)
+    )
     return (host_of(app), *verified)
 
 
@@ -54,7 +58,9 @@ def file_address(domain: Domain) -> str:
 
 def checks_due(now: datetime) -> list[int]:
     """Return the ids of domains that are due for another check."""
-    rows = Domain.objects.filter(state=DomainState.WAITING, next_check_at__lte=now, app__deleted_at=None)
+    rows = Domain.objects.filter(
+        state=DomainState.WAITING, next_check_at__lte=now, app__deleted_at=None
+    )
     return list(rows.order_by("next_check_at").values_list("pk", flat=True))
 
 

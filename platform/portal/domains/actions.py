@@ -25,7 +25,10 @@ FIRST_PAUSE = timedelta(seconds=15)
 LONGEST_PAUSE = timedelta(hours=1)
 PATIENCE = timedelta(days=7)  # after this time, automatic checks stop until a person asks for one
 TAKEN = "Another app already has this domain."
-TAKEN_HINT = "Remove it from that app first. If you do not have access to that app, ask an admin of this Slipway."
+TAKEN_HINT = (
+    "Remove it from that app first. If you do not have access to that app, ask an admin of this"
+    " Slipway."
+)
 
 
 @transaction.atomic
@@ -35,12 +38,22 @@ def add(actor: Person, *, app: App, host: str) -> Domain:
     host = check_host(host)
     app = lock_app(app)
     if Domain.objects.filter(app=app, host=host).exists():
-        raise ValueRefused(f"{app.name} already has the domain {host}.", field="host", hint="See the list of domains.")
+        raise ValueRefused(
+            f"{app.name} already has the domain {host}.",
+            field="host",
+            hint="See the list of domains.",
+        )
     _check_free(host)
     if Domain.objects.filter(app=app).count() >= MOST:
-        raise ValueRefused(f"An app has at most {MOST} domains.", field="host", hint="Remove one, or use a wildcard such as *.example.com.")
+        raise ValueRefused(
+            f"An app has at most {MOST} domains.",
+            field="host",
+            hint="Remove one, or use a wildcard such as *.example.com.",
+        )
     now = timezone.now()
-    domain = Domain.objects.create(app=app, host=host, token=secrets.token_hex(16), asked_at=now, next_check_at=now)
+    domain = Domain.objects.create(
+        app=app, host=host, token=secrets.token_hex(16), asked_at=now, next_check_at=now
+    )
     audit.record(actor, f"added the domain {host}", app=app)
     enqueue(Task.CHECK_DOMAIN, domain.pk)
     events.announce(app.name, events.EventKind.APP)
@@ -56,7 +69,12 @@ def verify(actor: Person, *, domain: Domain) -> Domain:
         return domain
     _check_free(domain.host)
     now = timezone.now()
-    domain.state, domain.tries, domain.asked_at, domain.next_check_at = DomainState.WAITING, 0, now, now
+    domain.state, domain.tries, domain.asked_at, domain.next_check_at = (
+        DomainState.WAITING,
+        0,
+        now,
+        now,
+    )
     domain.save()
     audit.record(actor, f"asked to check the domain {domain.host}", app=domain.app)
     enqueue(Task.CHECK_DOMAIN, domain.pk)
@@ -72,14 +90,23 @@ def mark_verified(domain: Domain, how: str, now: datetime) -> bool:
     try:
         with transaction.atomic():
             if not _waiting(domain).update(
-                state=DomainState.VERIFIED, reason="", checked_at=now, next_check_at=None, tries=domain.tries + 1
+                state=DomainState.VERIFIED,
+                reason="",
+                checked_at=now,
+                next_check_at=None,
+                tries=domain.tries + 1,
             ):
                 return False
             audit.record(None, f"verified the domain {domain.host} {how}", app=domain.app)
             enqueue(Task.CONVERGE, domain.app_id)
             enqueue(Task.TEND_DOMAINS)
     except IntegrityError:
-        _waiting(domain).update(state=DomainState.FAILED, reason=f"{TAKEN} {TAKEN_HINT}", checked_at=now, next_check_at=None)
+        _waiting(domain).update(
+            state=DomainState.FAILED,
+            reason=f"{TAKEN} {TAKEN_HINT}",
+            checked_at=now,
+            next_check_at=None,
+        )
         return False
     events.announce(domain.app.name, events.EventKind.APP)
     return True
@@ -110,7 +137,12 @@ def locked(actor: Person, domain: Domain) -> Domain:
     transaction."""
     require_member(actor, domain.app.team)
     app = lock_app(domain.app)
-    locked = Domain.objects.select_for_update().select_related("app__team").filter(pk=domain.pk, app=app).first()
+    locked = (
+        Domain.objects.select_for_update()
+        .select_related("app__team")
+        .filter(pk=domain.pk, app=app)
+        .first()
+    )
     if locked is None:
         raise NotFound(f"The domain {domain.host} of {app.name} was removed.")
     return locked

@@ -39,7 +39,10 @@ def upload(actor: Person, *, domain: Domain, chain: str, key: str) -> None:
     """Upload a certificate. A worker checks a moment later if it can be served, and records the
     result in the row."""
     require_member(actor, domain.app.team)
-    for field, text, beginning in (("chain", chain, "-----BEGIN CERTIFICATE-----"), ("key", key, "PRIVATE KEY-----")):
+    for field, text, beginning in (
+        ("chain", chain, "-----BEGIN CERTIFICATE-----"),
+        ("key", key, "PRIVATE KEY-----"),
+    ):
         if len(text) > LONGEST or "\0" in text or beginning not in text:
             hint = f"Paste the text that contains {beginning}, at most {LONGEST // 1024} KiB."
             raise ValueRefused("This is not in PEM format.", field=field, hint=hint)
@@ -63,8 +66,16 @@ def order(actor: Person, *, domain: Domain) -> None:
         raise Conflict(f"{domain.host} is not verified.", hint="Verify the domain first.")
     row = DomainCertificate.objects.filter(domain=domain).first()
     if row is not None and not row.uploaded and row.not_after is not None and not row.reason:
-        raise Conflict(f"{domain.host} already has a valid certificate.", hint="It is renewed automatically before it expires.")
-    values = {"uploaded": False, "encrypted_upload": None, "tries": 0, "next_try_at": timezone.now()}
+        raise Conflict(
+            f"{domain.host} already has a valid certificate.",
+            hint="It is renewed automatically before it expires.",
+        )
+    values = {
+        "uploaded": False,
+        "encrypted_upload": None,
+        "tries": 0,
+        "next_try_at": timezone.now(),
+    }
     DomainCertificate.objects.update_or_create(domain=domain, defaults=values)
     audit.record(actor, f"ordered a certificate for {domain.host}", app=app)
     enqueue(Task.TEND_CERTIFICATE, domain.pk)
@@ -83,7 +94,13 @@ def take_upload(row: DomainCertificate) -> Upload | None:
 
 
 def mark_served(
-    domain: Domain, *, uploaded: bool, issuer: str, names: Sequence[str], not_after: datetime, renew_at: datetime | None
+    domain: Domain,
+    *,
+    uploaded: bool,
+    issuer: str,
+    names: Sequence[str],
+    not_after: datetime,
+    renew_at: datetime | None,
 ) -> None:
     """Record the certificate that browsers get from now on. For the workers."""
     values = {
@@ -96,11 +113,22 @@ def mark_served(
         "next_try_at": renew_at,
     }
     DomainCertificate.objects.update_or_create(domain=domain, defaults=values)
-    audit.record(None, f"installed a certificate for {domain.host}, valid until {not_after:%Y-%m-%d}", app=domain.app)
+    audit.record(
+        None,
+        f"installed a certificate for {domain.host}, valid until {not_after:%Y-%m-%d}",
+        app=domain.app,
+    )
     events.announce(domain.app.name, events.EventKind.APP)
 
 
-def mark_refused(domain: Domain, reason: str, *, now: datetime, after: float = 0, renew_at: datetime | None = None) -> None:
+def mark_refused(
+    domain: Domain,
+    reason: str,
+    *,
+    now: datetime,
+    after: float = 0,
+    renew_at: datetime | None = None,
+) -> None:
     """Record that an order or upload failed. The previous certificate is still served. For the
     workers.
 
@@ -108,8 +136,12 @@ def mark_refused(domain: Domain, reason: str, *, now: datetime, after: float = 0
     certificate must be renewed in any case.
     """
     row, _ = DomainCertificate.objects.get_or_create(domain=domain)
-    next_try_at = renew_at if renew_at is not None and renew_at > now else now + pause(row.tries, after)
-    DomainCertificate.objects.filter(pk=row.pk).update(reason=reason, tries=row.tries + 1, next_try_at=next_try_at)
+    next_try_at = (
+        renew_at if renew_at is not None and renew_at > now else now + pause(row.tries, after)
+    )
+    DomainCertificate.objects.filter(pk=row.pk).update(
+        reason=reason, tries=row.tries + 1, next_try_at=next_try_at
+    )
     events.announce(domain.app.name, events.EventKind.APP)
 
 
@@ -128,4 +160,6 @@ def rest(domain: Domain, until: datetime | None) -> None:
 def mark_lost(domain: Domain) -> None:
     """Record that the router has lost the certificate's file, so that a new one is ordered. For the
     workers."""
-    DomainCertificate.objects.filter(domain=domain).update(not_after=None, uploaded=False, next_try_at=timezone.now())
+    DomainCertificate.objects.filter(domain=domain).update(
+        not_after=None, uploaded=False, next_try_at=timezone.now()
+    )

@@ -21,17 +21,39 @@ def check_host(text: str) -> str:
     owns it."""
     host = text.strip().lower().rstrip(".")
     if "://" in host or "/" in host or ":" in host:
-        raise _refused(f"{text.strip()!r} is a URL, not a hostname.", "Leave out http://, the port and the path: shop.example.com")
+        raise _refused(
+            f"{text.strip()!r} is a URL, not a hostname.",
+            "Leave out http://, the port and the path: shop.example.com",
+        )
     if not host.isascii():
-        raise _refused(f"{host} has letters outside ASCII.", "Use the encoded form of DNS, where each such label begins with xn--.")
-    if len(host) > 253 or not _HOST.fullmatch(host) or host.count(".") < (2 if host.startswith("*.") else 1):
-        raise _refused(f"{host!r} is not a valid hostname.", "Use a name like shop.example.com, or *.example.com for all names below.")
+        raise _refused(
+            f"{host} has letters outside ASCII.",
+            "Use the encoded form of DNS, where each such label begins with xn--.",
+        )
+    if (
+        len(host) > 253
+        or not _HOST.fullmatch(host)
+        or host.count(".") < (2 if host.startswith("*.") else 1)
+    ):
+        raise _refused(
+            f"{host!r} is not a valid hostname.",
+            "Use a name like shop.example.com, or *.example.com for all names below.",
+        )
     if _is_address(host) or host.rpartition(".")[2] in _KEPT:
-        raise _refused(f"Nobody can own the name {host}.", "Use a domain that is registered to you.")
+        raise _refused(
+            f"Nobody can own the name {host}.", "Use a domain that is registered to you."
+        )
     for ours in (settings.BASE_DOMAIN, settings.PORTAL_HOST):
         below = host.removeprefix("*.")
-        if below == ours or below.endswith(f".{ours}") or (host.startswith("*.") and ours.partition(".")[2] == below):
-            raise _refused(f"{host} belongs to this Slipway.", f"Names below {settings.BASE_DOMAIN} are the default hostnames of apps.")
+        if (
+            below == ours
+            or below.endswith(f".{ours}")
+            or (host.startswith("*.") and ours.partition(".")[2] == below)
+        ):
+            raise _refused(
+                f"{host} belongs to this Slipway.",
+                f"Names below {settings.BASE_DOMAIN} are the default hostnames of apps.",
+            )
     return host
 
 

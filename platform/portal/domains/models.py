@@ -19,7 +19,9 @@ class Domain(models.Model):
     have it verified."""
 
     app = models.ForeignKey(App, on_delete=models.CASCADE, related_name="domains")
-    host = models.CharField(max_length=253)  # lower case; `*.example.com` for all names one level below
+    host = models.CharField(
+        max_length=253
+    )  # lower case; `*.example.com` for all names one level below
     token = models.CharField(max_length=64)  # the content of the DNS record or the file
     state = models.CharField(max_length=8, choices=DomainState.choices, default=DomainState.WAITING)
     reason = models.TextField(blank=True)  # the result of the last check, unless it succeeded
@@ -35,7 +37,9 @@ class Domain(models.Model):
         ordering = ("host",)
         constraints = (
             models.UniqueConstraint(fields=("app", "host"), name="one_domain_an_app_and_host"),
-            models.UniqueConstraint(fields=("host",), condition=Q(state="verified"), name="one_verified_domain_a_host"),
+            models.UniqueConstraint(
+                fields=("host",), condition=Q(state="verified"), name="one_verified_domain_a_host"
+            ),
         )
 
     def __str__(self) -> str:
@@ -71,7 +75,9 @@ class DomainCertificate(CertificateState):
 
     domain = models.OneToOneField(Domain, on_delete=models.CASCADE, related_name="certificate")
     uploaded = models.BooleanField(default=False)  # a person renews it: none is ordered
-    encrypted_upload = models.BinaryField(null=True, blank=True)  # chain and key, until a worker has taken them
+    encrypted_upload = models.BinaryField(
+        null=True, blank=True
+    )  # chain and key, until a worker has taken them
 
 
 class OwnCertificate(CertificateState):

@@ -45,7 +45,10 @@ def for_app(app: App) -> tuple[bool, OwnCertificate | None]:
     """Return True if the app's default hostname needs a certificate, and the state of that
     certificate."""
     host = f"*.{settings.BASE_DOMAIN}" if settings.ACME_DNS_HOOK else host_of(app)
-    return settings.HTTPS_OURSELVES and _has_authority(host), OwnCertificate.objects.filter(host=host).first()
+    return (
+        settings.HTTPS_OURSELVES and _has_authority(host),
+        OwnCertificate.objects.filter(host=host).first(),
+    )
 
 
 def rows() -> dict[str, OwnCertificate | None]:
@@ -59,7 +62,9 @@ def forget_all_but(hosts: Sequence[str]) -> None:
     OwnCertificate.objects.exclude(host__in=hosts).delete()
 
 
-def mark_served(host: str, *, issuer: str, names: Sequence[str], not_after: datetime, renew_at: datetime) -> None:
+def mark_served(
+    host: str, *, issuer: str, names: Sequence[str], not_after: datetime, renew_at: datetime
+) -> None:
     """Record the certificate that browsers get from now on. For the workers."""
     values = {
         "issuer": issuer[:300],
@@ -76,7 +81,9 @@ def mark_served(host: str, *, issuer: str, names: Sequence[str], not_after: date
 def mark_refused(host: str, reason: str, *, now: datetime, after: float = 0) -> None:
     """Record that an order failed. The previous certificate is still served. For the workers."""
     row, _ = OwnCertificate.objects.get_or_create(host=host)
-    OwnCertificate.objects.filter(pk=row.pk).update(reason=reason, tries=row.tries + 1, next_try_at=now + pause(row.tries, after))
+    OwnCertificate.objects.filter(pk=row.pk).update(
+        reason=reason, tries=row.tries + 1, next_try_at=now + pause(row.tries, after)
+    )
 
 
 def mark_lost(host: str) -> None:

@@ -14,4 +14,6 @@ def bytes_left(app: App) -> int:
     """Return the bytes of disk that the team has left for code. Raise QuotaExceeded or NoRoom if
     there are none."""
     check_room()
-    return decision.code_left(app.team, repositories.size_of_team(app.team), blob_store.pending(app.team_id))
+    return decision.code_left(
+        app.team, repositories.size_of_team(app.team), blob_store.pending(app.team_id)
+    )

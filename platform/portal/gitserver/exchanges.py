@@ -21,12 +21,22 @@ from portal.programs.running import RunningProgram
 
 _BLOCK = 2**16
 _HINTS = {
-    Reached.MEMORY: "Large files that change often need the most memory. Keep data outside of git, or ask an admin to raise SLIPWAY_PUSH_MEMORY.",
+    Reached.MEMORY: (
+        "Large files that change often need the most memory. Keep data outside of git, or ask an"
+        " admin to raise SLIPWAY_PUSH_MEMORY."
+    ),
 }
 
 
 async def push(
-    app: App, person: Person, path: Path, body: AsyncIterator[bytes], *, held: Slots, most_bytes: int, protocol: str
+    app: App,
+    person: Person,
+    path: Path,
+    body: AsyncIterator[bytes],
+    *,
+    held: Slots,
+    most_bytes: int,
+    protocol: str,
 ) -> AsyncIterator[bytes]:
     """Yield git's response to a push.
 
@@ -37,7 +47,8 @@ async def push(
     if turn is None:
         held.release()
         yield remote_error(
-            f"Team {app.team.name} has too many pushes that are still being read. Push again in {git_limits.RETRY_SECONDS} s."
+            f"Team {app.team.name} has too many pushes that are still being read. Push again in"
+            f" {git_limits.RETRY_SECONDS} s."
         )
         return
     limits = git_limits.push_limits(most_bytes)
@@ -45,7 +56,9 @@ async def push(
     try:
         program = await running.start(
             repository.serve("receive-pack", path, advertise=False, most_bytes=most_bytes),
-            environment=repository.serving_environment(app, person, protocol=protocol, taken=writer),
+            environment=repository.serving_environment(
+                app, person, protocol=protocol, taken=writer
+            ),
             limits=limits,
             team=app.team_id,
             stdin=PIPE,
@@ -81,7 +94,9 @@ async def push(
         yield block
 
 
-async def fetch(app: App, person: Person, path: Path, body: AsyncIterator[bytes], *, held: Slots, protocol: str) -> AsyncIterator[bytes]:
+async def fetch(
+    app: App, person: Person, path: Path, body: AsyncIterator[bytes], *, held: Slots, protocol: str
+) -> AsyncIterator[bytes]:
     """Yield git's response to a fetch. The fetch ends when its client disconnects."""
     limits = git_limits.fetch_limits()
     try:
@@ -109,9 +124,19 @@ class _Exchange:
     """A git program that reads a request body and writes a response."""
 
     def __init__(
-        self, program: RunningProgram, limits: ProgramLimits, what: str, body: AsyncIterator[bytes], afterwards: Callable[[], object]
+        self,
+        program: RunningProgram,
+        limits: ProgramLimits,
+        what: str,
+        body: AsyncIterator[bytes],
+        afterwards: Callable[[], object],
     ) -> None:
-        self._program, self._limits, self._what, self._afterwards = program, limits, what, afterwards
+        self._program, self._limits, self._what, self._afterwards = (
+            program,
+            limits,
+            what,
+            afterwards,
+        )
         self._feeder = asyncio.create_task(running.feed(program.process, body))
         self._complaints = asyncio.create_task(running.log_complaints(program.process, what))
 

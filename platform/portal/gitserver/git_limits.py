@@ -23,22 +23,33 @@ _SHARE = 4  # all pushes together get a quarter of the machine's memory
 def push_limits(most_bytes: int) -> ProgramLimits:
     """Return the limits of one push. Time counts until its files are stored; the build has its own
     limits."""
-    return ProgramLimits(memory=settings.PUSH_MEMORY, cpu_seconds=300, seconds=600, file_size=max(most_bytes, settings.MAX_UPLOAD) + MIB)
+    return ProgramLimits(
+        memory=settings.PUSH_MEMORY,
+        cpu_seconds=300,
+        seconds=600,
+        file_size=max(most_bytes, settings.MAX_UPLOAD) + MIB,
+    )
 
 
 def fetch_limits() -> ProgramLimits:
     """Return the limits of one clone or fetch."""
-    return ProgramLimits(memory=settings.PUSH_MEMORY, cpu_seconds=300, seconds=3600, file_size=settings.MAX_UPLOAD)
+    return ProgramLimits(
+        memory=settings.PUSH_MEMORY, cpu_seconds=300, seconds=3600, file_size=settings.MAX_UPLOAD
+    )
 
 
 def short_limits() -> ProgramLimits:
     """Return the limits of a command that reads only refs or a few objects."""
-    return ProgramLimits(memory=settings.PUSH_MEMORY, cpu_seconds=30, seconds=60, file_size=settings.MAX_UPLOAD)
+    return ProgramLimits(
+        memory=settings.PUSH_MEMORY, cpu_seconds=30, seconds=60, file_size=settings.MAX_UPLOAD
+    )
 
 
 def pack_limits() -> ProgramLimits:
     """Return the limits of a repack, which writes a whole repository again."""
-    return ProgramLimits(memory=settings.PUSH_MEMORY, cpu_seconds=600, seconds=1800, file_size=16 * 2**30)
+    return ProgramLimits(
+        memory=settings.PUSH_MEMORY, cpu_seconds=600, seconds=1800, file_size=16 * 2**30
+    )
 
 
 def open_pushes(app: App, person: Person) -> list[Limit]:

@@ -28,10 +28,18 @@ _LOCKS = ("*.lock", "refs/heads/*.lock")
 def sweep() -> None:
     """Remove the processes and files of a killed portal. Runs when the portal starts."""
     groups = place.sweep() if (place := confinement.subtree()) else 0
-    removed = sum(clean(int(path.stem)) for path in Path(settings.REPOSITORIES).glob("*.git") if path.stem.isdecimal())
+    removed = sum(
+        clean(int(path.stem))
+        for path in Path(settings.REPOSITORIES).glob("*.git")
+        if path.stem.isdecimal()
+    )
     removed += _clean_drafts()
     if groups or removed:
-        log.warning("Removed %d control groups and %d files or folders of interrupted pushes.", groups, removed)
+        log.warning(
+            "Removed %d control groups and %d files or folders of interrupted pushes.",
+            groups,
+            removed,
+        )
 
 
 def clean(repository: int) -> int:
@@ -41,7 +49,9 @@ def clean(repository: int) -> int:
     if alone is None:
         return 0
     try:
-        return sum(_remove(path) for path in _left_in(Path(settings.REPOSITORIES) / f"{repository}.git"))
+        return sum(
+            _remove(path) for path in _left_in(Path(settings.REPOSITORIES) / f"{repository}.git")
+        )
     finally:
         alone.free()
 

@@ -20,7 +20,10 @@ def subject_of(commit: bytes) -> str:
     """Return the first paragraph of a commit message as one printable line of at most 200
     characters. `commit` may be truncated."""
     head, _, message = commit.partition(b"\n\n")
-    encoding = next((line[9:].strip().lower() for line in head.split(b"\n") if line.startswith(b"encoding ")), b"utf-8")
+    encoding = next(
+        (line[9:].strip().lower() for line in head.split(b"\n") if line.startswith(b"encoding ")),
+        b"utf-8",
+    )
     paragraph = message.lstrip(b"\n").partition(b"\n\n")[0][: 8 * _LONGEST_SUBJECT]
     text = paragraph.decode("latin-1" if encoding in _LATIN else "utf-8", errors="replace")
     printable = "".join(character if character.isprintable() else " " for character in text)
@@ -40,19 +43,27 @@ class Census:
         """Count one entry."""
         match = _ENTRY.fullmatch(record)
         if match is None:
-            raise SourceRefused("The commit's files could not be listed.", hint="Run `git fsck` in your repository.")
+            raise SourceRefused(
+                "The commit's files could not be listed.", hint="Run `git fsck` in your repository."
+            )
         mode, _, size, path = match.groups()
         self.entries += 1
         self.size += int(size) if size != b"-" else 0
         if self.entries > MOST_ENTRIES:
             raise SourceTooLarge(
                 f"The commit has too many files and folders. The limit is {MOST_ENTRIES:,}.",
-                hint="Leave out files that the build does not need, such as dependencies, build results and data.",
+                hint=(
+                    "Leave out files that the build does not need, such as dependencies, build"
+                    " results and data."
+                ),
             )
         if self.size > self.most_bytes:
             raise SourceTooLarge(
                 f"The commit's files are too large. The limit is {self.most_bytes // 2**20} MiB.",
-                hint="Leave out files that the build does not need, such as dependencies, build results and data.",
+                hint=(
+                    "Leave out files that the build does not need, such as dependencies, build"
+                    " results and data."
+                ),
             )
         if len(path) > LONGEST_PATH or path.count(b"/") >= DEEPEST:
             raise SourceRefused(
@@ -60,9 +71,14 @@ class Census:
                 hint=f"The limits of a path are {LONGEST_PATH:,} bytes and {DEEPEST} folders.",
             )
         if mode == b"120000" and int(size) > _LONGEST_LINK:
-            raise SourceRefused(f"The target of the link {_shown(path)} is longer than {_LONGEST_LINK:,} bytes.", hint="Remove the link.")
+            raise SourceRefused(
+                f"The target of the link {_shown(path)} is longer than {_LONGEST_LINK:,} bytes.",
+                hint="Remove the link.",
+            )
 
 
 def _shown(path: bytes) -> str:
-    text = "".join(character if character.isprintable() else "?" for character in path.decode(errors="replace"))
+    text = "".join(
+        character if character.isprintable() else "?" for character in path.decode(errors="replace")
+    )
     return text if len(text) <= 80 else f"{text[:77]}..."

@@ -21,12 +21,25 @@ async def pack_if_needed(app: App, path: Path) -> None:
     again."""
     if len(list((path / "objects" / "pack").glob("*.pack"))) <= _MOST_PACKS:
         return
-    turn = slots.take([Limit(kind=SlotKind.TEAM_PACKING, holder=app.team_id, most=1), *git_limits.fetching(app), git_limits.writing(app)])
+    turn = slots.take(
+        [
+            Limit(kind=SlotKind.TEAM_PACKING, holder=app.team_id, most=1),
+            *git_limits.fetching(app),
+            git_limits.writing(app),
+        ]
+    )
     if turn is None:
         return
     try:
         done = await running.run(
-            (*repository.git(path, {"gc.cruftPacks": "true"}), "-C", str(path), "gc", "--quiet", f"--prune={_KEPT}"),
+            (
+                *repository.git(path, {"gc.cruftPacks": "true"}),
+                "-C",
+                str(path),
+                "gc",
+                "--quiet",
+                f"--prune={_KEPT}",
+            ),
             environment=repository.environment(),
             limits=git_limits.pack_limits(),
             team=app.team_id,
@@ -34,4 +47,8 @@ async def pack_if_needed(app: App, path: Path) -> None:
     finally:
         turn.free()
     if done.code != 0:
-        log.warning("The repository of app %s could not be repacked: %s", app.name, done.stderr or f"git was stopped ({done.reached})")
+        log.warning(
+            "The repository of app %s could not be repacked: %s",
+            app.name,
+            done.stderr or f"git was stopped ({done.reached})",
+        )

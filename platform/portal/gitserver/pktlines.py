@@ -38,7 +38,11 @@ class Answer:
             return passed
         place = 0
         while (length := self._length_at(place)) is not None and place + length <= len(self._rest):
-            if length == 4 and self._rest[place : place + 4] == _FLUSH and place + 4 == len(self._rest):
+            if (
+                length == 4
+                and self._rest[place : place + 4] == _FLUSH
+                and place + 4 == len(self._rest)
+            ):
                 break  # it may be the last one
             if length > 4:
                 self._is_multiplexed = self._rest[place + 4] in (_DATA, _PROGRESS, _ERROR)

@@ -33,7 +33,10 @@ async def subject(commit: str) -> str:
     if done.reached or not head:
         raise _failed(f"The commit {commit[:8]} could not be read", done)
     if head.split(b" ")[1:2] != [b"commit"]:
-        raise SourceRefused(f"{commit[:8]} is not a commit, so it cannot be deployed.", hint="Push a branch: git push slipway main")
+        raise SourceRefused(
+            f"{commit[:8]} is not a commit, so it cannot be deployed.",
+            hint="Push a branch: git push slipway main",
+        )
     return subject_of(content)
 
 
@@ -75,7 +78,10 @@ async def archive(commit: str, target: int) -> None:
     if done.saved > settings.MAX_UPLOAD:
         raise SourceTooLarge(
             f"The commit's files are too large. The limit is {settings.MAX_UPLOAD // 2**20} MiB.",
-            hint="Leave out files that the build does not need, such as dependencies, build results and data.",
+            hint=(
+                "Leave out files that the build does not need, such as dependencies, build results"
+                " and data."
+            ),
         )
     if done.code != 0:
         raise _failed("The commit could not be archived", done)

@@ -52,7 +52,14 @@ class RefUpdate:
         return cls(old=old, new=new, name=name)
 
 
-async def receive(app: App, person: Person, updates: list[RefUpdate], say: Say, *, on_taken: Callable[[], None] = lambda: None) -> None:
+async def receive(
+    app: App,
+    person: Person,
+    updates: list[RefUpdate],
+    say: Say,
+    *,
+    on_taken: Callable[[], None] = lambda: None,
+) -> None:
     """Deploy, and wait for the end of the rollout. Return when it is live, or raise Refused with
     the reason.
 
@@ -63,7 +70,9 @@ async def receive(app: App, person: Person, updates: list[RefUpdate], say: Say, 
     say(f"Deploying {words}")
     source = await _source_of(app, commit)
     on_taken()
-    build = await sync_to_async(submit)(person, app=app, source=source, origin=Origin.GIT, description=words)
+    build = await sync_to_async(submit)(
+        person, app=app, source=source, origin=Origin.GIT, description=words
+    )
     deadline = time.monotonic() + _PATIENCE
     await _watch_build(build, say, deadline)
     await _watch_rollout(build, say, deadline)
@@ -78,13 +87,21 @@ def _wanted_commit(updates: list[RefUpdate]) -> str:
         if update.name not in repository.BRANCHES:
             name = update.name.removeprefix("refs/heads/").removeprefix("refs/tags/")
             hint = (
-                f"Push it as main: git push slipway {name}:main" if len(name) <= _LONGEST_NAME else "Push only main: git push slipway main"
+                f"Push it as main: git push slipway {name}:main"
+                if len(name) <= _LONGEST_NAME
+                else "Push only main: git push slipway main"
             )
-            raise Conflict(f"Only main is deployed, so {update.name[:_LONGEST_NAME]} was refused.", hint=hint)
+            raise Conflict(
+                f"Only main is deployed, so {update.name[:_LONGEST_NAME]} was refused.", hint=hint
+            )
         if set(update.new) == {"0"}:
-            raise Conflict("The deployed branch cannot be deleted.", hint="To delete the app, use the portal.")
+            raise Conflict(
+                "The deployed branch cannot be deleted.", hint="To delete the app, use the portal."
+            )
     if len(updates) != 1:
-        raise Conflict("A push can deploy only one branch.", hint="Push only main: git push slipway main")
+        raise Conflict(
+            "A push can deploy only one branch.", hint="Push only main: git push slipway main"
+        )
     return updates[0].new
 
 
@@ -96,7 +113,9 @@ async def _source_of(app: App, commit: str) -> Source:
         with draft.open("xb") as file:
             fcntl.flock(file, fcntl.LOCK_EX)  # `leftovers` removes files that nobody has locked
             await pushed.archive(commit, file.fileno())
-            return await sync_to_async(sources.store_file)(draft, filename=f"{app.name}-{commit[:12]}.tar")
+            return await sync_to_async(sources.store_file)(
+                draft, filename=f"{app.name}-{commit[:12]}.tar"
+            )
     finally:
         draft.unlink(missing_ok=True)
 
@@ -123,9 +142,14 @@ async def _watch_build(build: Build, say: Say, deadline: float) -> None:
     async for line in logs.follow(logs.path_of(build), done=is_over):
         say(line.text)
     if not BuildState(build.state).is_over:
-        raise Conflict("The build takes too long to wait for. It continues in the background.", hint=_look(build))
+        raise Conflict(
+            "The build takes too long to wait for. It continues in the background.",
+            hint=_look(build),
+        )
     if build.state == BuildState.CANCELLED:
-        raise Conflict(f"The build was cancelled: {build.reason}", hint="Push again to build again.")
+        raise Conflict(
+            f"The build was cancelled: {build.reason}", hint="Push again to build again."
+        )
     if build.state == BuildState.FAILED:
         raise Conflict(f"The build failed: {build.reason}", hint=_look(build))
 
@@ -146,12 +170,19 @@ async def _watch_rollout(build: Build, say: Say, deadline: float) -> None:
         if RolloutState(rollout.state).is_over:
             break
         if time.monotonic() > deadline:
-            raise Conflict("The rollout takes too long to wait for. It continues in the background.", hint=_look(build))
+            raise Conflict(
+                "The rollout takes too long to wait for. It continues in the background.",
+                hint=_look(build),
+            )
         await asyncio.sleep(_LOOK_EVERY)
     if (state := RolloutState(rollout.state)).has_failed:
-        raise Conflict(f"v{rollout.release.number} {FAILURES[state]}: {rollout.reason}", hint=_look(build))
+        raise Conflict(
+            f"v{rollout.release.number} {FAILURES[state]}: {rollout.reason}", hint=_look(build)
+        )
     if rollout.state == RolloutState.SUPERSEDED:
-        raise Conflict(f"v{rollout.release.number} was not rolled out: {rollout.reason}", hint=_look(build))
+        raise Conflict(
+            f"v{rollout.release.number} was not rolled out: {rollout.reason}", hint=_look(build)
+        )
     say(f"v{rollout.release.number} receives the traffic.")
 
 

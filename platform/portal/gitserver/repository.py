@@ -51,8 +51,18 @@ async def ensure(app: App) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=path.parent, prefix=".new-") as folder:
         draft = Path(folder) / path.name
-        command = ("git", "init", "--quiet", "--bare", "--initial-branch=main", "--template=", str(draft))
-        done = await running.run(command, environment=environment(), limits=git_limits.short_limits(), team=app.team_id)
+        command = (
+            "git",
+            "init",
+            "--quiet",
+            "--bare",
+            "--initial-branch=main",
+            "--template=",
+            str(draft),
+        )
+        done = await running.run(
+            command, environment=environment(), limits=git_limits.short_limits(), team=app.team_id
+        )
         if done.code != 0:
             raise Conflict(
                 f"The repository of {app.name} could not be created: {done.stderr}",
@@ -93,7 +103,9 @@ def git(path: Path, config: dict[str, str]) -> tuple[str, ...]:
     return ("git", *(word for name, value in settled.items() for word in ("-c", f"{name}={value}")))
 
 
-def serving_environment(app: App, person: Person, *, protocol: str = "", taken: int | None = None) -> dict[str, str]:
+def serving_environment(
+    app: App, person: Person, *, protocol: str = "", taken: int | None = None
+) -> dict[str, str]:
     """Return the environment of git and its hook: settings, person, app, protocol version, and the
     descriptor to report to."""
     variables = {
@@ -112,5 +124,10 @@ def serving_environment(app: App, person: Person, *, protocol: str = "", taken: 
 def environment() -> dict[str, str]:
     """Return an environment that ignores the git configuration of the machine and of the home
     folder."""
-    ours = {"GIT_CONFIG_NOSYSTEM": "1", "GIT_CONFIG_GLOBAL": "/dev/null", "GIT_TERMINAL_PROMPT": "0", "LC_ALL": "C.UTF-8"}
+    ours = {
+        "GIT_CONFIG_NOSYSTEM": "1",
+        "GIT_CONFIG_GLOBAL": "/dev/null",
+        "GIT_TERMINAL_PROMPT": "0",
+        "LC_ALL": "C.UTF-8",
+    }
     return settings.GIT_ENVIRONMENT | ours

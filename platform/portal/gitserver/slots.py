@@ -61,7 +61,11 @@ class Slots:
         """Free the slots immediately, even if a program has inherited them."""
         if self._is_open:
             for descriptor in self.descriptors:
-                fcntl.fcntl(descriptor, fcntl.F_OFD_SETLK, struct.pack(_FLOCK, fcntl.F_UNLCK, os.SEEK_SET, 0, 0, 0))
+                fcntl.fcntl(
+                    descriptor,
+                    fcntl.F_OFD_SETLK,
+                    struct.pack(_FLOCK, fcntl.F_UNLCK, os.SEEK_SET, 0, 0, 0),
+                )
             self.release()
 
     def release(self) -> None:
@@ -104,7 +108,12 @@ def take_alone(repository: int) -> Slots | None:
 def _take_one(limit: Limit) -> int | None:
     for number in range(limit.most):
         try:
-            return _lock(fcntl.F_RDLCK if limit.is_shared else fcntl.F_WRLCK, limit.kind, limit.holder, number)
+            return _lock(
+                fcntl.F_RDLCK if limit.is_shared else fcntl.F_WRLCK,
+                limit.kind,
+                limit.holder,
+                number,
+            )
         except BlockingIOError:
             continue
     return None
@@ -113,10 +122,14 @@ def _take_one(limit: Limit) -> int | None:
 def _lock(how: int, kind: SlotKind, holder: int, number: int) -> int:
     """Open the file again and lock one byte. Raise BlockingIOError if another open file description
     has it."""
-    descriptor = os.open(Path(settings.RUN) / "pushes.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    descriptor = os.open(
+        Path(settings.RUN) / "pushes.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600
+    )
     start = (kind << 48) | (holder << _BITS) | number
     try:
-        fcntl.fcntl(descriptor, fcntl.F_OFD_SETLK, struct.pack(_FLOCK, how, os.SEEK_SET, start, 1, 0))
+        fcntl.fcntl(
+            descriptor, fcntl.F_OFD_SETLK, struct.pack(_FLOCK, how, os.SEEK_SET, start, 1, 0)
+        )
     except OSError as error:
         os.close(descriptor)
         if error.errno in (errno.EAGAIN, errno.EACCES):

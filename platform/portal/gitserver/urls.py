@@ -8,5 +8,8 @@ from portal.gitserver import views
 
 urlpatterns = [
     path("git/<slug:name>.git/info/refs", views.info_refs),
-    re_path(r"^git/(?P<name>[a-z0-9-]+)\.git/(?P<service>git-receive-pack|git-upload-pack)$", views.exchange),
+    re_path(
+        r"^git/(?P<name>[a-z0-9-]+)\.git/(?P<service>git-receive-pack|git-upload-pack)$",
+        views.exchange,
+    ),
 ]

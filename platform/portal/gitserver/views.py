@@ -37,16 +37,22 @@ def in_words_for_git(
 ) -> Callable[Concatenate[HttpRequest, P], Coroutine[Any, Any, HttpResponseBase]]:
     """Return errors as plain text. Git shows them to its user after `remote:`."""
 
-    async def answer(request: HttpRequest, /, *args: P.args, **kwargs: P.kwargs) -> HttpResponseBase:
+    async def answer(
+        request: HttpRequest, /, *args: P.args, **kwargs: P.kwargs
+    ) -> HttpResponseBase:
         try:
             return await view(request, *args, **kwargs)
         except Refused as refusal:
             text = f"{printable_lines(refusal.explain())}\n"
-            response = HttpResponse(text, status=refusal.status, content_type="text/plain; charset=utf-8")
+            response = HttpResponse(
+                text, status=refusal.status, content_type="text/plain; charset=utf-8"
+            )
             if isinstance(refusal, TooBusy):
                 response["Retry-After"] = str(refusal.retry_after)
             if isinstance(refusal, NotSignedIn):
-                response["WWW-Authenticate"] = 'Basic realm="Slipway: any name, and a token as the password"'
+                response["WWW-Authenticate"] = (
+                    'Basic realm="Slipway: any name, and a token as the password"'
+                )
             return response
 
     return answer
@@ -63,7 +69,9 @@ async def info_refs(request: HttpRequest, name: str) -> HttpResponseBase:
     app, person = await sync_to_async(_authorised)(request, name)
     asked = request.GET.get("service", "")
     if asked not in SERVICES:
-        raise Refused("This git client supports only the dumb protocol.", hint="Use git 1.6.6 or later.")
+        raise Refused(
+            "This git client supports only the dumb protocol.", hint="Use git 1.6.6 or later."
+        )
     path = await repository.ensure(app)
     if asked == "git-receive-pack":
         await sync_to_async(disk_space.bytes_left)(app)
@@ -72,7 +80,9 @@ async def info_refs(request: HttpRequest, name: str) -> HttpResponseBase:
     try:
         done = await running.run(
             repository.serve(SERVICES[asked], path, advertise=True),
-            environment=repository.serving_environment(app, person, protocol=request.headers.get("Git-Protocol", "")),
+            environment=repository.serving_environment(
+                app, person, protocol=request.headers.get("Git-Protocol", "")
+            ),
             limits=git_limits.short_limits(),
             team=app.team_id,
         )
@@ -81,7 +91,8 @@ async def info_refs(request: HttpRequest, name: str) -> HttpResponseBase:
     if done.code != 0:
         raise Refused(f"Git could not read the repository of {name}: {done.stderr}")
     response = HttpResponse(
-        frame(f"# service={asked}\n".encode()) + b"0000" + done.stdout, content_type=f"application/x-{asked}-advertisement"
+        frame(f"# service={asked}\n".encode()) + b"0000" + done.stdout,
+        content_type=f"application/x-{asked}-advertisement",
     )
     response["Cache-Control"] = "no-cache"
     return response
@@ -100,13 +111,26 @@ async def exchange(request: HttpRequest, name: str, service: str) -> HttpRespons
         held = _held_for_push(app, person)
         most = min(left, settings.MAX_UPLOAD)
         body = _body(
-            request, most, f"the remaining disk quota of team {app.team.name}" if left < settings.MAX_UPLOAD else "the limit of one push"
+            request,
+            most,
+            (
+                f"the remaining disk quota of team {app.team.name}"
+                if left < settings.MAX_UPLOAD
+                else "the limit of one push"
+            ),
         )
-        answer = exchanges.push(app, person, path, body, held=held, most_bytes=most, protocol=protocol)
+        answer = exchanges.push(
+            app, person, path, body, held=held, most_bytes=most, protocol=protocol
+        )
     else:
         held = await _held_for_fetch(app)
         answer = exchanges.fetch(
-            app, person, path, _body(request, settings.MAX_UPLOAD, "the limit of a fetch request"), held=held, protocol=protocol
+            app,
+            person,
+            path,
+            _body(request, settings.MAX_UPLOAD, "the limit of a fetch request"),
+            held=held,
+            protocol=protocol,
         )
     response = StreamingHttpResponse(answer, content_type=f"application/x-{service}-result")
     response["Cache-Control"] = "no-cache"
@@ -117,7 +141,8 @@ def _held_for_push(app: App, person: Person) -> Slots:
     held = slots.take(git_limits.open_pushes(app, person))
     if held is None:
         raise TooBusy(
-            f"Team {app.team.name}, or you, already have {git_limits.MOST_OPEN} pushes in progress, which is the maximum.",
+            f"Team {app.team.name}, or you, already have {git_limits.MOST_OPEN} pushes in progress,"
+            " which is the maximum.",
             hint="Push again when one of them has ended.",
             retry_after=git_limits.RETRY_SECONDS,
         )
@@ -140,7 +165,8 @@ def _authorised(request: HttpRequest, name: str) -> tuple[App, Person]:
     person = person_of_token(password_of(credentials)) if scheme.lower() == "basic" else None
     if person is None:
         raise NotSignedIn(
-            "Git needs one of your tokens as the password.", hint=f"Create a token at {settings.PORTAL_URL}. Any user name works."
+            "Git needs one of your tokens as the password.",
+            hint=f"Create a token at {settings.PORTAL_URL}. Any user name works.",
         )
     app = app_for(person, name)
     require_member(person, app.team)
@@ -150,14 +176,20 @@ def _authorised(request: HttpRequest, name: str) -> tuple[App, Person]:
 async def _body(request: HttpRequest, most: int, why: str) -> AsyncIterator[bytes]:
     """Yield the request's body, decompressed if needed. Raise SourceTooLarge if it is longer than
     `most` bytes; `why` names the limit."""
-    unpack = zlib.decompressobj(wbits=31) if request.headers.get("Content-Encoding") in ("gzip", "x-gzip") else None
+    unpack = (
+        zlib.decompressobj(wbits=31)
+        if request.headers.get("Content-Encoding") in ("gzip", "x-gzip")
+        else None
+    )
     total = 0
     while block := request.read(_BLOCK):
         while block:
             try:
                 piece = unpack.decompress(block, _BLOCK * 16) if unpack else block
             except zlib.error:
-                raise SourceRefused("The request has the encoding gzip, but its body is not gzip data.") from None
+                raise SourceRefused(
+                    "The request has the encoding gzip, but its body is not gzip data."
+                ) from None
             # the part that did not fit into the last block
             block = unpack.unconsumed_tail if unpack else b""
             total += len(piece)

@@ -29,4 +29,7 @@ def with_headers_of(response: R, error: Refused) -> R:
 def wants_json(request: HttpRequest) -> bool:
     """Return True if the client is a program: it prefers JSON to HTML, or requests a URL below
     /api/."""
-    return request.path.startswith("/api/") or request.get_preferred_type(["text/html", "application/json"]) == "application/json"
+    return (
+        request.path.startswith("/api/")
+        or request.get_preferred_type(["text/html", "application/json"]) == "application/json"
+    )

@@ -33,12 +33,18 @@ def file_response(path: Path, *, filename: str, content_type: str) -> StreamingH
 def log_response(path: Path, *, filename: str) -> StreamingHttpResponse:
     """Send a log as printable text, as a download with this name. Raise FileNotFoundError if it
     does not exist."""
-    return _response(_printable_lines(_blocks(path.open("rb"))), filename, "text/plain; charset=utf-8", {})
+    return _response(
+        _printable_lines(_blocks(path.open("rb"))), filename, "text/plain; charset=utf-8", {}
+    )
 
 
-def _response(content: AsyncIterator[bytes], filename: str, content_type: str, headers: dict[str, str]) -> StreamingHttpResponse:
+def _response(
+    content: AsyncIterator[bytes], filename: str, content_type: str, headers: dict[str, str]
+) -> StreamingHttpResponse:
     disposition = content_disposition_header(as_attachment=True, filename=filename) or "attachment"
-    return StreamingHttpResponse(content, content_type=content_type, headers={"Content-Disposition": disposition, **headers})
+    return StreamingHttpResponse(
+        content, content_type=content_type, headers={"Content-Disposition": disposition, **headers}
+    )
 
 
 async def _blocks(file: BinaryIO) -> AsyncIterator[bytes]:

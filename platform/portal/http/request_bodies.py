@@ -35,7 +35,9 @@ UNREAD = "slipway.unread"  # key in the scope of a streamed request: the source 
 _STREAMED, _WITH_BODY = "/v2/", ("POST", "PATCH", "PUT")
 _AROUND_A_FILE = 2**20  # the size of a form in addition to its file
 _IDLE_SECONDS = 60.0  # the longest pause between two parts of a body
-_UPLOADS = re.compile(r"/api/v1/apps/(?P<api>[^/]+)/builds|/apps/(?P<page>[^/]+)/deploy|/git/(?P<git>[^/]+)\.git/git-receive-pack|/new")
+_UPLOADS = re.compile(
+    r"/api/v1/apps/(?P<api>[^/]+)/builds|/apps/(?P<page>[^/]+)/deploy|/git/(?P<git>[^/]+)\.git/git-receive-pack|/new"
+)
 
 
 def is_streamed(scope: Mapping[str, Any]) -> bool:
@@ -81,7 +83,9 @@ def limit_of(path: str, visitor: Visitor) -> int:
         return settings.MAX_ANONYMOUS_FORM
     match = _UPLOADS.fullmatch(path)
     try:
-        if match is None or not _may_deploy(visitor.person, match["api"] or match["page"] or match["git"] or ""):
+        if match is None or not _may_deploy(
+            visitor.person, match["api"] or match["page"] or match["git"] or ""
+        ):
             return settings.MAX_FORM
     finally:
         connection.close()  # Django closes connections only for requests
@@ -106,7 +110,9 @@ class Limited:
     """The `receive` of one request. It counts the data, and raises TooLarge when the body is too
     long."""
 
-    def __init__(self, scope: Mapping[str, Any], receive: Receive, visitor: Visitor, body: Body) -> None:
+    def __init__(
+        self, scope: Mapping[str, Any], receive: Receive, visitor: Visitor, body: Body
+    ) -> None:
         self._scope = scope
         self._receive = receive
         self._visitor = visitor
@@ -146,7 +152,10 @@ def _too_large(limit: int, visitor: Visitor) -> TooLarge:
     if visitor.person is None:
         hint = "Sign in, or send a token, to upload more."
     elif limit > settings.MAX_FORM:
-        hint = "Leave out files that the build does not need, such as dependencies, build results and data."
+        hint = (
+            "Leave out files that the build does not need, such as dependencies, build results and"
+            " data."
+        )
     else:
         hint = "Only uploads to apps of your teams may be larger."
     return TooLarge(f"The request is larger than {size}.", hint=hint)
@@ -155,7 +164,9 @@ def _too_large(limit: int, visitor: Visitor) -> TooLarge:
 async def spooled(receive: Receive) -> IO[bytes]:
     """Write a whole body to a file without a name, which disappears after an error. Raise NoRoom if
     the disk is full."""
-    body = tempfile.SpooledTemporaryFile(max_size=settings.FILE_UPLOAD_MAX_MEMORY_SIZE, dir=str(settings.INCOMING), prefix="body-")  # noqa: SIM115  # the request closes it
+    body = tempfile.SpooledTemporaryFile(  # noqa: SIM115
+        max_size=settings.FILE_UPLOAD_MAX_MEMORY_SIZE, dir=str(settings.INCOMING), prefix="body-"
+    )  # the request closes it
     async with AsyncExitStack() as stack:
         stack.callback(body.close)
         try:
@@ -165,7 +176,10 @@ async def spooled(receive: Receive) -> IO[bytes]:
         except OSError as error:
             if error.errno not in (errno.ENOSPC, errno.EDQUOT):
                 raise
-            raise NoRoom("The disk of this Slipway is full.", hint="Try again when an admin has freed disk space.") from None
+            raise NoRoom(
+                "The disk of this Slipway is full.",
+                hint="Try again when an admin has freed disk space.",
+            ) from None
         stack.pop_all()
     return cast(IO[bytes], body)
 

@@ -56,11 +56,18 @@ def named(app: App, name: str) -> Named:
     """Return an image of an app without a permission check."""
     if match := _RELEASE.fullmatch(name):
         release = release_of(app, int(match[1]))
-        kept = release.image in {kept.image for kept in kept_releases(app)} or tags_of(app).filter(digest=release.image).exists()
-        return Named(app=app, name=name, digest=release.image, release=release, tag=None, is_kept=kept)
+        kept = (
+            release.image in {kept.image for kept in kept_releases(app)}
+            or tags_of(app).filter(digest=release.image).exists()
+        )
+        return Named(
+            app=app, name=name, digest=release.image, release=release, tag=None, is_kept=kept
+        )
     tag = tags_of(app).filter(name=name).first()
     if tag is None:
-        raise NotFound(f"{app.name} has no image {name}.", hint="Use a release, such as v3, or a tag.")
+        raise NotFound(
+            f"{app.name} has no image {name}.", hint="Use a release, such as v3, or a tag."
+        )
     return Named(app=app, name=name, digest=tag.digest, release=None, tag=tag, is_kept=True)
 
 
@@ -71,9 +78,16 @@ def tags_of(app: App) -> QuerySet[ImageTag]:
 
 def job_for(person: Person, app_name: str, number: int) -> ImageJob:
     """Return an image job of an app that the person may see. Raise NotFound otherwise."""
-    job = ImageJob.objects.select_related("app__team").filter(app=app_for(person, app_name), pk=number).first()
+    job = (
+        ImageJob.objects.select_related("app__team")
+        .filter(app=app_for(person, app_name), pk=number)
+        .first()
+    )
     if job is None:
-        raise NotFound(f"{app_name} has no image job {number}.", hint="Results of jobs are deleted after a while. Start the job again.")
+        raise NotFound(
+            f"{app_name} has no image job {number}.",
+            hint="Results of jobs are deleted after a while. Start the job again.",
+        )
     return job
 
 
@@ -86,14 +100,24 @@ def instance_for(person: Person, app_name: str, number: str) -> Instance:
     """Return an instance that has not stopped, of an app that the person may see. Raise NotFound
     otherwise."""
     app = app_for(person, app_name)
-    found = Instance.objects.filter(app=app, pk=number).exclude(state=InstanceState.STOPPED).select_related("app__team").first()
+    found = (
+        Instance.objects.filter(app=app, pk=number)
+        .exclude(state=InstanceState.STOPPED)
+        .select_related("app__team")
+        .first()
+    )
     if found is None:
-        raise NotFound(f"{app_name} has no instance {number}.", hint="Check the list of instances. They are replaced at each deploy.")
+        raise NotFound(
+            f"{app_name} has no instance {number}.",
+            hint="Check the list of instances. They are replaced at each deploy.",
+        )
     return found
 
 
 def listed(app: App) -> list[Listed]:
-    """Return an app's kept releases, newest first, and the tags of images that no kept release has."""
+    """Return an app's kept releases, newest first, and the tags of images that no kept release
+    has.
+    """
     return _listed_of([app])[app.pk]
 
 
@@ -110,7 +134,9 @@ def live_views(images: Iterable[tuple[App, Sequence[Listed]]]) -> dict[str, Imag
         app.name: line.view
         for app, lines in images
         for line in lines
-        if line.view is not None and line.named.release is not None and line.named.release.pk == app.current_release_id
+        if line.view is not None
+        and line.named.release is not None
+        and line.named.release.pk == app.current_release_id
     }
 
 
@@ -121,16 +147,38 @@ def view_of(app: App, digest: str) -> ImageView | None:
 
 def _listed_of(apps: Sequence[App]) -> dict[int, list[Listed]]:
     releases, tags = kept_releases_of(apps), {app.pk: list[ImageTag]() for app in apps}
-    for tag in ImageTag.objects.filter(app__in=list(tags)).select_related("created_by").order_by("name"):
+    for tag in (
+        ImageTag.objects.filter(app__in=list(tags)).select_related("created_by").order_by("name")
+    ):
         tags[tag.app_id].append(tag)
-    views = _views_of({app: {*(release.image for release in releases[app.pk]), *(tag.digest for tag in tags[app.pk])} for app in apps})
+    views = _views_of(
+        {
+            app: {
+                *(release.image for release in releases[app.pk]),
+                *(tag.digest for tag in tags[app.pk]),
+            }
+            for app in apps
+        }
+    )
     return {app.pk: _lines(app, releases[app.pk], tags[app.pk], views) for app in apps}
 
 
-def _lines(app: App, releases: Sequence[Release], tags: Sequence[ImageTag], views: Mapping[tuple[int, str], ImageView]) -> list[Listed]:
+def _lines(
+    app: App,
+    releases: Sequence[Release],
+    tags: Sequence[ImageTag],
+    views: Mapping[tuple[int, str], ImageView],
+) -> list[Listed]:
     lines = [
         Listed(
-            named=Named(app=app, name=f"v{release.number}", digest=release.image, release=release, tag=None, is_kept=True),
+            named=Named(
+                app=app,
+                name=f"v{release.number}",
+                digest=release.image,
+                release=release,
+                tag=None,
+                is_kept=True,
+            ),
             view=views.get((app.pk, release.image)),
             tags=tuple(tag.name for tag in tags if tag.digest == release.image),
         )
@@ -140,7 +188,9 @@ def _lines(app: App, releases: Sequence[Release], tags: Sequence[ImageTag], view
     known = {release.image for release in releases}
     return lines + [
         Listed(
-            named=Named(app=app, name=tag.name, digest=tag.digest, release=None, tag=tag, is_kept=True),
+            named=Named(
+                app=app, name=tag.name, digest=tag.digest, release=None, tag=tag, is_kept=True
+            ),
             view=views.get((app.pk, tag.digest)),
             tags=(),
         )
@@ -151,19 +201,34 @@ def _lines(app: App, releases: Sequence[Release], tags: Sequence[ImageTag], view
 
 def _views_of(wanted: Mapping[App, set[str]]) -> dict[tuple[int, str], ImageView]:
     """Return images by their app's row id and their digest, as the app's team may see them."""
-    rows = {row.digest: row for row in Image.objects.filter(digest__in=set().union(*wanted.values())).prefetch_related("layers")}
+    rows = {
+        row.digest: row
+        for row in Image.objects.filter(digest__in=set().union(*wanted.values())).prefetch_related(
+            "layers"
+        )
+    }
     by_layer = _holders({layer.diff_id for row in rows.values() for layer in row.layers.all()})
     holders = {diff_id: set().union(*by_image.values()) for diff_id, by_image in by_layer.items()}
     found = {}
     for app, digests in wanted.items():
-        sharing: dict[str, tuple[tuple[str, ...], int]] = {}  # by layer; an app's images share most layers
+        sharing: dict[
+            str, tuple[tuple[str, ...], int]
+        ] = {}  # by layer; an app's images share most layers
         for row in (rows[digest] for digest in digests if digest in rows):
             layers = []
             for layer in row.layers.all():
                 if layer.diff_id not in sharing:
                     sharing[layer.diff_id] = _sharing(app, holders.get(layer.diff_id, set()))
-                layers.append(_shared(layer, *sharing[layer.diff_id], images=max(len(by_layer.get(layer.diff_id, ())), 1)))
-            found[app.pk, row.digest] = ImageView(digest=row.digest, config=cast(Config, row.config), layers=tuple(reversed(layers)))
+                layers.append(
+                    _shared(
+                        layer,
+                        *sharing[layer.diff_id],
+                        images=max(len(by_layer.get(layer.diff_id, ())), 1),
+                    )
+                )
+            found[app.pk, row.digest] = ImageView(
+                digest=row.digest, config=cast(Config, row.config), layers=tuple(reversed(layers))
+            )
     return found
 
 
@@ -176,7 +241,13 @@ def _sharing(app: App, holders: set[Holder]) -> tuple[tuple[str, ...], int]:
 
 def _shared(layer: ImageLayer, apps: tuple[str, ...], others: int, *, images: int) -> SharedLayer:
     return SharedLayer(
-        facts=LayerFacts(diff_id=layer.diff_id, digest=layer.digest, size=layer.size, unpacked=layer.unpacked, created_by=layer.created_by),
+        facts=LayerFacts(
+            diff_id=layer.diff_id,
+            digest=layer.digest,
+            size=layer.size,
+            unpacked=layer.unpacked,
+            created_by=layer.created_by,
+        ),
         apps=apps,
         others=others,
         images=images,
@@ -187,7 +258,9 @@ def _holders(diff_ids: set[str]) -> dict[str, dict[str, set[Holder]]]:
     """Return, by diff ID, the kept images that have the layer and their owners. The number of
     queries is constant."""
     having: dict[str, set[str]] = {}
-    for digest, diff_id in ImageLayer.objects.filter(diff_id__in=diff_ids).values_list("image__digest", "diff_id"):
+    for digest, diff_id in ImageLayer.objects.filter(diff_id__in=diff_ids).values_list(
+        "image__digest", "diff_id"
+    ):
         having.setdefault(digest, set()).add(diff_id)
     found: dict[str, dict[str, set[Holder]]] = {}
     for digest, holder in _keepers(set(having)):
@@ -201,7 +274,13 @@ def _keepers(digests: set[str]) -> Iterable[tuple[str, Holder]]:
     many apps at the same time."""
     rows = list(
         Release.objects.filter(image__in=digests, app__deleted_at=None).values_list(
-            "pk", "number", "image", "app_id", "app__name", "app__team_id", "app__current_release_id"
+            "pk",
+            "number",
+            "image",
+            "app_id",
+            "app__name",
+            "app__team_id",
+            "app__current_release_id",
         )
     )
     last = dict(
@@ -213,7 +292,7 @@ def _keepers(digests: set[str]) -> Iterable[tuple[str, Holder]]:
     for pk, number, image, app_id, app, team, current in rows:
         if number > last[app_id] - settings.KEPT_RELEASES or pk == current:
             yield image, Holder(app=app, team=team)
-    for digest, app, team in ImageTag.objects.filter(Q(digest__in=digests), app__deleted_at=None).values_list(
-        "digest", "app__name", "app__team_id"
-    ):
+    for digest, app, team in ImageTag.objects.filter(
+        Q(digest__in=digests), app__deleted_at=None
+    ).values_list("digest", "app__name", "app__team_id"):
         yield digest, Holder(app=app, team=team)

@@ -42,14 +42,23 @@ def compare(actor: Person, *, before: Named, after: Named) -> ImageJob:
     for image in (before, after):
         _check_kept(image)
     arguments = {"before": before.digest, "after": after.digest}
-    return _ask(actor, after.app, JobKind.COMPARE, about_files(before.digest, after.digest), arguments, again=False)
+    return _ask(
+        actor,
+        after.app,
+        JobKind.COMPARE,
+        about_files(before.digest, after.digest),
+        arguments,
+        again=False,
+    )
 
 
 @transaction.atomic
 def look_at_instance(actor: Person, *, instance: Instance) -> ImageJob:
     """Queue a list of the files that an instance has changed."""
     require_member(actor, instance.app.team)
-    return _ask(actor, instance.app, JobKind.WRITTEN, instance.pk, {"instance": instance.pk}, again=True)
+    return _ask(
+        actor, instance.app, JobKind.WRITTEN, instance.pk, {"instance": instance.pk}, again=True
+    )
 
 
 @transaction.atomic
@@ -59,7 +68,14 @@ def commit(actor: Person, *, instance: Instance, tag: str, deploy: bool) -> Imag
     require_member(actor, instance.app.team)
     check_room()
     _check_tag(instance.app, tag)
-    job = _ask(actor, instance.app, JobKind.COMMIT, instance.pk, {"instance": instance.pk, "tag": tag, "deploy": deploy}, again=True)
+    job = _ask(
+        actor,
+        instance.app,
+        JobKind.COMMIT,
+        instance.pk,
+        {"instance": instance.pk, "tag": tag, "deploy": deploy},
+        again=True,
+    )
     audit.record(actor, f"asked to save {instance.pk} as the image {tag}", app=instance.app)
     return job
 
@@ -69,11 +85,15 @@ def save(actor: Person, *, image: Named, form: str) -> ImageJob:
     """Queue an archive to download, in one of FORMATS."""
     require_member(actor, image.app.team)
     if form not in FORMATS:
-        raise ValueRefused(f"{form!r} is not a valid format.", field="format", hint=f"Use {' or '.join(FORMATS)}.")
+        raise ValueRefused(
+            f"{form!r} is not a valid format.", field="format", hint=f"Use {' or '.join(FORMATS)}."
+        )
     check_room()
     _check_kept(image)
     arguments = {"digest": image.digest, "format": form, "name": image.name}
-    return _ask(actor, image.app, JobKind.SAVE, about_archive(image.digest, form), arguments, again=False)
+    return _ask(
+        actor, image.app, JobKind.SAVE, about_archive(image.digest, form), arguments, again=False
+    )
 
 
 def about_files(before: str, after: str) -> str:
@@ -91,7 +111,9 @@ def add_tag(actor: Person, *, image: Named, tag: str) -> ImageTag:
     _check_kept(image)
     lock_app(image.app)
     _check_tag(image.app, tag)
-    row, _ = ImageTag.objects.update_or_create(app=image.app, name=tag, defaults={"digest": image.digest, "created_by": actor})
+    row, _ = ImageTag.objects.update_or_create(
+        app=image.app, name=tag, defaults={"digest": image.digest, "created_by": actor}
+    )
     audit.record(actor, f"tagged the image of {image.name} as {tag}", app=image.app)
     return row
 
@@ -158,11 +180,19 @@ def finish_commit(job: ImageJob, digest: str, size: int) -> bool:
     tag = job.arguments["tag"]
     if not finish(job, {"digest": digest, "tag": tag, "bytes": size}):
         return False
-    ImageTag.objects.update_or_create(app=job.app, name=tag, defaults={"digest": digest, "created_by": job.created_by})
-    audit.record(job.created_by, f"saved {job.arguments['instance']} as the image {tag}", app=job.app)
+    ImageTag.objects.update_or_create(
+        app=job.app, name=tag, defaults={"digest": digest, "created_by": job.created_by}
+    )
+    audit.record(
+        job.created_by, f"saved {job.arguments['instance']} as the image {tag}", app=job.app
+    )
     if job.arguments["deploy"]:
-        rollout = _release(job.created_by, job.app, digest, f"Commit {tag} of {job.arguments['instance']}")
-        ImageJob.objects.filter(pk=job.pk).update(result={"digest": digest, "tag": tag, "bytes": size, "release": rollout.release.number})
+        rollout = _release(
+            job.created_by, job.app, digest, f"Commit {tag} of {job.arguments['instance']}"
+        )
+        ImageJob.objects.filter(pk=job.pk).update(
+            result={"digest": digest, "tag": tag, "bytes": size, "release": rollout.release.number}
+        )
     return True
 
 
@@ -170,7 +200,10 @@ def _release(actor: Person | None, app: App, digest: str, description: str) -> R
     app = lock_app(app)
     now = intended_release(app)
     if now is None:
-        raise Conflict(f"{app.name} has no release from which to copy the process types.", hint="Deploy a source first.")
+        raise Conflict(
+            f"{app.name} has no release from which to copy the process types.",
+            hint="Deploy a source first.",
+        )
     return make_release(
         app,
         image=digest,
@@ -183,15 +216,22 @@ def _release(actor: Person | None, app: App, digest: str, description: str) -> R
     )
 
 
-def _ask(actor: Person, app: App, kind: JobKind, about: str, arguments: Mapping[str, Any], *, again: bool) -> ImageJob:
+def _ask(
+    actor: Person, app: App, kind: JobKind, about: str, arguments: Mapping[str, Any], *, again: bool
+) -> ImageJob:
     """Queue a job, unless the same job is open, or was done and `again` is False."""
     app = lock_app(app)
     last = last_job(app, kind, about)
     if last is not None and (last.state in _OPEN or (last.state == JobState.DONE and not again)):
         return last
     if ImageJob.objects.filter(app__team=app.team_id, state__in=_OPEN).count() >= MOST_OPEN:
-        raise Conflict(f"Team {app.team.name} already has {MOST_OPEN} open image jobs.", hint="Wait until one has ended.")
-    job = ImageJob.objects.create(app=app, kind=kind, about=about, arguments=dict(arguments), created_by=actor)
+        raise Conflict(
+            f"Team {app.team.name} already has {MOST_OPEN} open image jobs.",
+            hint="Wait until one has ended.",
+        )
+    job = ImageJob.objects.create(
+        app=app, kind=kind, about=about, arguments=dict(arguments), created_by=actor
+    )
     enqueue(Task.IMAGE_JOB, job.pk)
     events.announce(app.name, events.EventKind.IMAGE)
     return job
@@ -207,14 +247,27 @@ def _move(job: ImageJob, state: JobState, **values: object) -> bool:
 
 def _check_kept(image: Named) -> None:
     if not image.is_kept:
-        raise Conflict(f"The image of {image.name} has been deleted.", hint="Deploy its source again.")
+        raise Conflict(
+            f"The image of {image.name} has been deleted.", hint="Deploy its source again."
+        )
 
 
 def _check_tag(app: App, tag: str) -> None:
     if not _TAG.fullmatch(tag):
-        raise ValueRefused(f"{tag!r} is not a valid tag.", field="tag", hint="Use up to 64 of a-z, 0-9, dot, hyphen and underscore.")
+        raise ValueRefused(
+            f"{tag!r} is not a valid tag.",
+            field="tag",
+            hint="Use up to 64 of a-z, 0-9, dot, hyphen and underscore.",
+        )
     if _OF_RELEASES.fullmatch(tag):
-        raise ValueRefused(f"{tag} is reserved for releases.", field="tag", hint="Choose another tag, such as before-the-move.")
+        raise ValueRefused(
+            f"{tag} is reserved for releases.",
+            field="tag",
+            hint="Choose another tag, such as before-the-move.",
+        )
     tags = ImageTag.objects.filter(app=app)
     if tags.count() >= MOST_TAGS and not tags.filter(name=tag).exists():
-        raise Conflict(f"{app.name} already has {MOST_TAGS} tags, which is the maximum.", hint="Remove a tag first.")
+        raise Conflict(
+            f"{app.name} already has {MOST_TAGS} tags, which is the maximum.",
+            hint="Remove a tag first.",
+        )

@@ -163,7 +163,9 @@ def _block(node: _Node) -> Block:
     while len(chain[-1].above) == 1 and not chain[-1].tops:
         chain.append(next(iter(chain[-1].above.values())))
     end = chain[-1]
-    above = tuple(_block(child) for child in sorted(end.above.values(), key=lambda child: -len(child.apps)))
+    above = tuple(
+        _block(child) for child in sorted(end.above.values(), key=lambda child: -len(child.apps))
+    )
     shown = chain
     folded: list[_Node] = []
     if len(chain) > LONGEST_CHAIN:
@@ -174,13 +176,36 @@ def _block(node: _Node) -> Block:
     if folded:
         size = sum(link.layer.facts.size for link in folded)
         name = f"{len(folded)} smaller layers"
-        blocks.append(Block(name=name, size=size, apps=tuple(end.apps), others=end.layer.others, more=len(folded)))
+        blocks.append(
+            Block(
+                name=name,
+                size=size,
+                apps=tuple(end.apps),
+                others=end.layer.others,
+                more=len(folded),
+            )
+        )
     top, tops = blocks[-1], tuple(end.tops)
-    made = Block(name=top.name, size=top.size, apps=top.apps, others=top.others, more=top.more, above=above, tops=tops)
+    made = Block(
+        name=top.name,
+        size=top.size,
+        apps=top.apps,
+        others=top.others,
+        more=top.more,
+        above=above,
+        tops=tops,
+    )
     for below in reversed(blocks[:-1]):
-        made = Block(name=below.name, size=below.size, apps=below.apps, others=below.others, above=(made,))
+        made = Block(
+            name=below.name, size=below.size, apps=below.apps, others=below.others, above=(made,)
+        )
     return made
 
 
 def _single(node: _Node) -> Block:
-    return Block(name=node.layer.name, size=node.layer.facts.size, apps=tuple(node.apps), others=node.layer.others)
+    return Block(
+        name=node.layer.name,
+        size=node.layer.facts.size,
+        apps=tuple(node.apps),
+        others=node.layer.others,
+    )

@@ -31,12 +31,17 @@ class ChangedFile:
 
 def changes_of(job: ImageJob) -> list[ChangedFile]:
     """Return the files of a comparison. Empty until the job is done."""
-    return [ChangedFile(kind=kind, path=path, size=size) for kind, path, size in job.result.get("changes", ())]
+    return [
+        ChangedFile(kind=kind, path=path, size=size)
+        for kind, path, size in job.result.get("changes", ())
+    ]
 
 
 def left_out(job: ImageJob) -> int:
     """Return the number of changes that are not listed."""
-    return sum(int(job.result.get(name, 0)) for name in ("added", "changed", "deleted")) - len(job.result.get("changes", ()))
+    return sum(int(job.result.get(name, 0)) for name in ("added", "changed", "deleted")) - len(
+        job.result.get("changes", ())
+    )
 
 
 def sentence_of(job: ImageJob) -> str:
@@ -50,10 +55,18 @@ def sentence_of(job: ImageJob) -> str:
         return f"Saved as {job.result['tag']}{f', and deployed as v{number}' if number else ''}."
     if job.kind == JobKind.SAVE:
         return f"{job.result['filename']} is ready."
-    parts = [f"{count:,} {word}" for word in ("added", "changed", "deleted") if (count := job.result[word])]
+    parts = [
+        f"{count:,} {word}"
+        for word in ("added", "changed", "deleted")
+        if (count := job.result[word])
+    ]
     if parts:
         return f"{', '.join(parts)}."
-    return "No files were changed." if job.kind == JobKind.WRITTEN else "Both images have the same files."
+    return (
+        "No files were changed."
+        if job.kind == JobKind.WRITTEN
+        else "Both images have the same files."
+    )
 
 
 _UNDER_WAY = {
@@ -66,7 +79,13 @@ _UNDER_WAY = {
 
 def job_context(job: ImageJob) -> dict[str, object]:
     """Return the context of a job's template."""
-    return {"app": job.app, "job": job, "sentence": sentence_of(job), "changes": changes_of(job), "left_out": left_out(job)}
+    return {
+        "app": job.app,
+        "job": job,
+        "sentence": sentence_of(job),
+        "changes": changes_of(job),
+        "left_out": left_out(job),
+    }
 
 
 def archive_of(job: ImageJob) -> Path:
@@ -77,9 +96,14 @@ def archive_of(job: ImageJob) -> Path:
 def forget_old() -> None:
     """Delete old finished jobs, and archives without a job. For the workers, who own the files."""
     now = timezone.now()
-    old = Q(finished_at__lt=now - ANSWER_KEPT) | Q(kind=JobKind.SAVE, finished_at__lt=now - ARCHIVE_KEPT)
+    old = Q(finished_at__lt=now - ANSWER_KEPT) | Q(
+        kind=JobKind.SAVE, finished_at__lt=now - ARCHIVE_KEPT
+    )
     ImageJob.objects.filter(old).delete()
-    known = {f"{number}.tar" for number in ImageJob.objects.filter(kind=JobKind.SAVE).values_list("pk", flat=True)}
+    known = {
+        f"{number}.tar"
+        for number in ImageJob.objects.filter(kind=JobKind.SAVE).values_list("pk", flat=True)
+    }
     for path in settings.DOWNLOADS.glob("*.tar"):
         if path.name not in known:
             path.unlink(missing_ok=True)

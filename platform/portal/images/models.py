@@ -30,7 +30,9 @@ class ImageLayer(models.Model):
     created_by = models.TextField(blank=True)
 
     class Meta:
-        constraints = (models.UniqueConstraint(fields=("image", "position"), name="one_layer_a_position"),)
+        constraints = (
+            models.UniqueConstraint(fields=("image", "position"), name="one_layer_a_position"),
+        )
         ordering = ("position",)
 
 
@@ -40,7 +42,9 @@ class ImageTag(models.Model):
     app = models.ForeignKey(App, on_delete=models.CASCADE, related_name="image_tags")
     name = models.CharField(max_length=64)
     digest = models.CharField(max_length=80)
-    created_by = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+")
+    created_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+"
+    )
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:
@@ -79,7 +83,9 @@ class ImageJob(models.Model):
     state = models.CharField(max_length=10, choices=JobState.choices, default=JobState.QUEUED)
     reason = models.TextField(blank=True)  # of a failed job
     result = models.JSONField(default=dict)
-    created_by = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+")
+    created_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+"
+    )
     created_at = models.DateTimeField(auto_now_add=True)
     finished_at = models.DateTimeField(null=True, blank=True)
 

@@ -29,8 +29,15 @@ class ImageTotals:
 def summed(views: Sequence[ImageView]) -> ImageTotals:
     """Sum up images. An image that occurs twice is counted once."""
     images = {view.digest: view for view in views}
-    sizes = {layer.facts.diff_id: layer.facts.size for view in images.values() for layer in view.layers}
-    return ImageTotals(images=len(images), layers=len(sizes), stored=sum(sizes.values()), alone=sum(view.size for view in images.values()))
+    sizes = {
+        layer.facts.diff_id: layer.facts.size for view in images.values() for layer in view.layers
+    }
+    return ImageTotals(
+        images=len(images),
+        layers=len(sizes),
+        stored=sum(sizes.values()),
+        alone=sum(view.size for view in images.values()),
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,11 +64,25 @@ def compared(before: ImageView | None, after: ImageView | None) -> Compared | No
     if before is None or after is None:
         return None
     old, new = ({layer.facts.diff_id for layer in view.layers} for view in (before, after))
-    lines = [ComparedLayer(layer=layer, where="after") for layer in after.layers if layer.facts.diff_id not in old]
-    lines += [ComparedLayer(layer=layer, where="before") for layer in before.layers if layer.facts.diff_id not in new]
-    lines += [ComparedLayer(layer=layer, where="both") for layer in after.layers if layer.facts.diff_id in old]
+    lines = [
+        ComparedLayer(layer=layer, where="after")
+        for layer in after.layers
+        if layer.facts.diff_id not in old
+    ]
+    lines += [
+        ComparedLayer(layer=layer, where="before")
+        for layer in before.layers
+        if layer.facts.diff_id not in new
+    ]
+    lines += [
+        ComparedLayer(layer=layer, where="both")
+        for layer in after.layers
+        if layer.facts.diff_id in old
+    ]
 
     def size(where: str) -> int:
         return sum(line.layer.facts.size for line in lines if line.where == where)
 
-    return Compared(layers=tuple(lines), common=size("both"), added=size("after"), removed=size("before"))
+    return Compared(
+        layers=tuple(lines), common=size("both"), added=size("after"), removed=size("before")
+    )

@@ -40,7 +40,10 @@ def cron_for(app: App, name: str) -> CronJob:
     """Return a cron job by name. Raise NotFound otherwise."""
     job = crons_of(app).filter(name=name).first()
     if job is None:
-        raise NotFound(f"{app.name} has no cron job {name}.", hint="Define cron jobs as [[cron]] in slipway.toml and deploy.")
+        raise NotFound(
+            f"{app.name} has no cron job {name}.",
+            hint="Define cron jobs as [[cron]] in slipway.toml and deploy.",
+        )
     return job
 
 
@@ -58,15 +61,23 @@ def run_for(app: App, id: int) -> Run:
     """Return a run by its number. Raise NotFound if it belongs to another app or was deleted."""
     run = runs_of(app).filter(pk=id).first()
     if run is None:
-        raise NotFound(f"{app.name} has no run {id}.", hint="Check the list of its runs. Old runs are deleted after a while.")
+        raise NotFound(
+            f"{app.name} has no run {id}.",
+            hint="Check the list of its runs. Old runs are deleted after a while.",
+        )
     return run
 
 
 def jobs_of(app: App) -> Jobs:
     """Return the current jobs and runs."""
     last = postdeploy_of(app)
-    lines = [JobLine(job=job, last=runs_of(app).filter(kind="cron", name=job.name).first()) for job in crons_of(app)]
-    return Jobs(lines=lines, runs=list(runs_of(app)[:SHOWN]), again=last.pk if last is not None else None)
+    lines = [
+        JobLine(job=job, last=runs_of(app).filter(kind="cron", name=job.name).first())
+        for job in crons_of(app)
+    ]
+    return Jobs(
+        lines=lines, runs=list(runs_of(app)[:SHOWN]), again=last.pk if last is not None else None
+    )
 
 
 def postdeploy_of(app: App) -> Run | None:

@@ -43,13 +43,17 @@ def tick(job: CronJob, now: datetime) -> Run | None:
     following = next_after(job.schedule, job.timezone, now)
     if CronJob.objects.filter(pk=job.pk, next_at=job.next_at).update(next_at=following) == 0:
         return None
-    app = App.objects.select_related("current_release").filter(pk=job.app_id, deleted_at=None).first()
+    app = (
+        App.objects.select_related("current_release").filter(pk=job.app_id, deleted_at=None).first()
+    )
     if app is None or app.current_release is None:
         return None
     try:
         with transaction.atomic():
             return _make_run(job, app, app.current_release, scheduled_for=job.next_at)
-    except IntegrityError:  # this time already had its run, before the job was replaced by one with the same schedule
+    except (
+        IntegrityError
+    ):  # this time already had its run, before the job was replaced by one with the same schedule
         return None
 
 
@@ -60,10 +64,18 @@ def run_now(actor: Person, *, app: App, job: CronJob) -> Run:
     app = lock_app(app)
     if app.current_release is None:
         raise Conflict(f"{app.name} has no live release.", hint="Deploy it first.")
-    if job.overlap == "skip" and Run.objects.filter(app=app, kind=RunKind.CRON, name=job.name, state__in=OPEN).exists():
-        raise Conflict(f"{job.name} is already running.", hint='Wait for it to end, or set overlap = "allow" for the job.')
+    if (
+        job.overlap == "skip"
+        and Run.objects.filter(app=app, kind=RunKind.CRON, name=job.name, state__in=OPEN).exists()
+    ):
+        raise Conflict(
+            f"{job.name} is already running.",
+            hint='Wait for it to end, or set overlap = "allow" for the job.',
+        )
     if Run.objects.filter(app=app, state__in=OPEN).count() >= MOST_OPEN:
-        raise Conflict(f"{app.name} already has {MOST_OPEN} open runs.", hint="Wait until one has ended.")
+        raise Conflict(
+            f"{app.name} already has {MOST_OPEN} open runs.", hint="Wait until one has ended."
+        )
     audit.record(actor, f"ran the cron job {job.name}", app=app)
     return _make_run(job, app, app.current_release, actor=actor)
 
@@ -76,7 +88,9 @@ def stop(actor: Person, *, app: App, run: Run) -> None:
     """
     require_member(actor, app.team)
     if not finish(run, RunState.STOPPED, f"{actor.username} stopped it."):
-        raise Conflict(f"Run {run.pk} of {run.source} has already ended.", hint="Check its outcome.")
+        raise Conflict(
+            f"Run {run.pk} of {run.source} has already ended.", hint="Check its outcome."
+        )
     audit.record(actor, f"stopped run {run.pk} of {run.source}", app=app)
     enqueue(Task.TEND_RUNS, app.pk)
 
@@ -89,12 +103,21 @@ def run_again(actor: Person, *, app: App, run: Run) -> Run:
     app = lock_app(app)
     last = Run.objects.filter(app=app, kind=RunKind.POSTDEPLOY).order_by("-id").first()
     if run.kind != RunKind.POSTDEPLOY:
-        raise Conflict(f"Run {run.pk} belongs to the cron job {run.name}.", hint="Use Run now of the job instead.")
+        raise Conflict(
+            f"Run {run.pk} belongs to the cron job {run.name}.",
+            hint="Use Run now of the job instead.",
+        )
     if last is None or last.pk != run.pk or not last.can_run_again:
-        raise Conflict("The post-deploy script has not failed, or is already running again.", hint="Check its last run.")
+        raise Conflict(
+            "The post-deploy script has not failed, or is already running again.",
+            hint="Check its last run.",
+        )
     declared = app.current_release.declared.postdeploy if app.current_release is not None else None
     if app.current_release is None or declared is None or not declared.command:
-        raise Conflict(f"The live release of {app.name} has no post-deploy script.", hint="Deploy a release that has one.")
+        raise Conflict(
+            f"The live release of {app.name} has no post-deploy script.",
+            hint="Deploy a release that has one.",
+        )
     audit.record(actor, "retried the post-deploy script", app=app)
     again = Run.objects.create(
         app=app,
@@ -142,7 +165,9 @@ def finish(run: Run, state: RunState, reason: str = "") -> bool:
 @transaction.atomic
 def stop_all(app: App, reason: str) -> None:
     """Stop all runs of an app."""
-    Run.objects.filter(app=app, state__in=OPEN).update(state=RunState.STOPPED, reason=reason, finished_at=timezone.now())
+    Run.objects.filter(app=app, state__in=OPEN).update(
+        state=RunState.STOPPED, reason=reason, finished_at=timezone.now()
+    )
 
 
 def forget_old() -> None:
@@ -155,11 +180,20 @@ def forget_old() -> None:
             over.filter(app=app, name=name, pk__lte=border).delete()
 
 
-def _make_run(job: CronJob, app: App, release: Release, *, scheduled_for: datetime | None = None, actor: Person | None = None) -> Run:
+def _make_run(
+    job: CronJob,
+    app: App,
+    release: Release,
+    *,
+    scheduled_for: datetime | None = None,
+    actor: Person | None = None,
+) -> Run:
     open_ones = Run.objects.filter(app=app, kind=RunKind.CRON, name=job.name, state__in=OPEN)
     skipped = ""
     if job.overlap == "replace":
-        open_ones.update(state=RunState.STOPPED, reason="The next run replaced it.", finished_at=timezone.now())
+        open_ones.update(
+            state=RunState.STOPPED, reason="The next run replaced it.", finished_at=timezone.now()
+        )
     elif job.overlap == "skip" and open_ones.exists():
         skipped = "The previous run had not ended."
     if not skipped and Run.objects.filter(app=app, state__in=OPEN).count() >= MOST_OPEN:
@@ -185,7 +219,9 @@ def _make_run(job: CronJob, app: App, release: Release, *, scheduled_for: dateti
 
 def _move(run: Run, state: RunState, **values: object) -> bool:
     """Change the state by compare and swap. Losing the race is normal."""
-    moved = Run.objects.filter(pk=run.pk, state__in=_BEFORE[state]).update(state=state, **values) == 1
+    moved = (
+        Run.objects.filter(pk=run.pk, state__in=_BEFORE[state]).update(state=state, **values) == 1
+    )
     if moved:
         events.announce(run.app.name, events.EventKind.RUN)
     return moved
@@ -193,8 +229,14 @@ def _move(run: Run, state: RunState, **values: object) -> bool:
 
 def _tell_timeline(run: Run, state: RunState, reason: str) -> None:
     verb = {RunState.SUCCEEDED: "succeeded", RunState.STOPPED: "was stopped"}.get(state, "failed")
-    words = f"The post-deploy script {verb}. {reason}" if reason else f"The post-deploy script {verb}"
+    words = (
+        f"The post-deploy script {verb}. {reason}" if reason else f"The post-deploy script {verb}"
+    )
     audit.record(None, words, app=run.app)
-    rollout = Rollout.objects.filter(release=run.release_id, state=RolloutState.LIVE).order_by("-pk").first()
+    rollout = (
+        Rollout.objects.filter(release=run.release_id, state=RolloutState.LIVE)
+        .order_by("-pk")
+        .first()
+    )
     if rollout is not None:
         add_step(rollout, words.partition("\n")[0])

@@ -22,9 +22,18 @@ def adopt_crons(app: App, declared: Declared) -> None:
     CronJob.objects.filter(app=app).exclude(name__in=wanted).delete()
     for name, cron in wanted.items():
         before = known.get(name)
-        keeps = before is not None and (before.schedule, before.timezone) == (cron.schedule, cron.timezone)
-        next_at = before.next_at if before is not None and keeps else next_after(cron.schedule, cron.timezone, timezone.now())
-        CronJob.objects.update_or_create(app=app, name=name, defaults={**asdict(cron), "next_at": next_at})
+        keeps = before is not None and (before.schedule, before.timezone) == (
+            cron.schedule,
+            cron.timezone,
+        )
+        next_at = (
+            before.next_at
+            if before is not None and keeps
+            else next_after(cron.schedule, cron.timezone, timezone.now())
+        )
+        CronJob.objects.update_or_create(
+            app=app, name=name, defaults={**asdict(cron), "next_at": next_at}
+        )
 
 
 def queue_postdeploy(app: App, release: Release, declared: Declared) -> None:

@@ -66,21 +66,31 @@ class Run(models.Model):
     reason = models.TextField(blank=True)
     # the scheduled time; null if started by a person or a deploy
     scheduled_for = models.DateTimeField(null=True, blank=True)
-    created_by = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+")
+    created_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+"
+    )
     created_at = models.DateTimeField(auto_now_add=True)
     started_at = models.DateTimeField(null=True, blank=True)
     finished_at = models.DateTimeField(null=True, blank=True)
 
     class Meta:
         constraints = (
-            models.UniqueConstraint(fields=("app", "name", "scheduled_for"), condition=Q(kind="cron"), name="one_run_a_tick"),
             models.UniqueConstraint(
-                fields=("app",), condition=Q(kind="postdeploy", state__in=("queued", "running")), name="one_open_postdeploy_an_app"
+                fields=("app", "name", "scheduled_for"),
+                condition=Q(kind="cron"),
+                name="one_run_a_tick",
+            ),
+            models.UniqueConstraint(
+                fields=("app",),
+                condition=Q(kind="postdeploy", state__in=("queued", "running")),
+                name="one_open_postdeploy_an_app",
             ),
         )
         indexes = (
             models.Index(fields=("app", "-id"), name="runs_of_an_app"),
-            models.Index(fields=("state",), condition=Q(state__in=("queued", "running")), name="open_runs"),
+            models.Index(
+                fields=("state",), condition=Q(state__in=("queued", "running")), name="open_runs"
+            ),
         )
 
     @property
@@ -103,7 +113,11 @@ class Run(models.Model):
     @property
     def took(self) -> timedelta | None:
         """Return the time from its start to its end."""
-        return self.finished_at - self.started_at if self.finished_at is not None and self.started_at is not None else None
+        return (
+            self.finished_at - self.started_at
+            if self.finished_at is not None and self.started_at is not None
+            else None
+        )
 
     @property
     def source(self) -> str:

@@ -1,1 +1,3 @@
-"""Use cases that touch several parts: create, configure and delete apps, people and teams; rotate keys."""
+"""Use cases that touch several parts: create, configure and delete apps, people and teams; rotate
+keys.
+"""

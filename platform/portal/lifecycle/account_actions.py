@@ -21,7 +21,14 @@ _MARK = "slip_"  # lets people and secret scanners recognise a Slipway token
 
 
 @transaction.atomic
-def create_person(actor: Person | None, *, username: str, password: str, team: Team | None = None, admin: bool = False) -> Person:
+def create_person(
+    actor: Person | None,
+    *,
+    username: str,
+    password: str,
+    team: Team | None = None,
+    admin: bool = False,
+) -> Person:
     """Create a person who can sign in. The actor is an admin, or None for the command line of the
     node."""
     if actor is not None:
@@ -52,15 +59,21 @@ def create_team(actor: Person, *, name: str) -> Team:
     name = check_label(name, what="team")
     # makes simultaneous requests count one after the other
     Person.objects.select_for_update().get(pk=actor.pk)
-    if not actor.is_staff and Membership.objects.filter(person=actor, role=Role.OWNER).count() >= TEAMS_PER_PERSON:
+    if (
+        not actor.is_staff
+        and Membership.objects.filter(person=actor, role=Role.OWNER).count() >= TEAMS_PER_PERSON
+    ):
         raise NotAllowed(
-            f"You already own {TEAMS_PER_PERSON} teams, which is the maximum.", hint="Ask an admin to create another team for you."
+            f"You already own {TEAMS_PER_PERSON} teams, which is the maximum.",
+            hint="Ask an admin to create another team for you.",
         )
     try:
         with transaction.atomic():
             team = Team.objects.create(name=name)
     except IntegrityError:
-        raise NameRefused(f"The team name {name} is already in use.", hint="Choose another name.") from None
+        raise NameRefused(
+            f"The team name {name} is already in use.", hint="Choose another name."
+        ) from None
     Quota.objects.create(team=team)
     Membership.objects.create(team=team, person=actor, role=Role.OWNER)
     audit.record(actor, f"created the team {name}", team=team)
@@ -72,16 +85,26 @@ def add_member(actor: Person, *, team: Team, username: str, role: str = Role.MEM
     """Add a person to a team, or change their role. Only owners and admins may."""
     require_owner(actor, team)
     if role not in Role.values:
-        raise ValueRefused(f"{role!r} is not a valid role.", field="role", hint="Use owner or member.")
+        raise ValueRefused(
+            f"{role!r} is not a valid role.", field="role", hint="Use owner or member."
+        )
     person = Person.objects.filter(username__iexact=username.strip()).first()
     if person is None:
-        raise NotFound(f"Person {username} does not exist.", hint="Ask an admin to create the account.")
-    membership = Membership.objects.filter(team=team, person=person).first() or Membership(team=team, person=person)
+        raise NotFound(
+            f"Person {username} does not exist.", hint="Ask an admin to create the account."
+        )
+    membership = Membership.objects.filter(team=team, person=person).first() or Membership(
+        team=team, person=person
+    )
     if membership.role == Role.OWNER and role != Role.OWNER:
         _require_another_owner(team, person)
     membership.role = role
     membership.save()
-    audit.record(actor, f"made {person.username} {'an owner' if role == Role.OWNER else 'a member'} of the team", team=team)
+    audit.record(
+        actor,
+        f"made {person.username} {'an owner' if role == Role.OWNER else 'a member'} of the team",
+        team=team,
+    )
     return membership
 
 
@@ -106,10 +129,14 @@ def create_token(actor: Person, *, label: str) -> tuple[Token, str]:
     label = label.strip()
     if not 1 <= len(label) <= 60:
         raise ValueRefused(
-            "A token's label must have 1 to 60 characters.", field="label", hint="Name the program that will use it, for example laptop."
+            "A token's label must have 1 to 60 characters.",
+            field="label",
+            hint="Name the program that will use it, for example laptop.",
         )
     text = _MARK + secrets.token_urlsafe(32)
-    token = Token.objects.create(person=actor, label=label, prefix=text[:12], digest=digest_of(text))
+    token = Token.objects.create(
+        person=actor, label=label, prefix=text[:12], digest=digest_of(text)
+    )
     audit.record(actor, f"created the token {label}")
     return token, text
 
@@ -126,4 +153,7 @@ def revoke_token(actor: Person, *, token: Token) -> None:
 
 def _require_another_owner(team: Team, person: Person) -> None:
     if not Membership.objects.filter(team=team, role=Role.OWNER).exclude(person=person).exists():
-        raise NotAllowed(f"{person.username} is the last owner of team {team.name}.", hint="Make another member an owner first.")
+        raise NotAllowed(
+            f"{person.username} is the last owner of team {team.name}.",
+            hint="Make another member an owner first.",
+        )

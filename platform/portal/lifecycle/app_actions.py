@@ -56,7 +56,9 @@ def create_app(actor: Person, *, team: Team, name: str) -> App:
 
 
 @transaction.atomic
-def set_config_vars(actor: Person, *, app: App, changes: Mapping[str, str | None]) -> Release | None:
+def set_config_vars(
+    actor: Person, *, app: App, changes: Mapping[str, str | None]
+) -> Release | None:
     """Set config vars, and unset those whose value is None.
 
     A deployed app gets a new release with the changes, which is returned.
@@ -64,10 +66,14 @@ def set_config_vars(actor: Person, *, app: App, changes: Mapping[str, str | None
     require_member(actor, app.team)
     app = lock_app(app)
     before = config_of(app)
-    config = {name: value for name, value in {**before, **_checked(changes)}.items() if value is not None}
+    config = {
+        name: value for name, value in {**before, **_checked(changes)}.items() if value is not None
+    }
     if sum(len(name) + len(value.encode()) for name, value in config.items()) > LARGEST_CONFIG:
         raise ValueRefused(
-            f"All config vars together would be larger than {LARGEST_CONFIG // 1024} KiB.", field="value", hint="Store data in a file."
+            f"All config vars together would be larger than {LARGEST_CONFIG // 1024} KiB.",
+            field="value",
+            hint="Store data in a file.",
         )
     if config == before:
         return None
@@ -107,10 +113,17 @@ def scale(actor: Person, *, app: App, sizes: Mapping[str, Size]) -> None:
     decision.check_formation(app.team, app, sizes)
     changed = {process: size for process, size in sizes.items() if Size.of(rows[process]) != size}
     for process, size in changed.items():
-        values = {name: getattr(size, name) for name in ("count", "cpu", "memory", "processes", "disk")}
+        values = {
+            name: getattr(size, name) for name in ("count", "cpu", "memory", "processes", "disk")
+        }
         ProcessFormation.objects.filter(pk=rows[process].pk).update(**values, by_person=True)
     if changed:
-        audit.record(actor, "scaled " + "; ".join(f"{process} to {size.describe()}" for process, size in changed.items()), app=app)
+        audit.record(
+            actor,
+            "scaled "
+            + "; ".join(f"{process} to {size.describe()}" for process, size in changed.items()),
+            app=app,
+        )
         enqueue(Task.CONVERGE, app.pk)
         events.announce(app.name, events.EventKind.FORMATION)
 
@@ -138,7 +151,10 @@ def set_health(actor: Person, *, app: App, changes: Mapping[str, object]) -> Non
     require_member(actor, app.team)
     app, values = lock_app(app), checked(changes)
     before = health_of(app)
-    if not values or (before is not None and all(getattr(before, field) == value for field, value in values.items())):
+    if not values or (
+        before is not None
+        and all(getattr(before, field) == value for field, value in values.items())
+    ):
         return
     row = before or HealthSettings(app=app)
     for field, value in values.items():
@@ -167,11 +183,16 @@ def delete_app(actor: Person, *, app: App, typed_name: str) -> None:
     """
     require_member(actor, app.team)
     if typed_name.strip() != app.name:
-        raise ValueRefused("The name does not match.", field="typed_name", hint=f"Type {app.name} to delete it.")
+        raise ValueRefused(
+            "The name does not match.", field="typed_name", hint=f"Type {app.name} to delete it."
+        )
     app = lock_app(app)
     App.objects.filter(pk=app.pk).update(deleted_at=timezone.now())
     Build.objects.filter(app=app, state__in=(BuildState.QUEUED, BuildState.BUILDING)).update(
-        state=BuildState.CANCELLED, reason="The app was deleted.", finished_at=timezone.now(), encrypted_credentials=None
+        state=BuildState.CANCELLED,
+        reason="The app was deleted.",
+        finished_at=timezone.now(),
+        encrypted_credentials=None,
     )
     supersede_open_rollouts(app, reason="The app was deleted.")
     audit.record(actor, f"deleted the app {app.name}", app=app)
@@ -192,13 +213,20 @@ def forget(app: App) -> None:
         App.objects.filter(pk=app.pk).exclude(deleted_at=None).delete()
 
 
-def _check_autoscaled(app: App, rows: Mapping[str, ProcessFormation], sizes: Mapping[str, Size]) -> None:
+def _check_autoscaled(
+    app: App, rows: Mapping[str, ProcessFormation], sizes: Mapping[str, Size]
+) -> None:
     """Refuse a count set by a person, because autoscaling would change it within seconds. The size
     can be set."""
-    if WEB not in sizes or sizes[WEB].count == rows[WEB].count or not (traffic := traffic_of(app)).autoscale:
+    if (
+        WEB not in sizes
+        or sizes[WEB].count == rows[WEB].count
+        or not (traffic := traffic_of(app)).autoscale
+    ):
         return
     raise Conflict(
-        f"{app.name} is autoscaled: {WEB} has between {traffic.autoscale_least} and {traffic.autoscale_most} instances.",
+        f"{app.name} is autoscaled: {WEB} has between {traffic.autoscale_least} and"
+        f" {traffic.autoscale_most} instances.",
         hint="Change these bounds on its Traffic page, or turn off autoscaling there.",
     )
 
@@ -207,10 +235,14 @@ def _checked(changes: Mapping[str, str | None]) -> Mapping[str, str | None]:
     for name, value in changes.items():
         if not _VARIABLE.fullmatch(name):
             hint = "Use at most 128 letters, digits and underscores. The first is not a digit."
-            raise ValueRefused(f"{name!r} is not a valid name of a config var.", field="name", hint=hint)
+            raise ValueRefused(
+                f"{name!r} is not a valid name of a config var.", field="name", hint=hint
+            )
         if name in _OURS:
             raise ValueRefused(
-                f"Slipway sets {name} for each instance.", field="name", hint="Read the variable in your app, and listen on that port."
+                f"Slipway sets {name} for each instance.",
+                field="name",
+                hint="Read the variable in your app, and listen on that port.",
             )
         if value is not None and "\0" in value:
             raise ValueRefused(
@@ -220,7 +252,11 @@ def _checked(changes: Mapping[str, str | None]) -> Mapping[str, str | None]:
             )
         if value is not None and len(value.encode()) > LONGEST_VALUE:
             hint = "Put it in a file of the source."
-            raise ValueRefused(f"The value of {name} is longer than {LONGEST_VALUE // 1024} KiB.", field="value", hint=hint)
+            raise ValueRefused(
+                f"The value of {name} is longer than {LONGEST_VALUE // 1024} KiB.",
+                field="value",
+                hint=hint,
+            )
     return changes
 
 
@@ -228,15 +264,22 @@ def _describe(before: Mapping[str, str], after: Mapping[str, str]) -> str:
     """Return the changed names only. Values are secret and must not be in a log."""
     put = sorted(name for name, value in after.items() if before.get(name) != value)
     gone = sorted(before.keys() - after.keys())
-    parts = ([f"set {', '.join(put)}"] if put else []) + ([f"unset {', '.join(gone)}"] if gone else [])
+    parts = ([f"set {', '.join(put)}"] if put else []) + (
+        [f"unset {', '.join(gone)}"] if gone else []
+    )
     text = " and ".join(parts)
     return text if len(text) <= 200 else text[:199] + "…"
 
 
 def _taken(name: str) -> NameRefused:
     if App.objects.filter(name=name).exclude(deleted_at=None).exists():
-        return NameRefused(f"An app named {name} is still being deleted.", hint="Try again in a moment.")
+        return NameRefused(
+            f"An app named {name} is still being deleted.", hint="Try again in a moment."
+        )
     return NameRefused(
         f"The name {name} is already in use.",
-        hint="App names are part of hostnames, so they are unique on this Slipway. Choose another name.",
+        hint=(
+            "App names are part of hostnames, so they are unique on this Slipway. Choose another"
+            " name."
+        ),
     )

@@ -17,7 +17,9 @@ from portal.traffic.models import TrafficSettings
 def remove(actor: Person, *, domain: Domain) -> None:
     """Remove the domain from the app, and its certificate."""
     domain = locked(actor, domain)
-    TrafficSettings.objects.filter(app=domain.app, canonical_host=domain.host).update(canonical_host="")
+    TrafficSettings.objects.filter(app=domain.app, canonical_host=domain.host).update(
+        canonical_host=""
+    )
     domain.delete()
     audit.record(actor, f"removed the domain {domain.host}", app=domain.app)
     enqueue(Task.CONVERGE, domain.app_id)

@@ -46,7 +46,7 @@ for number, key in ipairs(KEYS) do
   redis.call('PEXPIRE', key, math.ceil(1000 * tonumber(ARGV[2 * number + 1]) / tonumber(ARGV[2 * number])) + 1000)
 end
 return '0'
-"""
+"""  # noqa: E501
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,7 +69,9 @@ class Rates:
     busy client need no round trip.
     """
 
-    def __init__(self, client: redis.asyncio.Redis, *, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, client: redis.asyncio.Redis, *, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self._take = client.register_script(_TAKE)
         self._clock = clock
         self._complained = -math.inf
@@ -96,7 +98,10 @@ class Rates:
 
     async def _ask(self, buckets: Sequence[Bucket], cost: float) -> float:
         """Return the seconds to wait, or 0 if the cost was counted or Redis is not available."""
-        arguments = [str(cost), *(str(number) for bucket in buckets for number in (bucket.rate, bucket.burst))]
+        arguments = [
+            str(cost),
+            *(str(number) for bucket in buckets for number in (bucket.rate, bucket.burst)),
+        ]
         try:
             return float(await self._take(keys=[bucket.key for bucket in buckets], args=arguments))
         except (redis.RedisError, OSError) as error:
@@ -110,7 +115,10 @@ def _too_many(buckets: Sequence[Bucket], seconds: int) -> TooManyRequests:
     rates = " and ".join(f"{bucket.rate} per second for {bucket.words}" for bucket in buckets)
     return TooManyRequests(
         f"Too many requests. The limit is {rates}.",
-        hint=f"Wait {seconds} s, then send fewer requests at the same time. An admin can change the limits (SLIPWAY_PERSON_PER_SECOND).",
+        hint=(
+            f"Wait {seconds} s, then send fewer requests at the same time. An admin can change the"
+            " limits (SLIPWAY_PERSON_PER_SECOND)."
+        ),
         retry_after=seconds,
     )
 
@@ -119,12 +127,26 @@ def buckets_of(visitor: Visitor) -> list[Bucket]:
     """Return the buckets of the person and the token, or of the address for unknown senders."""
     if visitor.person is None:
         return [bucket_of_address(visitor.address)]
-    found = [Bucket(key=f"slipway:rate:{visitor.name}", rate=settings.PERSON_PER_SECOND, words="one person")]
+    found = [
+        Bucket(
+            key=f"slipway:rate:{visitor.name}", rate=settings.PERSON_PER_SECOND, words="one person"
+        )
+    ]
     if visitor.token:
-        found.append(Bucket(key=f"slipway:rate:token:{visitor.token}", rate=settings.TOKEN_PER_SECOND, words="one token"))
+        found.append(
+            Bucket(
+                key=f"slipway:rate:token:{visitor.token}",
+                rate=settings.TOKEN_PER_SECOND,
+                words="one token",
+            )
+        )
     return found
 
 
 def bucket_of_address(address: str) -> Bucket:
     """Return the bucket of all senders without sign-in behind one address."""
-    return Bucket(key=f"slipway:rate:address:{address}", rate=settings.ADDRESS_PER_SECOND, words="an address without sign-in")
+    return Bucket(
+        key=f"slipway:rate:address:{address}",
+        rate=settings.ADDRESS_PER_SECOND,
+        words="an address without sign-in",
+    )

@@ -44,8 +44,12 @@ class Streams:
         key, lease = f"slipway:streams:{visitor}", uuid.uuid4().hex
         if not await self._begin(key, lease):
             raise TooManyRequests(
-                f"You already have {self._most} live pages and followed logs open, which is the maximum.",
-                hint="Close some of them. An admin can change the limit (SLIPWAY_STREAMS_PER_PERSON).",
+                f"You already have {self._most} live pages and followed logs open, which is the"
+                " maximum.",
+                hint=(
+                    "Close some of them. An admin can change the limit"
+                    " (SLIPWAY_STREAMS_PER_PERSON)."
+                ),
                 retry_after=30,
             )
         renewal = asyncio.create_task(self._renew(key, lease))
@@ -58,7 +62,9 @@ class Streams:
     async def _begin(self, key: str, lease: str) -> bool:
         now = time.time()
         try:
-            return bool(await self._open(keys=[key], args=[now, now + LEASE_SECONDS, self._most, lease]))
+            return bool(
+                await self._open(keys=[key], args=[now, now + LEASE_SECONDS, self._most, lease])
+            )
         except (redis.RedisError, OSError) as error:
             log.warning("Open streams are not counted, because Redis did not answer: %s", error)
             return True
@@ -70,10 +76,16 @@ class Streams:
                 await self._client.zadd(key, {lease: time.time() + LEASE_SECONDS})
                 await self._client.expire(key, 300)
             except (redis.RedisError, OSError) as error:
-                log.warning("An open stream is not counted, because Redis did not answer: %s", error)
+                log.warning(
+                    "An open stream is not counted, because Redis did not answer: %s", error
+                )
 
     async def _end(self, key: str, lease: str) -> None:
         try:
             await self._client.zrem(key, lease)
         except (redis.RedisError, OSError) as error:
-            log.warning("An ended stream is still counted for %s s, because Redis did not answer: %s", LEASE_SECONDS, error)
+            log.warning(
+                "An ended stream is still counted for %s s, because Redis did not answer: %s",
+                LEASE_SECONDS,
+                error,
+            )

@@ -67,7 +67,9 @@ class OpenBodies:
         total = self._visitors.setdefault(visitor, _Sum())
         if total.bodies >= self._most:
             raise TooManyRequests(
-                f"{self._most} of your request bodies are already open.", hint="Send fewer requests at the same time.", retry_after=5
+                f"{self._most} of your request bodies are already open.",
+                hint="Send fewer requests at the same time.",
+                retry_after=5,
             )
         total.bodies += 1
         body = Body(total, self._most_bytes)
@@ -99,7 +101,8 @@ class Body:
         together."""
         if self._total.bytes + count > self._most_bytes:
             raise TooManyRequests(
-                f"The bodies of your open requests together are larger than the limit of {self._most_bytes // 2**20} MiB.",
+                "The bodies of your open requests together are larger than the limit of"
+                f" {self._most_bytes // 2**20} MiB.",
                 hint="Wait until they have ended, then send one request after the other.",
                 retry_after=10,
             )

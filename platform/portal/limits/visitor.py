@@ -75,7 +75,9 @@ class Visitors:
 
     def _visitor(self, scope: Mapping[str, Any], credentials: str, person: int | None) -> Visitor:
         is_token = person is not None and credentials.startswith("token ")
-        return Visitor(address=address_of(scope), person=person, token=_digest(credentials) if is_token else "")
+        return Visitor(
+            address=address_of(scope), person=person, token=_digest(credentials) if is_token else ""
+        )
 
 
 def address_of(scope: Mapping[str, Any]) -> str:
@@ -101,7 +103,9 @@ def _credentials(headers: Headers) -> str:
     if token:
         return f"token {token}"
     try:
-        cookie = SimpleCookie(headers.get(b"cookie", b"").decode("latin-1")).get(settings.SESSION_COOKIE_NAME)
+        cookie = SimpleCookie(headers.get(b"cookie", b"").decode("latin-1")).get(
+            settings.SESSION_COOKIE_NAME
+        )
     except CookieError:
         return ""
     return f"session {cookie.value}" if cookie is not None and cookie.value else ""
@@ -117,7 +121,9 @@ def _person_of(credentials: str) -> int | None:
             return person.pk if person is not None else None
         key = import_module(settings.SESSION_ENGINE).SessionStore(text).get(SESSION_KEY)
         return int(key) if key is not None else None
-    except DatabaseError:  # such as a full disk: count by address, and let the view report the error
+    except (
+        DatabaseError
+    ):  # such as a full disk: count by address, and let the view report the error
         return None
     finally:
         connection.close()

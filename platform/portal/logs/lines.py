@@ -35,20 +35,36 @@ class LogPiece:
 
     def html(self) -> SafeString:
         """Return the lines as list items."""
-        return mark_safe("".join(_item(line, marked=number in self.marked) for number, line in enumerate(self.lines)))  # noqa: S308  # format_html has escaped each item
+        return mark_safe(  # noqa: S308
+            "".join(
+                _item(line, marked=number in self.marked) for number, line in enumerate(self.lines)
+            )
+        )  # format_html has escaped each item
 
 
 def _item(line: LogLine, *, marked: bool) -> SafeString:
     is_error = line.stream != "system" and line.text.lower().startswith(_ERRORS)
-    kind = "is-error" if is_error else {"stderr": "is-stderr", "system": "is-system"}.get(line.stream, "is-stdout")
+    kind = (
+        "is-error"
+        if is_error
+        else {"stderr": "is-stderr", "system": "is-system"}.get(line.stream, "is-stdout")
+    )
     kind += " is-this" if marked else ""
     moment = source = SafeString("")
     if line.at is not None:
         exact = line.at.isoformat(timespec="milliseconds")
-        moment = format_html('<time datetime="{}" title="{}">{}</time>', exact, exact, f"{line.at:%H:%M:%S}")
+        moment = format_html(
+            '<time datetime="{}" title="{}">{}</time>', exact, exact, f"{line.at:%H:%M:%S}"
+        )
     if line.source:
         source = format_html('<span class="log-source">{}</span>', line.source)
-    return format_html('<li class="{}">{}{}<span class="log-text">{}</span></li>', kind, moment, source, _text(line))
+    return format_html(
+        '<li class="{}">{}{}<span class="log-text">{}</span></li>',
+        kind,
+        moment,
+        source,
+        _text(line),
+    )
 
 
 def _text(line: LogLine) -> SafeString:
@@ -58,4 +74,10 @@ def _text(line: LogLine) -> SafeString:
     if found is None or meaning_of(found[0]) is None:
         return format_html("{}", line.text)
     before, after = line.text[: found.start()], line.text[found.end() :]
-    return format_html('{}<a class="link" href="{}">{}</a>{}', before, reverse("code", args=[found[0]]), found[0], after)
+    return format_html(
+        '{}<a class="link" href="{}">{}</a>{}',
+        before,
+        reverse("code", args=[found[0]]),
+        found[0],
+        after,
+    )

@@ -35,7 +35,9 @@ class LogLine:
     text: str
 
 
-async def follow(path: Path, *, after: str | None = None, done: Callable[[], Awaitable[bool]] | None = None) -> AsyncIterator[LogLine]:
+async def follow(
+    path: Path, *, after: str | None = None, done: Callable[[], Awaitable[bool]] | None = None
+) -> AsyncIterator[LogLine]:
     """Yield the lines after the one with id `after` (or all lines) as they are written. Wait for a
     missing file.
 
@@ -179,7 +181,13 @@ def _parse(line: bytes, inode: int, end: int) -> LogLine:
         except ValueError:
             pass
         else:
-            return LogLine(id=name, at=at, source=parts[1], stream=parts[2], text=parts[3] if len(parts) == 4 else "")
+            return LogLine(
+                id=name,
+                at=at,
+                source=parts[1],
+                stream=parts[2],
+                text=parts[3] if len(parts) == 4 else "",
+            )
     return LogLine(id=name, at=None, source="", stream="stdout", text=text)
 
 

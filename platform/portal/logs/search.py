@@ -27,7 +27,10 @@ def find(path: Path, text: str) -> SearchResult | None:
     such line or file."""
     for candidate in (path, path.with_name(path.name + ".1")):
         try:
-            with candidate.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+            with (
+                candidate.open("rb") as file,
+                mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content,
+            ):
                 if (place := content.rfind(text.encode())) >= 0:
                     return _around(content, place)
         except (FileNotFoundError, ValueError):  # ValueError: an empty file cannot be mapped
@@ -41,7 +44,9 @@ def _around(content: mmap.mmap, place: int) -> SearchResult:
     first = content.rfind(b"\n", 0, max(begin - _AROUND, 0)) + 1
     last = _end_of_line(content, min(end + _AROUND, len(content) - 1))
     (line,) = parse_lines(content[begin:end])
-    return SearchResult(line=line, before=parse_lines(content[first:begin]), after=parse_lines(content[end:last]))
+    return SearchResult(
+        line=line, before=parse_lines(content[first:begin]), after=parse_lines(content[end:last])
+    )
 
 
 def _end_of_line(content: mmap.mmap, place: int) -> int:

@@ -1,5 +1,5 @@
-"""Join the Prometheus texts of apps, which the supervisor writes (`runtime/router/access_log/metrics.py` has
-the names)."""
+"""Join the Prometheus texts of apps, which the supervisor writes
+(`runtime/router/access_log/metrics.py` has the names)."""
 
 from __future__ import annotations
 
@@ -46,4 +46,6 @@ def joined(texts: Iterable[str]) -> str:
                 families.setdefault(description, [])
             else:
                 families[description].append(line)
-    return "".join(f"{line}\n" for description, samples in families.items() for line in (description, *samples))
+    return "".join(
+        f"{line}\n" for description, samples in families.items() for line in (description, *samples)
+    )

@@ -1,5 +1,5 @@
-"""Read an app's time series, which the supervisor writes to Redis (`workers/store/series.py`). Empty
-while Redis is not available."""
+"""Read an app's time series, which the supervisor writes to Redis (`workers/store/series.py`).
+Empty while Redis is not available."""
 
 from __future__ import annotations
 
@@ -74,7 +74,11 @@ class Point:
         return self.classes.get("5xx", 0)
 
     def rate_of(self, *classes: str) -> float:
-        return sum(self.classes.get(kind, 0) for kind in classes) / self.seconds if self.seconds else 0.0
+        return (
+            sum(self.classes.get(kind, 0) for kind in classes) / self.seconds
+            if self.seconds
+            else 0.0
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,22 +95,32 @@ def points_of(app_name: str, span: Span, *, now: float | None = None) -> list[Po
     """Return the points, oldest first. The points of a week are grouped by half hours."""
     name = "fine" if span is Span.HOUR else "coarse"
     since = (time.time() if now is None else now) - span.seconds
-    points = [point for point in _lists([f"slipway:series:{app_name}:{name}"], 0)[0] if point.at > since]
+    points = [
+        point for point in _lists([f"slipway:series:{app_name}:{name}"], 0)[0] if point.at > since
+    ]
     return grouped(points, span.step) if span is Span.WEEK else points
 
 
-def request_activity_of(app_names: Iterable[str], *, now: float | None = None) -> dict[str, RequestActivity]:
+def request_activity_of(
+    app_names: Iterable[str], *, now: float | None = None
+) -> dict[str, RequestActivity]:
     """Return the pulses of those apps that had data in the last ten minutes."""
     names = list(app_names)
     moment = time.time() if now is None else now
     pulses = {}
-    for name, points in zip(names, _lists([f"slipway:series:{name}:fine" for name in names], -_PULSE_POINTS), strict=True):
+    for name, points in zip(
+        names,
+        _lists([f"slipway:series:{name}:fine" for name in names], -_PULSE_POINTS),
+        strict=True,
+    ):
         recent = [point for point in points if point.at > moment - 10 * _PULSE_POINTS]
         if recent:
             last = recent[-1]
             fresh = last.at > moment - FRESH_SECONDS
             pulses[name] = RequestActivity(
-                rate=last.rate if fresh else 0.0, p95=last.p95 if fresh else None, rates=[point.rate for point in recent]
+                rate=last.rate if fresh else 0.0,
+                p95=last.p95 if fresh else None,
+                rates=[point.rate for point in recent],
             )
     return pulses
 
@@ -128,7 +142,8 @@ def _together(points: Sequence[Point]) -> Point:
         seconds=sum(point.seconds for point in points),
         requests=sum(point.requests for point in points),
         classes={
-            kind: sum(point.classes.get(kind, 0) for point in points) for kind in sorted({key for point in points for key in point.classes})
+            kind: sum(point.classes.get(kind, 0) for point in points)
+            for kind in sorted({key for point in points for key in point.classes})
         },
         p50=_worst(point.p50 for point in points),
         p95=_worst(point.p95 for point in points),

@@ -11,7 +11,13 @@ from portal.errors import NameRefused, Refused, ValueRefused
 
 def mark(form: forms.Form, refused: Refused) -> None:
     """Add the error to the form: at its field if it has one, else above all fields."""
-    name = refused.field if isinstance(refused, ValueRefused) else "name" if isinstance(refused, NameRefused) else None
+    name = (
+        refused.field
+        if isinstance(refused, ValueRefused)
+        else "name"
+        if isinstance(refused, NameRefused)
+        else None
+    )
     lines = [line for line in (refused.sentence, refused.hint) if line]
     form.add_error(name if name in form.fields else None, lines)
 

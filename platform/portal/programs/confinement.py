@@ -25,7 +25,7 @@ _ENTER = f"""
 while [ "$1" != -- ]; do echo 0 > "$1" || exit 125; shift; done; shift
 read -r score < /proc/self/oom_score_adj; [ "$score" -ge {_EXPENDABLE} ] || echo {_EXPENDABLE} > /proc/self/oom_score_adj
 exec "$@"
-"""
+"""  # noqa: E501
 
 
 @cache
@@ -34,7 +34,8 @@ def subtree() -> Subtree | None:
     found = groups.find(settings.CGROUP, is_delegated=settings.CGROUP_DELEGATED)
     if found is None:
         log.warning(
-            "The portal has no control groups at %r, so git has only limits per process. `make up` makes them.",
+            "The portal has no control groups at %r, so git has only limits per process. `make up`"
+            " makes them.",
             settings.CGROUP,
         )
     return found
@@ -43,10 +44,20 @@ def subtree() -> Subtree | None:
 def group_for(team: int, limits: ProgramLimits) -> ProgramGroup | None:
     """Create a control group for one program of a team."""
     place = subtree()
-    return place.create(team, limits, TeamLimits(memory=settings.TEAM_PROGRAMS_MEMORY)) if place else None
+    return (
+        place.create(team, limits, TeamLimits(memory=settings.TEAM_PROGRAMS_MEMORY))
+        if place
+        else None
+    )
 
 
-def confined(command: Sequence[str], limits: ProgramLimits, group: ProgramGroup | None, *, inside: bool = False) -> tuple[str, ...]:
+def confined(
+    command: Sequence[str],
+    limits: ProgramLimits,
+    group: ProgramGroup | None,
+    *,
+    inside: bool = False,
+) -> tuple[str, ...]:
     """Return the command that runs `command` under its limits. `inside`: our own process is already
     in the group."""
     seconds = limits.cpu_seconds + (_LATER if group else 0)

@@ -1,9 +1,9 @@
 """Control groups for the portal's programs: `<subtree>/team<N>/<id>`. The portal creates and
 removes them without root.
 
-Root creates the subtree and makes the portal's user its owner (runtime/containers/cgroups/delegation.py).
-With systemd's `Delegate=yes`, the subtree is the service's own group.
-https://docs.kernel.org/admin-guide/cgroup-v2.html#delegation,
+Root creates the subtree and makes the portal's user its owner
+(runtime/containers/cgroups/delegation.py). With systemd's `Delegate=yes`, the subtree is the
+service's own group. https://docs.kernel.org/admin-guide/cgroup-v2.html#delegation,
 https://docs.kernel.org/admin-guide/cgroup-v1/.
 """
 
@@ -79,7 +79,9 @@ class ProgramGroup:
 
     def pids(self) -> set[int]:
         """Return the processes in the group."""
-        return {int(pid) for file in self.entrances for pid in (_read(file) or "").split() if pid != "0"}
+        return {
+            int(pid) for file in self.entrances for pid in (_read(file) or "").split() if pid != "0"
+        }
 
     def remove(self) -> bool:
         """Remove the group, and its team's group if that is empty. Return False while processes are
@@ -110,7 +112,10 @@ class Subtree:
         many groups)."""
         name = f"{os.getpid()}-{_start_time(os.getpid())}-{next(_numbers)}"
         group = ProgramGroup(
-            folders={controller: folder / f"team{team}" / name for controller, folder in self.folders.items()},
+            folders={
+                controller: folder / f"team{team}" / name
+                for controller, folder in self.folders.items()
+            },
             is_unified=self.is_unified,
         )
         try:
@@ -159,7 +164,9 @@ class Subtree:
             try:
                 for folder in dict.fromkeys(group.folders.values()):
                     folder.parent.mkdir(exist_ok=True)
-                self._limit_team({name: folder.parent for name, folder in group.folders.items()}, team_limits)
+                self._limit_team(
+                    {name: folder.parent for name, folder in group.folders.items()}, team_limits
+                )
                 for folder in dict.fromkeys(group.folders.values()):
                     folder.mkdir(exist_ok=True)
             except FileNotFoundError:
@@ -185,7 +192,10 @@ class Subtree:
             if (swap := folders["memory"] / "memory.swap.max").exists():
                 swap.write_text("0")
             return
-        files = [folders["memory"] / name for name in ("memory.limit_in_bytes", "memory.memsw.limit_in_bytes")]
+        files = [
+            folders["memory"] / name
+            for name in ("memory.limit_in_bytes", "memory.memsw.limit_in_bytes")
+        ]
         # the limit of memory may never exceed that of memory and swap, so the order depends on the
         # direction
         shrinks = memory <= int(_read(files[0]) or 0)
@@ -203,12 +213,18 @@ class Subtree:
             if team.name.startswith("team")
         }
         for team_name, name in sorted(names):
-            folders = {controller: folder / team_name / name for controller, folder in self.folders.items()}
+            folders = {
+                controller: folder / team_name / name for controller, folder in self.folders.items()
+            }
             yield ProgramGroup(folders=folders, is_unified=self.is_unified)
 
 
 def find(
-    place: str, *, is_delegated: bool = False, mounts: Path = Path("/proc/self/mountinfo"), own: Path = Path("/proc/self/cgroup")
+    place: str,
+    *,
+    is_delegated: bool = False,
+    mounts: Path = Path("/proc/self/mountinfo"),
+    own: Path = Path("/proc/self/cgroup"),
 ) -> Subtree | None:
     """Return the subtree at `place` below each hierarchy's root, or None if it is missing or not
     writable for us.
@@ -219,7 +235,11 @@ def find(
     legacy, unified = _mounts(mounts)
     if legacy:
         folders = {name: target / place for name, target in legacy.items()}
-        return Subtree(folders, is_unified=False) if all(_is_ours(folder) for folder in folders.values()) else None
+        return (
+            Subtree(folders, is_unified=False)
+            if all(_is_ours(folder) for folder in folders.values())
+            else None
+        )
     if unified is None:
         return None
     here = _own_group(own)
@@ -250,16 +270,24 @@ def _mounts(mounts: Path) -> tuple[dict[str, Path], Path | None]:
 
 def _own_group(own: Path) -> str:
     """Return the path of our group on version 2."""
-    return next((line[3:] for line in own.read_text().splitlines() if line.startswith("0::")), "/").rstrip("/")
+    return next(
+        (line[3:] for line in own.read_text().splitlines() if line.startswith("0::")), "/"
+    ).rstrip("/")
 
 
 def _is_ours(folder: Path) -> bool:
-    return folder.is_dir() and os.access(folder, os.W_OK) and os.access(folder / "cgroup.procs", os.W_OK)
+    return (
+        folder.is_dir()
+        and os.access(folder, os.W_OK)
+        and os.access(folder / "cgroup.procs", os.W_OK)
+    )
 
 
 def _folders(place: Path) -> list[Path]:
     try:
-        return [Path(entry.path) for entry in os.scandir(place) if entry.is_dir(follow_symlinks=False)]
+        return [
+            Path(entry.path) for entry in os.scandir(place) if entry.is_dir(follow_symlinks=False)
+        ]
     except FileNotFoundError:  # the process has just ended
         return []
 

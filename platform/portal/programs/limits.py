@@ -32,11 +32,16 @@ class ProgramLimits:
         reached."""
         match reached:
             case Reached.MEMORY:
-                return f"{what} needed more than {self.memory // MIB} MiB of memory and was stopped."
+                return (
+                    f"{what} needed more than {self.memory // MIB} MiB of memory and was stopped."
+                )
             case Reached.PROCESSES:
                 return f"{what} needed more than {self.processes} processes and was stopped."
             case Reached.CPU:
-                return f"{what} needed more than {self.cpu_seconds} s of processor time and was stopped."
+                return (
+                    f"{what} needed more than {self.cpu_seconds} s of processor time and was"
+                    " stopped."
+                )
             case Reached.TIME:
                 return f"{what} took longer than {self.seconds} s and was stopped."
 

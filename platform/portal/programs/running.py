@@ -45,7 +45,9 @@ class RunningProgram:
     """A running program with its control group. `start` creates it; `finish` must be awaited at the
     end."""
 
-    def __init__(self, process: Process, group: ProgramGroup | None, limits: ProgramLimits, name: str) -> None:
+    def __init__(
+        self, process: Process, group: ProgramGroup | None, limits: ProgramLimits, name: str
+    ) -> None:
         self.process = process
         self.reached: Reached | None = None
         self.is_timed = True  # if real time is limited; processor time always is
@@ -71,7 +73,12 @@ class RunningProgram:
         if self._group is not None:
             await _remove(self._group)
         if self.reached is not None:
-            log.warning("%s: %s It used at most %d MiB of memory.", self._name, self._limits.sentence("It", self.reached), peak)
+            log.warning(
+                "%s: %s It used at most %d MiB of memory.",
+                self._name,
+                self._limits.sentence("It", self.reached),
+                peak,
+            )
         return code
 
     def _note(self) -> None:
@@ -143,7 +150,9 @@ async def run(
     `stdin` is its input, less than the 64 KiB that a pipe can buffer.
     """
     said = bytearray()
-    async with _Captured(command, environment=environment, limits=limits, team=team, stdin_bytes=stdin_bytes) as captured:
+    async with _Captured(
+        command, environment=environment, limits=limits, team=team, stdin_bytes=stdin_bytes
+    ) as captured:
         async for block in captured.blocks():
             said += block[: most - len(said)]
             if len(said) >= most:
@@ -152,7 +161,13 @@ async def run(
 
 
 async def save(
-    command: Sequence[str], target: int, *, environment: Mapping[str, str], limits: ProgramLimits, team: int | None, most: int
+    command: Sequence[str],
+    target: int,
+    *,
+    environment: Mapping[str, str],
+    limits: ProgramLimits,
+    team: int | None,
+    most: int,
 ) -> Completed:
     """Run a command and write its output to the open file `target`. Kill it when `saved` exceeds
     `most` bytes."""
@@ -167,7 +182,11 @@ async def save(
 
 
 async def records(
-    command: Sequence[str], *, environment: Mapping[str, str], limits: ProgramLimits, team: int | None
+    command: Sequence[str],
+    *,
+    environment: Mapping[str, str],
+    limits: ProgramLimits,
+    team: int | None,
 ) -> AsyncGenerator[bytes, None]:
     """Yield the command's output up to each NUL. Kill it when the consumer stops. A last part
     without NUL is left out."""
@@ -195,15 +214,33 @@ class _Captured:
     """A short command: its output in blocks, its error output stored, and its end awaited."""
 
     def __init__(
-        self, command: Sequence[str], *, environment: Mapping[str, str], limits: ProgramLimits, team: int | None, stdin_bytes: bytes = b""
+        self,
+        command: Sequence[str],
+        *,
+        environment: Mapping[str, str],
+        limits: ProgramLimits,
+        team: int | None,
+        stdin_bytes: bytes = b"",
     ) -> None:
-        self._command, self._environment, self._limits, self._team, self._stdin_bytes = command, environment, limits, team, stdin_bytes
+        self._command, self._environment, self._limits, self._team, self._stdin_bytes = (
+            command,
+            environment,
+            limits,
+            team,
+            stdin_bytes,
+        )
         self.code = 0
         self._stderr = b""
 
     async def __aenter__(self) -> Self:
         with _input(self._stdin_bytes) as stdin:
-            self.program = await start(self._command, environment=self._environment, limits=self._limits, team=self._team, stdin=stdin)
+            self.program = await start(
+                self._command,
+                environment=self._environment,
+                limits=self._limits,
+                team=self._team,
+                stdin=stdin,
+            )
         assert self.program.process.stderr is not None
         self._complaints = asyncio.create_task(_beginning(self.program.process.stderr))
         return self
@@ -278,7 +315,10 @@ async def _remove(group: ProgramGroup) -> None:
     deadline = asyncio.get_running_loop().time() + _PATIENCE
     while group.kill() or not group.remove():
         if asyncio.get_running_loop().time() > deadline:
-            log.error("The control group %s is still in use; the next start of the portal removes it.", group.entrances[0].parent)
+            log.error(
+                "The control group %s is still in use; the next start of the portal removes it.",
+                group.entrances[0].parent,
+            )
             return
         await asyncio.sleep(0.005)
 

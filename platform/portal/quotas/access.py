@@ -51,7 +51,12 @@ def team_uses() -> list[TeamLine]:
         sizes.setdefault(row.app.team_id, {})[row.app_id, row.process] = Size.of(row)
     apps = dict(App.objects.filter(deleted_at=None).values_list("team").annotate(Count("id")))
     lines = [
-        TeamLine(team=team, quota=team.quota, use=total(apps.get(team.pk, 0), sizes.get(team.pk, {})), people=team.people_count)
+        TeamLine(
+            team=team,
+            quota=team.quota,
+            use=total(apps.get(team.pk, 0), sizes.get(team.pk, {})),
+            people=team.people_count,
+        )
         for team in Team.objects.select_related("quota").annotate(
             people_count=Count("memberships", filter=Q(memberships__person__is_active=True))
         )

@@ -17,8 +17,18 @@ from portal.quotas.access import network_policy_of
 from portal.quotas.decision import lock
 from portal.quotas.models import Egress, NetworkPolicy, Quota
 
-LIMITS = tuple(field.name for field in Quota._meta.get_fields() if field.name not in ("id", "team", "updated_at"))
-_LEAST = {"cpu": 50, "cpu_per_instance": 50, "memory": 32 * 2**20, "memory_per_instance": 32 * 2**20, "processes_per_instance": 8}
+LIMITS = tuple(
+    field.name
+    for field in Quota._meta.get_fields()
+    if field.name not in ("id", "team", "updated_at")
+)
+_LEAST = {
+    "cpu": 50,
+    "cpu_per_instance": 50,
+    "memory": 32 * 2**20,
+    "memory_per_instance": 32 * 2**20,
+    "processes_per_instance": 8,
+}
 _MOST = 2**31 - 1
 _MOST_BYTES = 2**53
 _LEAST_BANDWIDTH, _MOST_BANDWIDTH = 64_000, 100_000_000_000  # bits per second
@@ -37,10 +47,19 @@ def set_quota(actor: Person, *, team: Team, limits: Mapping[str, int]) -> Quota:
     changed = []
     for name, value in limits.items():
         if name not in LIMITS:
-            raise ValueRefused(f"{name} is not a valid limit.", field=name, hint=f"The limits are {', '.join(LIMITS)}.")
-        least, most = _LEAST.get(name, 0), _MOST_BYTES if name.startswith(("memory", "disk")) else _MOST
+            raise ValueRefused(
+                f"{name} is not a valid limit.",
+                field=name,
+                hint=f"The limits are {', '.join(LIMITS)}.",
+            )
+        least, most = (
+            _LEAST.get(name, 0),
+            (_MOST_BYTES if name.startswith(("memory", "disk")) else _MOST),
+        )
         if not least <= value <= most:
-            raise ValueRefused(f"{name} cannot be {value}. The minimum is {least}, the maximum {most}.", field=name)
+            raise ValueRefused(
+                f"{name} cannot be {value}. The minimum is {least}, the maximum {most}.", field=name
+            )
         if getattr(quota, name) != value:
             changed.append(f"{name} {getattr(quota, name)} → {value}")
             setattr(quota, name, value)
@@ -52,7 +71,9 @@ def set_quota(actor: Person, *, team: Team, limits: Mapping[str, int]) -> Quota:
 
 
 @transaction.atomic
-def set_network_policy(actor: Person, *, team: Team, egress: str, destinations: str, builds_open: bool, bandwidth: int) -> NetworkPolicy:
+def set_network_policy(
+    actor: Person, *, team: Team, egress: str, destinations: str, builds_open: bool, bandwidth: int
+) -> NetworkPolicy:
     """Set the addresses and the bandwidth of a team's containers. Only admins may.
 
     The policy also applies to running instances, without a restart. `destinations` has the lines of
@@ -61,19 +82,40 @@ def set_network_policy(actor: Person, *, team: Team, egress: str, destinations: 
     """
     require_admin(actor)
     if egress not in Egress.values:
-        raise ValueRefused(f"{egress!r} is not a valid egress policy.", field="egress", hint=f"Use one of {', '.join(Egress.values)}.")
-    if bandwidth and not _LEAST_BANDWIDTH <= bandwidth <= _MOST_BANDWIDTH:
-        limits = f"at least {amounts.rate(_LEAST_BANDWIDTH)} and at most {amounts.rate(_MOST_BANDWIDTH)}"
         raise ValueRefused(
-            f"The bandwidth cannot be {amounts.rate(bandwidth)}. It must be {limits}, or 0 for unlimited.", field="bandwidth"
+            f"{egress!r} is not a valid egress policy.",
+            field="egress",
+            hint=f"Use one of {', '.join(Egress.values)}.",
+        )
+    if bandwidth and not _LEAST_BANDWIDTH <= bandwidth <= _MOST_BANDWIDTH:
+        limits = (
+            f"at least {amounts.rate(_LEAST_BANDWIDTH)} and at most {amounts.rate(_MOST_BANDWIDTH)}"
+        )
+        raise ValueRefused(
+            f"The bandwidth cannot be {amounts.rate(bandwidth)}. It must be {limits}, or 0 for"
+            " unlimited.",
+            field="bandwidth",
         )
     lines = allow_list.parse(destinations)
     if egress == Egress.ALLOW_LIST and not lines:
-        raise ValueRefused("The allow list is empty.", field="destinations", hint="Add a line, or choose the policy None.")
+        raise ValueRefused(
+            "The allow list is empty.",
+            field="destinations",
+            hint="Add a line, or choose the policy None.",
+        )
     lock(team)
     policy = network_policy_of(team)
-    wanted = {"egress": egress, "destinations": "\n".join(lines), "builds_open": builds_open, "bandwidth": bandwidth}
-    changes = [_change(name, getattr(policy, name), value) for name, value in wanted.items() if getattr(policy, name) != value]
+    wanted = {
+        "egress": egress,
+        "destinations": "\n".join(lines),
+        "builds_open": builds_open,
+        "bandwidth": bandwidth,
+    }
+    changes = [
+        _change(name, getattr(policy, name), value)
+        for name, value in wanted.items()
+        if getattr(policy, name) != value
+    ]
     if changes:
         for name, value in wanted.items():
             setattr(policy, name, value)
@@ -87,7 +129,12 @@ def _change(name: str, before: object, after: object) -> str:
     match name:
         case "destinations":
             old, new = set(str(before).splitlines()), set(str(after).splitlines())
-            return "allow list " + " ".join([*(f"+{line}" for line in sorted(new - old)), *(f"-{line}" for line in sorted(old - new))])
+            return "allow list " + " ".join(
+                [
+                    *(f"+{line}" for line in sorted(new - old)),
+                    *(f"-{line}" for line in sorted(old - new)),
+                ]
+            )
         case "builds_open":
             return "builds may connect to the internet" if after else "builds follow the policy"
         case "bandwidth":

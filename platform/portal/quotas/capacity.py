@@ -25,7 +25,10 @@ class Capacity:
     @property
     def label(self) -> str:
         """Describe the bar in words."""
-        return f"{self.name}: {self.booked_words} of {self.total_words} allocated, quotas of {self.promised_words}"
+        return (
+            f"{self.name}: {self.booked_words} of {self.total_words} allocated, quotas of"
+            f" {self.promised_words}"
+        )
 
 
 def capacity_of(teams: list[TeamLine]) -> list[Capacity]:
@@ -33,8 +36,20 @@ def capacity_of(teams: list[TeamLine]) -> list[Capacity]:
     cores = len(os.sched_getaffinity(0)) * 1000
     memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     sums = (
-        ("CPU", sum(line.use.cpu for line in teams), sum(line.quota.cpu for line in teams), cores, amounts.cpu),
-        ("Memory", sum(line.use.memory for line in teams), sum(line.quota.memory for line in teams), memory, amounts.size),
+        (
+            "CPU",
+            sum(line.use.cpu for line in teams),
+            sum(line.quota.cpu for line in teams),
+            cores,
+            amounts.cpu,
+        ),
+        (
+            "Memory",
+            sum(line.use.memory for line in teams),
+            sum(line.quota.memory for line in teams),
+            memory,
+            amounts.size,
+        ),
     )
     return [
         Capacity(

@@ -36,19 +36,31 @@ class TeamUse:
 
 
 _FOR_CODE = 10  # a tenth of the disk quota is reserved for code
-_WORDS = {"apps": "apps", "instances": "instances", "cpu": "CPU", "memory": "memory", "disk": "disk", "processes": "processes"}
+_WORDS = {
+    "apps": "apps",
+    "instances": "instances",
+    "cpu": "CPU",
+    "memory": "memory",
+    "disk": "disk",
+    "processes": "processes",
+}
 _PRINT = {"cpu": amounts.cpu, "memory": amounts.size, "disk": amounts.size}
 
 
 def lock(team: Team) -> Quota:
     """Return the team's quota row, locked until the transaction ends."""
-    assert connection.in_atomic_block, "a quota must be checked in the transaction that makes the change"
+    assert connection.in_atomic_block, (
+        "a quota must be checked in the transaction that makes the change"
+    )
     return Quota.objects.select_for_update().get(team=team)
 
 
 def use_of(team: Team) -> TeamUse:
     """Return the current allocation."""
-    return total(App.objects.filter(team=team, deleted_at=None).count(), {(row.app_id, row.process): Size.of(row) for row in _rows(team)})
+    return total(
+        App.objects.filter(team=team, deleted_at=None).count(),
+        {(row.app_id, row.process): Size.of(row) for row in _rows(team)},
+    )
 
 
 def total(apps: int, sizes: Mapping[tuple[int, str], Size]) -> TeamUse:
@@ -144,7 +156,8 @@ def held_to(size: Size, quota: Quota) -> Size:
 def over(quota: Quota, use: TeamUse) -> list[str]:
     """Describe the limits that the use exceeds: "CPU (3 CPU of 2 CPU)"."""
     return [
-        f"{_WORDS[field.name]} ({_text(field.name, getattr(use, field.name))} of {_text(field.name, getattr(quota, field.name))})"
+        f"{_WORDS[field.name]} ({_text(field.name, getattr(use, field.name))} of"
+        f" {_text(field.name, getattr(quota, field.name))})"
         for field in fields(use)
         if getattr(use, field.name) > getattr(quota, field.name)
     ]
@@ -158,14 +171,24 @@ def _check_one(team: Team, quota: Quota, process: str, size: Size, before: Size 
     for name in ("cpu", "memory", "processes", "disk"):
         limit, wanted = getattr(quota, f"{name}_per_instance"), getattr(size, name)
         if wanted > limit and (before is None or wanted > getattr(before, name)):
-            words = f"One instance of team {team.name} may have at most {_text(name, limit)}{_unit(name)}; {process} needs {_text(name, wanted)}."
+            words = (
+                f"One instance of team {team.name} may have at most"
+                f" {_text(name, limit)}{_unit(name)}; {process} needs {_text(name, wanted)}."
+            )
             used = _text(name, getattr(before, name)) if before else "nothing"
             raise QuotaExceeded(
-                words, hint=_remedy(), name=f"{name}_per_instance", limit=_text(name, limit), used=used, wanted=_text(name, wanted)
+                words,
+                hint=_remedy(),
+                name=f"{name}_per_instance",
+                limit=_text(name, limit),
+                used=used,
+                wanted=_text(name, wanted),
             )
 
 
-def _check_sums(team: Team, quota: Quota, now: TeamUse, wanted: TeamUse, *, shown: TeamUse | None = None) -> None:
+def _check_sums(
+    team: Team, quota: Quota, now: TeamUse, wanted: TeamUse, *, shown: TeamUse | None = None
+) -> None:
     for name in ("instances", "cpu", "memory", "disk"):
         limit, then = getattr(quota, name), getattr(wanted, name)
         if then > limit and then > getattr(now, name):
@@ -173,14 +196,23 @@ def _check_sums(team: Team, quota: Quota, now: TeamUse, wanted: TeamUse, *, show
 
 
 def _exceeded(team: Team, name: str, limit: int, used: int, wanted: int) -> QuotaExceeded:
-    texts = {key: _text(name, value) for key, value in (("limit", limit), ("used", used), ("wanted", wanted))}
+    texts = {
+        key: _text(name, value)
+        for key, value in (("limit", limit), ("used", used), ("wanted", wanted))
+    }
     after = f"; the change would need {texts['wanted']}" if wanted > used else ""
-    sentence = f"The quota of team {team.name} is {texts['limit']}{_unit(name)} in total. It uses {texts['used']}{after}."
+    sentence = (
+        f"The quota of team {team.name} is {texts['limit']}{_unit(name)} in total. It uses"
+        f" {texts['used']}{after}."
+    )
     return QuotaExceeded(sentence, hint=_remedy(), name=name, **texts)
 
 
 def _remedy() -> str:
-    return f"Reduce the usage elsewhere, or ask an admin of this Slipway to raise the quota: {admin_names()}."
+    return (
+        "Reduce the usage elsewhere, or ask an admin of this Slipway to raise the quota:"
+        f" {admin_names()}."
+    )
 
 
 def _text(name: str, value: int) -> str:

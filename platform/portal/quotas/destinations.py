@@ -9,17 +9,26 @@ from ipaddress import IPv4Network
 from portal.errors import ValueRefused
 
 MOST = 200  # lines
-_NAME = re.compile(r"(?=.{1,253}\Z)[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9])?(?:\.[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?)*")
+_NAME = re.compile(
+    r"(?=.{1,253}\Z)[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9])?(?:\.[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?)*"
+)
 _LINE = re.compile(r"(?P<host>[^:\s]+)(?::(?P<first>\d{1,5})(?:-(?P<last>\d{1,5}))?)?", re.ASCII)
-_HINT = "Use one line per entry: HOST, HOST:PORT, ADDRESS/BITS or ADDRESS/BITS:PORT-PORT, for example api.example.com:443."
+_HINT = (
+    "Use one line per entry: HOST, HOST:PORT, ADDRESS/BITS or ADDRESS/BITS:PORT-PORT, for example"
+    " api.example.com:443."
+)
 
 
 def parse(text: str) -> list[str]:
     """Return the lines as they are stored: lower case, unique and sorted. ValueRefused names the
     wrong line."""
-    lines = list(dict.fromkeys(_checked(line.strip().lower()) for line in text.splitlines() if line.strip()))
+    lines = list(
+        dict.fromkeys(_checked(line.strip().lower()) for line in text.splitlines() if line.strip())
+    )
     if len(lines) > MOST:
-        raise ValueRefused(f"The allow list has {len(lines)} lines. The maximum is {MOST}.", field="destinations")
+        raise ValueRefused(
+            f"The allow list has {len(lines)} lines. The maximum is {MOST}.", field="destinations"
+        )
     return lines
 
 
@@ -27,7 +36,10 @@ def _checked(line: str) -> str:
     match = _LINE.fullmatch(line)
     if match is None:
         raise _refused(line, "it is not a host, an address or a network")
-    if match["first"] and not 1 <= int(match["first"]) <= int(match["last"] or match["first"]) <= 65535:
+    if (
+        match["first"]
+        and not 1 <= int(match["first"]) <= int(match["last"] or match["first"]) <= 65535
+    ):
         raise _refused(line, "ports are from 1 to 65535, and the lower port comes first")
     host = match["host"].removesuffix(".")
     if "/" in host or host.replace(".", "").isdecimal():
@@ -43,4 +55,6 @@ def _checked(line: str) -> str:
 
 
 def _refused(line: str, why: str) -> ValueRefused:
-    return ValueRefused(f"The line {line[:80]!r} is not valid: {why}.", field="destinations", hint=_HINT)
+    return ValueRefused(
+        f"The line {line[:80]!r} is not valid: {why}.", field="destinations", hint=_HINT
+    )

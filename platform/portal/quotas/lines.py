@@ -13,7 +13,13 @@ from portal.quotas.access import quota_of, usage_of_team
 from portal.quotas.decision import TeamUse
 from portal.quotas.models import Quota
 
-_NAMES = {"apps": "Apps", "instances": "Instances", "cpu": "CPU", "memory": "Memory", "disk": "Disk"}
+_NAMES = {
+    "apps": "Apps",
+    "instances": "Instances",
+    "cpu": "CPU",
+    "memory": "Memory",
+    "disk": "Disk",
+}
 _PRINT = {"cpu": amounts.cpu, "memory": amounts.size, "disk": amounts.size}
 
 
@@ -55,7 +61,11 @@ def lines_after(app: App, sizes: Mapping[str, Size]) -> list[QuotaLine]:
             sums["instances"] += sign * size.count
             for name in ("cpu", "memory", "disk"):
                 sums[name] += sign * size.count * getattr(size, name)
-    return [line for line in lines(quota_of(app.team), now, TeamUse(apps=now.apps, **sums)) if line.name != "Apps"]
+    return [
+        line
+        for line in lines(quota_of(app.team), now, TeamUse(apps=now.apps, **sums))
+        if line.name != "Apps"
+    ]
 
 
 def lines(quota: Quota, use: TeamUse, after: TeamUse | None = None) -> list[QuotaLine]:
@@ -65,7 +75,11 @@ def lines(quota: Quota, use: TeamUse, after: TeamUse | None = None) -> list[Quot
             name,
             getattr(use, name),
             getattr(quota, name),
-            None if after is None or getattr(after, name) == getattr(use, name) else getattr(after, name),
+            (
+                None
+                if after is None or getattr(after, name) == getattr(use, name)
+                else getattr(after, name)
+            ),
         )
         for name in _NAMES
     ]

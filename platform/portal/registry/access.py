@@ -31,8 +31,16 @@ def manifest_path(app: App, reference: str) -> tuple[str, Path]:
 def tags_of(app: App) -> list[str]:
     """Return all names that can be pulled, in byte order."""
     there = blob_store.reachable(app)
-    named = [name for name, digest in Tag.objects.filter(app=app).values_list("name", "digest") if digest in there]
-    numbered = [f"v{release.number}" for release in kept_releases(app) if blob_store.handed_out(app, release.image) is not None]
+    named = [
+        name
+        for name, digest in Tag.objects.filter(app=app).values_list("name", "digest")
+        if digest in there
+    ]
+    numbered = [
+        f"v{release.number}"
+        for release in kept_releases(app)
+        if blob_store.handed_out(app, release.image) is not None
+    ]
     return sorted({*named, *numbered})
 
 
@@ -51,7 +59,9 @@ def blob_path(app: App, digest: str) -> tuple[str, Path]:
     name = hex_of(digest)
     path = blob_store.find(app, name)
     if path is None:
-        raise RegistryRefused("BLOB_UNKNOWN", f"{app.team.name}/{app.name} has no blob {digest}.", status=404)
+        raise RegistryRefused(
+            "BLOB_UNKNOWN", f"{app.team.name}/{app.name} has no blob {digest}.", status=404
+        )
     return name, path
 
 
@@ -67,5 +77,8 @@ def _unknown(app: App, reference: str) -> RegistryRefused:
         "MANIFEST_UNKNOWN",
         f"{app.team.name}/{app.name} has no image {reference[:140]}.",
         status=404,
-        hint="Only the last releases have an image, a few seconds after the build. See the list of tags.",
+        hint=(
+            "Only the last releases have an image, a few seconds after the build. See the list of"
+            " tags."
+        ),
     )

@@ -46,7 +46,9 @@ def check_upload(actor: Person, app: App) -> None:
     """
     require_member(actor, app.team)
     check_room()
-    decision.check_received(app.team, blob_store.pending(app.team_id) + repositories.size_of_team(app.team))
+    decision.check_received(
+        app.team, blob_store.pending(app.team_id) + repositories.size_of_team(app.team)
+    )
 
 
 def put_manifest(actor: Person, *, app: App, reference: str, data: bytes, content_type: str) -> Put:
@@ -95,11 +97,15 @@ def _deploy(actor: Person, *, app: App, tag: str, image: Descriptor) -> Build:
     same deploy."""
     filename = f"{app.team.name}/{app.name}:{tag}"
     source, _ = Source.objects.get_or_create(
-        digest=image.digest, filename=filename, defaults={"size": image.size, "kind": SourceKind.PUSHED}
+        digest=image.digest,
+        filename=filename,
+        defaults={"size": image.size, "kind": SourceKind.PUSHED},
     )
     _name(app, tag, image.digest)
     queued = Build.objects.filter(app=app, source=source, state=BuildState.QUEUED).first()
-    return queued or submit(actor, app=app, source=source, origin=Origin.PUSH, description=f"image {tag}")
+    return queued or submit(
+        actor, app=app, source=source, origin=Origin.PUSH, description=f"image {tag}"
+    )
 
 
 @transaction.atomic
@@ -110,7 +116,9 @@ def _attach(actor: Person, *, app: App, document: Document, digest: str, size: i
     values = {
         "subject": document.subject,
         "media_type": document.media_type,
-        "artifact_type": document.artifact_type or (document.config.media_type if document.config else ""),
+        "artifact_type": (
+            document.artifact_type or (document.config.media_type if document.config else "")
+        ),
         "size": size,
         "annotations": dict(document.annotations),
         "blobs": [digest, *(part.digest for part in document.parts)],
@@ -123,15 +131,26 @@ def _attach(actor: Person, *, app: App, document: Document, digest: str, size: i
 @transaction.atomic
 def _name(app: App, tag: str, digest: str) -> None:
     decision.lock(app.team)
-    if not Tag.objects.filter(app=app, name=tag).exists() and Tag.objects.filter(app=app).count() >= MOST_TAGS:
-        raise _too_many(f"{MOST_TAGS} tags", "Push to an existing tag. Tags of images that are no longer kept are deleted automatically.")
+    if (
+        not Tag.objects.filter(app=app, name=tag).exists()
+        and Tag.objects.filter(app=app).count() >= MOST_TAGS
+    ):
+        raise _too_many(
+            f"{MOST_TAGS} tags",
+            "Push to an existing tag. Tags of images that are no longer kept are deleted"
+            " automatically.",
+        )
     Tag.objects.update_or_create(app=app, name=tag, defaults={"digest": digest})
 
 
 def _check_reference(reference: str, digest: str) -> None:
     if is_digest(reference):
         if hex_of(reference) != digest:
-            raise RegistryRefused("DIGEST_INVALID", f"The manifest has the digest sha256:{digest}, not {reference}.", status=400)
+            raise RegistryRefused(
+                "DIGEST_INVALID",
+                f"The manifest has the digest sha256:{digest}, not {reference}.",
+                status=400,
+            )
     elif release_number(check_tag(reference)) is not None:
         raise RegistryRefused(
             "DENIED",
@@ -155,7 +174,8 @@ def _check_parts(app: App, document: Document) -> None:
         if (size := path.stat().st_size) != part.size:
             raise RegistryRefused(
                 "MANIFEST_INVALID",
-                f"The manifest gives {part.size} bytes as the size of sha256:{part.digest}, but it has {size} bytes.",
+                f"The manifest gives {part.size} bytes as the size of sha256:{part.digest}, but it"
+                f" has {size} bytes.",
                 status=400,
             )
 
@@ -172,7 +192,11 @@ def _image_of(app: App, document: Document, digest: str) -> Descriptor | None:
         document, digest = manifests.parse(_read(app, entry), entry.media_type), entry.digest
         _check_parts(app, document)
         if not document.is_runnable:
-            raise RegistryRefused("MANIFEST_INVALID", f"sha256:{digest} of the index is not a runnable image.", status=400)
+            raise RegistryRefused(
+                "MANIFEST_INVALID",
+                f"sha256:{digest} of the index is not a runnable image.",
+                status=400,
+            )
     if not document.is_runnable or document.config is None:
         return None
     manifests.check_machine(_read(app, document.config), architecture)
@@ -183,9 +207,18 @@ def _image_of(app: App, document: Document, digest: str) -> Descriptor | None:
 def _read(app: App, part: Descriptor) -> bytes:
     path = blob_store.find(app, part.digest)
     if path is None or part.size > manifests.LARGEST:
-        raise RegistryRefused("MANIFEST_INVALID", f"sha256:{part.digest} is too large to be a manifest or a configuration.", status=400)
+        raise RegistryRefused(
+            "MANIFEST_INVALID",
+            f"sha256:{part.digest} is too large to be a manifest or a configuration.",
+            status=400,
+        )
     return path.read_bytes()
 
 
 def _too_many(what: str, hint: str) -> RegistryRefused:
-    return RegistryRefused("TOOMANYREQUESTS", f"The app already has {what}, which is the maximum.", status=429, hint=hint)
+    return RegistryRefused(
+        "TOOMANYREQUESTS",
+        f"The app already has {what}, which is the maximum.",
+        status=429,
+        hint=hint,
+    )

@@ -1,8 +1,11 @@
 """The storage of blobs. There are only files and no rows, so a crash leaves nothing to repair.
 
-    received/TEAM-HEX           complete and verified, until it is part of a release; owned by the portal
-    served/APP/IMAGE/HEX        parts of released images, hard links into the node's store; owned by root, readable
-    served/APP/IMAGE/manifest   a link whose target is the hex of the manifest to serve for that image
+    received/TEAM-HEX           complete and verified, until it is part of a release; owned by the
+                                portal
+    served/APP/IMAGE/HEX        parts of released images, hard links into the node's store; owned by
+                                root, readable
+    served/APP/IMAGE/manifest   a link whose target is the hex of the manifest to serve for that
+                                image
 
 A blob is visible only to the team that pushed it or that has a release with it. Knowing a digest
 gives no access.
@@ -21,7 +24,9 @@ from django.conf import settings
 from portal.apps.models import App
 from portal.registry.models import Attachment
 
-UPLOADS, RECEIVED, SERVED = (Path(settings.REGISTRY) / name for name in ("uploads", "received", "served"))
+UPLOADS, RECEIVED, SERVED = (
+    Path(settings.REGISTRY) / name for name in ("uploads", "received", "served")
+)
 _IMAGE = re.compile(r"[0-9a-f]{64}")
 
 
@@ -35,7 +40,11 @@ def find(app: App, digest: str) -> Path | None:
     """Return a blob that the app's team has. The app's own images are searched first."""
     if (path := received(app.team_id, digest)).exists():
         return path
-    others = App.objects.filter(team=app.team_id, deleted_at=None).exclude(pk=app.pk).values_list("pk", flat=True)
+    others = (
+        App.objects.filter(team=app.team_id, deleted_at=None)
+        .exclude(pk=app.pk)
+        .values_list("pk", flat=True)
+    )
     for owner in (app.pk, *others):
         for folder in images_of(owner):
             if (path := folder / digest).exists():
@@ -62,7 +71,9 @@ def handed_out(app: App, image: str) -> Path | None:
 def reachable(app: App) -> set[str]:
     """Return every hex that `find_own` finds."""
     mark = f"{app.team_id}-"
-    names = {path.name.removeprefix(mark) for path in _files(RECEIVED) if path.name.startswith(mark)}
+    names = {
+        path.name.removeprefix(mark) for path in _files(RECEIVED) if path.name.startswith(mark)
+    }
     return names | {path.name for folder in images_of(app.pk) for path in folder.iterdir()}
 
 
@@ -112,7 +123,9 @@ def place(draft: Path, team: int, digest: str) -> None:
 
 def settle(app: App, image: str) -> None:
     """Remove the received blobs of an image that is now released and published. For the workers."""
-    attached = {digest for row in Attachment.objects.filter(app__team=app.team_id) for digest in row.blobs}
+    attached = {
+        digest for row in Attachment.objects.filter(app__team=app.team_id) for digest in row.blobs
+    }
     for folder in images_of(app.pk):
         if (folder / image.removeprefix("sha256:")).exists():
             for path in folder.iterdir():

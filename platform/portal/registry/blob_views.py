@@ -49,10 +49,18 @@ async def _read(request: HttpRequest, team: str, app: str, digest: str) -> HttpR
     return StreamingHttpResponse(_blocks(path, first, last), status=status, headers=headers)
 
 
-async def _refuse_deletion(request: HttpRequest, team: str, app: str, digest: str) -> HttpResponseBase:  # noqa: ARG001  # given by the URL
+async def _refuse_deletion(
+    request: HttpRequest,
+    team: str,
+    app: str,
+    digest: str,  # noqa: ARG001
+) -> HttpResponseBase:  # given by the URL
     await sync_to_async(repository_of)(request, team, app)
     raise RegistryRefused(
-        "UNSUPPORTED", "Blobs cannot be deleted directly.", status=405, hint="A blob is deleted with the images that have it."
+        "UNSUPPORTED",
+        "Blobs cannot be deleted directly.",
+        status=405,
+        hint="A blob is deleted with the images that have it.",
     )
 
 
@@ -60,14 +68,22 @@ async def _begin(request: HttpRequest, team: str, app: str) -> HttpResponseBase:
     """Begin an upload. It ends in the same request if the whole blob is included or a mount finds
     it here."""
     person, found = await sync_to_async(repository_of)(request, team, app)
-    if (mounted := request.GET.get("mount")) and await sync_to_async(blob_store.find)(found, hex_of(mounted)):
+    if (mounted := request.GET.get("mount")) and await sync_to_async(blob_store.find)(
+        found, hex_of(mounted)
+    ):
         return _created(found, mounted)
     await sync_to_async(check_upload)(person, found)
     digest = request.GET.get("digest")
     wanted = hex_of(digest) if digest else ""
     begun = uploads.begin(found)
     if digest:
-        await uploads.append(found, begun, blocks_of(request), at=None, check=partial(sync_to_async(check_upload), person, found))
+        await uploads.append(
+            found,
+            begun,
+            blocks_of(request),
+            at=None,
+            check=partial(sync_to_async(check_upload), person, found),
+        )
         await uploads.finish(found, begun, wanted)
         return _created(found, digest)
     return _under_way(found, begun, 0, status=202)
@@ -114,7 +130,10 @@ def _created(app: App, digest: str) -> HttpResponse:
 
 def _under_way(app: App, id: str, size: int, *, status: int) -> HttpResponse:
     location = f"/v2/{app.team.name}/{app.name}/blobs/uploads/{id}"
-    return HttpResponse(status=status, headers={"Location": location, "Docker-Upload-UUID": id, **uploads.headers_of(size)})
+    return HttpResponse(
+        status=status,
+        headers={"Location": location, "Docker-Upload-UUID": id, **uploads.headers_of(size)},
+    )
 
 
 def _beginning(request: HttpRequest) -> int | None:
@@ -127,7 +146,10 @@ def _beginning(request: HttpRequest) -> int | None:
     length = request.headers.get("Content-Length", "")
     if match is None or (length.isdecimal() and int(match[2]) - int(match[1]) + 1 != int(length)):
         raise RegistryRefused(
-            "BLOB_UPLOAD_INVALID", f"{text[:60]!r} is not the range of the received data.", status=416, hint="Use the form FIRST-LAST."
+            "BLOB_UPLOAD_INVALID",
+            f"{text[:60]!r} is not the range of the received data.",
+            status=416,
+            hint="Use the form FIRST-LAST.",
         )
     return int(match[1])
 

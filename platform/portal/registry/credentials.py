@@ -21,7 +21,8 @@ def person_of(request: HttpRequest) -> Person:
     person = person_of_token(token) if token else None
     if person is None:
         raise NotSignedIn(
-            "The registry needs one of your tokens as the password.", hint=f"Create a token at {settings.PORTAL_URL}/account."
+            "The registry needs one of your tokens as the password.",
+            hint=f"Create a token at {settings.PORTAL_URL}/account.",
         )
     return person
 
@@ -33,7 +34,8 @@ def repository_of(request: HttpRequest, team: str, name: str) -> tuple[Person, A
     app = app_for(person, name)
     if app.team.name != team:
         raise NotFound(
-            f"App {name} does not exist in team {team}, or you do not have access to it.", hint="The name of a repository is TEAM/APP."
+            f"App {name} does not exist in team {team}, or you do not have access to it.",
+            hint="The name of a repository is TEAM/APP.",
         )
     require_member(person, app.team)
     return person, app

@@ -20,8 +20,13 @@ INDEX = "application/vnd.oci.image.index.v1+json"
 MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 _INDEXES = {INDEX, "application/vnd.docker.distribution.manifest.list.v2+json"}
 _MANIFESTS = {MANIFEST, "application/vnd.docker.distribution.manifest.v2+json"}
-_CONFIGS = {"application/vnd.oci.image.config.v1+json", "application/vnd.docker.container.image.v1+json"}
-_LAYER = re.compile(r"application/vnd\.(?:oci\.image\.layer\.v1|docker\.image\.rootfs\.diff)\.tar(?:[+.](?:gzip|zstd))?")
+_CONFIGS = {
+    "application/vnd.oci.image.config.v1+json",
+    "application/vnd.docker.container.image.v1+json",
+}
+_LAYER = re.compile(
+    r"application/vnd\.(?:oci\.image\.layer\.v1|docker\.image\.rootfs\.diff)\.tar(?:[+.](?:gzip|zstd))?"
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,7 +84,9 @@ def parse(data: bytes, content_type: str = "") -> Document:
             raise _invalid("It is not a manifest of schema version 2")
         kind = str(document.get("mediaType") or content_type.partition(";")[0].strip() or MANIFEST)
         if content_type and content_type.partition(";")[0].strip() != kind:
-            raise _invalid(f"Its media type is {kind[:100]}, but it was sent as {content_type[:100]}")
+            raise _invalid(
+                f"Its media type is {kind[:100]}, but it was sent as {content_type[:100]}"
+            )
         if kind not in _INDEXES | _MANIFESTS:
             raise _invalid(f"The media type {kind[:100]!r} is not supported")
         parsed = _index(document, kind) if kind in _INDEXES else _manifest(document, kind)
@@ -97,19 +104,39 @@ def for_machine(index: Document, architecture: str) -> Descriptor:
     for part in index.manifests:
         if part.system == "linux" and part.architecture == architecture:
             return part
-    known = ", ".join(sorted({f"{part.system}/{part.architecture}" for part in index.manifests if part.architecture})) or "none"
-    raise _invalid(f"It has no image for linux/{architecture}, the platform of this node. It has images for {known[:200]}")
+    known = (
+        ", ".join(
+            sorted(
+                {
+                    f"{part.system}/{part.architecture}"
+                    for part in index.manifests
+                    if part.architecture
+                }
+            )
+        )
+        or "none"
+    )
+    raise _invalid(
+        f"It has no image for linux/{architecture}, the platform of this node. It has images for"
+        f" {known[:200]}"
+    )
 
 
 def check_machine(configuration: bytes, architecture: str) -> None:
     """Raise MANIFEST_INVALID if the image is for another platform."""
     try:
         configuration_values = parse_json(configuration)
-        system, meant = configuration_values.get("os") or "linux", configuration_values.get("architecture") or architecture
+        system, meant = (
+            configuration_values.get("os") or "linux",
+            configuration_values.get("architecture") or architecture,
+        )
     except (ValueError, AttributeError, RecursionError):
         raise _invalid("Its configuration cannot be parsed") from None
     if (system, meant) != ("linux", architecture):
-        raise _invalid(f"The image is for {str(system)[:40]}/{str(meant)[:40]}, but this node is linux/{architecture}")
+        raise _invalid(
+            f"The image is for {str(system)[:40]}/{str(meant)[:40]}, but this node is"
+            f" linux/{architecture}"
+        )
 
 
 def _manifest(document: Mapping[str, Any], kind: str) -> Document:

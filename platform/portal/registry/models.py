@@ -35,5 +35,7 @@ class Attachment(models.Model):
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:
-        constraints = (models.UniqueConstraint(fields=("app", "digest"), name="one_attachment_a_digest"),)
+        constraints = (
+            models.UniqueConstraint(fields=("app", "digest"), name="one_attachment_a_digest"),
+        )
         indexes = (models.Index(fields=("app", "subject"), name="attachments_by_subject"),)

@@ -17,7 +17,10 @@ def hex_of(digest: str) -> str:
     match = _DIGEST.fullmatch(digest)
     if match is None:
         raise RegistryRefused(
-            "DIGEST_INVALID", f"{digest[:100]!r} is not a supported digest.", status=400, hint="A digest is sha256: and 64 hex digits."
+            "DIGEST_INVALID",
+            f"{digest[:100]!r} is not a supported digest.",
+            status=400,
+            hint="A digest is sha256: and 64 hex digits.",
         )
     return match[1]
 
@@ -34,7 +37,10 @@ def check_tag(reference: str) -> str:
             "MANIFEST_INVALID",
             f"{reference[:100]!r} is not a valid tag.",
             status=400,
-            hint="Use up to 128 letters, digits, dots, hyphens and underscores. The first is not a dot or hyphen.",
+            hint=(
+                "Use up to 128 letters, digits, dots, hyphens and underscores. The first is not a"
+                " dot or hyphen."
+            ),
         )
     return reference
 

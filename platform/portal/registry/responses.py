@@ -46,11 +46,15 @@ def for_registry_clients(**methods: View[P]) -> Answer[P]:
     understand."""
 
     @csrf_exempt
-    async def answer(request: HttpRequest, /, *args: P.args, **kwargs: P.kwargs) -> HttpResponseBase:
+    async def answer(
+        request: HttpRequest, /, *args: P.args, **kwargs: P.kwargs
+    ) -> HttpResponseBase:
         view = methods.get(request.method or "")
         try:
             if view is None:
-                raise RegistryRefused("UNSUPPORTED", f"The method {request.method} is not supported here.", status=405)
+                raise RegistryRefused(
+                    "UNSUPPORTED", f"The method {request.method} is not supported here.", status=405
+                )
             response = await view(request, *args, **kwargs)
         except Refused as refused:
             response = of(refused)
@@ -67,8 +71,15 @@ def for_registry_clients(**methods: View[P]) -> Answer[P]:
 
 def of(refused: Refused) -> JsonResponse:
     """Return `{"errors": [{"code": …, "message": …, "detail": …}]}` with the error's status."""
-    code = refused.code if isinstance(refused, RegistryRefused) else _CODES.get(type(refused), "DENIED")
-    response = JsonResponse({"errors": [{"code": code, "message": refused.explain(), "detail": {}}]}, status=refused.status)
+    code = (
+        refused.code
+        if isinstance(refused, RegistryRefused)
+        else _CODES.get(type(refused), "DENIED")
+    )
+    response = JsonResponse(
+        {"errors": [{"code": code, "message": refused.explain(), "detail": {}}]},
+        status=refused.status,
+    )
     if isinstance(refused, NotSignedIn):
         response["WWW-Authenticate"] = 'Basic realm="Slipway"'
     if isinstance(refused, RegistryRefused):

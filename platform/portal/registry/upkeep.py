@@ -22,7 +22,11 @@ def sweep(*, upload_kept: float = UPLOAD_KEPT, received_kept: float = RECEIVED_K
         if _age(path) > upload_kept and not _is_written(path):
             path.unlink(missing_ok=True)
             removed += 1
-    attached = {f"{row.app.team_id}-{digest}" for row in Attachment.objects.select_related("app") for digest in row.blobs}
+    attached = {
+        f"{row.app.team_id}-{digest}"
+        for row in Attachment.objects.select_related("app")
+        for digest in row.blobs
+    }
     pushing = _teams_that_push()
     for path in blob_store.RECEIVED.iterdir():
         team = path.name.partition("-")[0]
@@ -40,13 +44,19 @@ def forget_unreachable_tags() -> int:
     pushing, forgotten = _teams_that_push(), 0
     for app in App.objects.filter(deleted_at=None, tags__isnull=False).distinct():
         if str(app.team_id) not in pushing:
-            gone = [tag.pk for tag in Tag.objects.filter(app=app) if tag.digest not in blob_store.reachable(app)]
+            gone = [
+                tag.pk
+                for tag in Tag.objects.filter(app=app)
+                if tag.digest not in blob_store.reachable(app)
+            ]
             forgotten += Tag.objects.filter(pk__in=gone).delete()[0]
     return forgotten
 
 
 def _teams_that_push() -> set[str]:
-    under_way = Build.objects.filter(source__kind=SourceKind.PUSHED, state__in=(BuildState.QUEUED, BuildState.BUILDING))
+    under_way = Build.objects.filter(
+        source__kind=SourceKind.PUSHED, state__in=(BuildState.QUEUED, BuildState.BUILDING)
+    )
     return {str(team) for team in under_way.values_list("app__team", flat=True)}
 
 

@@ -30,7 +30,10 @@ Check = Callable[[], Awaitable[None]]
 
 def begin(app: App) -> str:
     """Begin an upload. Return its id."""
-    if sum(path.name.startswith(f"{app.team_id}-") for path in blob_store.UPLOADS.iterdir()) >= MOST:
+    if (
+        sum(path.name.startswith(f"{app.team_id}-") for path in blob_store.UPLOADS.iterdir())
+        >= MOST
+    ):
         raise RegistryRefused(
             "TOOMANYREQUESTS",
             f"Team {app.team.name} already has {MOST} open uploads.",
@@ -58,7 +61,9 @@ def cancel(app: App, id: str) -> None:
         raise _unknown() from None
 
 
-async def append(app: App, id: str, blocks: AsyncIterator[bytes], *, at: int | None, check: Check) -> int:
+async def append(
+    app: App, id: str, blocks: AsyncIterator[bytes], *, at: int | None, check: Check
+) -> int:
     """Append the received data. Return the new size. Data received before a lost connection is
     kept.
 
@@ -71,7 +76,8 @@ async def append(app: App, id: str, blocks: AsyncIterator[bytes], *, at: int | N
         if at is not None and at != size:
             raise RegistryRefused(
                 "BLOB_UPLOAD_INVALID",
-                f"{size} bytes have been received, so the next chunk begins at {size}, not at {at}.",
+                f"{size} bytes have been received, so the next chunk begins at {size}, not at"
+                f" {at}.",
                 status=416,
                 headers=_range(size),
             )
@@ -82,7 +88,10 @@ async def append(app: App, id: str, blocks: AsyncIterator[bytes], *, at: int | N
         if error.errno not in (errno.ENOSPC, errno.EDQUOT):
             raise
         cancel(app, id)  # an upload that cannot be completed need not fill the rest of the disk
-        raise NoRoom("The disk of this Slipway is full.", hint="Push again when an admin has freed disk space.") from None
+        raise NoRoom(
+            "The disk of this Slipway is full.",
+            hint="Push again when an admin has freed disk space.",
+        ) from None
     finally:
         file.close()
 
@@ -96,7 +105,10 @@ async def finish(app: App, id: str, digest: str) -> None:
         if found != digest:
             cancel(app, id)
             raise RegistryRefused(
-                "DIGEST_INVALID", f"The received data has the digest sha256:{found}, not sha256:{digest}.", status=400, hint="Push again."
+                "DIGEST_INVALID",
+                f"The received data has the digest sha256:{found}, not sha256:{digest}.",
+                status=400,
+                hint="Push again.",
             )
         blob_store.place(_path(app, id), app.team_id, digest)
 
@@ -149,7 +161,10 @@ def _opened(app: App, id: str) -> BinaryIO:
     except BlockingIOError:
         file.close()
         raise RegistryRefused(
-            "BLOB_UPLOAD_INVALID", "Another request is writing to this upload.", status=409, hint="Send the requests one after the other."
+            "BLOB_UPLOAD_INVALID",
+            "Another request is writing to this upload.",
+            status=409,
+            hint="Send the requests one after the other.",
         ) from None
     return file
 
@@ -166,7 +181,12 @@ def _range(size: int) -> dict[str, str]:
 
 
 def _unknown() -> RegistryRefused:
-    return RegistryRefused("BLOB_UPLOAD_UNKNOWN", "This upload does not exist.", status=404, hint="Begin the upload again.")
+    return RegistryRefused(
+        "BLOB_UPLOAD_UNKNOWN",
+        "This upload does not exist.",
+        status=404,
+        hint="Begin the upload again.",
+    )
 
 
 def _too_large() -> RegistryRefused:

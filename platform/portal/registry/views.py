@@ -31,9 +31,16 @@ async def _read(request: HttpRequest, team: str, app: str, reference: str) -> Ht
     try:
         kind = manifests.parse(data).media_type
     except RegistryRefused:  # a blob that is not a manifest
-        raise RegistryRefused("MANIFEST_UNKNOWN", f"{reference} is not a manifest.", status=404) from None
+        raise RegistryRefused(
+            "MANIFEST_UNKNOWN", f"{reference} is not a manifest.", status=404
+        ) from None
     named = f"sha256:{digest}"
-    headers = {"Content-Type": kind, "Content-Length": str(len(data)), "Docker-Content-Digest": named, "ETag": f'"{named}"'}
+    headers = {
+        "Content-Type": kind,
+        "Content-Length": str(len(data)),
+        "Docker-Content-Digest": named,
+        "ETag": f'"{named}"',
+    }
     return HttpResponse(b"" if request.method == "HEAD" else data, headers=headers)
 
 
@@ -45,12 +52,26 @@ async def _put(request: HttpRequest, team: str, app: str, reference: str) -> Htt
     async for block in blocks_of(request):
         data += block
         if len(data) > manifests.LARGEST:
-            raise RegistryRefused("SIZE_INVALID", f"The manifest is too large. The limit is {manifests.LARGEST // 2**20} MiB.", status=413)
+            raise RegistryRefused(
+                "SIZE_INVALID",
+                f"The manifest is too large. The limit is {manifests.LARGEST // 2**20} MiB.",
+                status=413,
+            )
     put = await sync_to_async(actions.put_manifest)(
-        person, app=found, reference=reference, data=bytes(data), content_type=request.headers.get("Content-Type", "")
+        person,
+        app=found,
+        reference=reference,
+        data=bytes(data),
+        content_type=request.headers.get("Content-Type", ""),
     )
     digest = f"sha256:{put.digest}"
-    response = HttpResponse(status=201, headers={"Location": f"/v2/{team}/{app}/manifests/{digest}", "Docker-Content-Digest": digest})
+    response = HttpResponse(
+        status=201,
+        headers={
+            "Location": f"/v2/{team}/{app}/manifests/{digest}",
+            "Docker-Content-Digest": digest,
+        },
+    )
     if put.subject:
         response["OCI-Subject"] = f"sha256:{put.subject}"
     return response
@@ -59,7 +80,12 @@ async def _put(request: HttpRequest, team: str, app: str, reference: str) -> Htt
 async def _delete(request: HttpRequest, team: str, app: str, reference: str) -> HttpResponseBase:
     person, found = await sync_to_async(repository_of)(request, team, app)
     if not is_digest(reference):
-        raise RegistryRefused("UNSUPPORTED", "Tags cannot be deleted directly.", status=405, hint="A tag is deleted with its image.")
+        raise RegistryRefused(
+            "UNSUPPORTED",
+            "Tags cannot be deleted directly.",
+            status=405,
+            hint="A tag is deleted with its image.",
+        )
     await sync_to_async(actions.delete_attachment)(person, app=found, digest=hex_of(reference))
     return HttpResponse(status=202)
 
@@ -68,11 +94,15 @@ async def _tags(request: HttpRequest, team: str, app: str) -> HttpResponseBase:
     _, found = await sync_to_async(repository_of)(request, team, app)
     names, last = await sync_to_async(access.tags_of)(found), request.GET.get("last", "")
     asked = request.GET.get("n", "")
-    most = min(int(asked), _MOST_AT_ONCE) if asked.isdecimal() and len(asked) < 10 else _MOST_AT_ONCE
+    most = (
+        min(int(asked), _MOST_AT_ONCE) if asked.isdecimal() and len(asked) < 10 else _MOST_AT_ONCE
+    )
     left = [name for name in names if name > last]
     response = JsonResponse({"name": f"{team}/{app}", "tags": left[:most]})
     if 0 < most < len(left):
-        response["Link"] = f'</v2/{team}/{app}/tags/list?n={most}&last={quote(left[most - 1])}>; rel="next"'
+        response["Link"] = (
+            f'</v2/{team}/{app}/tags/list?n={most}&last={quote(left[most - 1])}>; rel="next"'
+        )
     return response
 
 
@@ -98,11 +128,18 @@ async def _referrers(request: HttpRequest, team: str, app: str, digest: str) -> 
 
 async def _nowhere(request: HttpRequest, rest: str) -> HttpResponseBase:
     await sync_to_async(person_of)(request)
-    raise RegistryRefused("NAME_UNKNOWN", f"/v2/{rest[:200]} does not exist.", status=404, hint="The name of a repository is TEAM/APP.")
+    raise RegistryRefused(
+        "NAME_UNKNOWN",
+        f"/v2/{rest[:200]} does not exist.",
+        status=404,
+        hint="The name of a repository is TEAM/APP.",
+    )
 
 
 root = for_registry_clients(GET=_root, HEAD=_root)
 manifest = for_registry_clients(GET=_read, HEAD=_read, PUT=_put, DELETE=_delete)
 tags = for_registry_clients(GET=_tags)
 referrers = for_registry_clients(GET=_referrers)
-nowhere = for_registry_clients(GET=_nowhere, HEAD=_nowhere, POST=_nowhere, PUT=_nowhere, PATCH=_nowhere, DELETE=_nowhere)
+nowhere = for_registry_clients(
+    GET=_nowhere, HEAD=_nowhere, POST=_nowhere, PUT=_nowhere, PATCH=_nowhere, DELETE=_nowhere
+)

@@ -27,13 +27,19 @@ def release_of(app: App, number: int) -> Release:
     """Return a release by its number. Raise NotFound otherwise."""
     release = releases_of(app).filter(number=number).first()
     if release is None:
-        raise NotFound(f"{app.name} has no release v{number}.", hint="Check the list of its releases.")
+        raise NotFound(
+            f"{app.name} has no release v{number}.", hint="Check the list of its releases."
+        )
     return release
 
 
 def rollouts_of(app: App) -> QuerySet[Rollout]:
     """Return all rollouts of an app, newest first."""
-    return Rollout.objects.filter(release__app=app).select_related("release", "release__build", "release__created_by").order_by("-id")
+    return (
+        Rollout.objects.filter(release__app=app)
+        .select_related("release", "release__build", "release__created_by")
+        .order_by("-id")
+    )
 
 
 def open_rollout(app: App) -> Rollout | None:
@@ -56,8 +62,16 @@ def release_waiting_for(app: App, config: Mapping[str, str]) -> Release | None:
     None if the live release is newer.
     """
     since = app.current_release.build_id if app.current_release is not None else None
-    stopped = Release.objects.filter(app=app, build__id__gt=since or 0, rollouts__state__in=FAILURES).order_by("-number").first()
-    if stopped is None or not stopped.declared.lacks(config_of_release(stopped)) or stopped.declared.lacks(config):
+    stopped = (
+        Release.objects.filter(app=app, build__id__gt=since or 0, rollouts__state__in=FAILURES)
+        .order_by("-number")
+        .first()
+    )
+    if (
+        stopped is None
+        or not stopped.declared.lacks(config_of_release(stopped))
+        or stopped.declared.lacks(config)
+    ):
         return None
     return stopped
 
@@ -72,12 +86,18 @@ def kept_releases_of(apps: Iterable[App]) -> dict[int, list[Release]]:
     """Return the same of many apps by row id, in as many queries as for one app."""
     apps = list(apps)
     ids = [app.pk for app in apps]
-    releases = Release.objects.select_related("created_by", "build").defer("encrypted_config", "app_file")
+    releases = Release.objects.select_related("created_by", "build").defer(
+        "encrypted_config", "app_file"
+    )
     found: dict[int, list[Release]] = {pk: [] for pk in ids}
-    for release in newest_of_each_app(releases.filter(app__in=ids), "-number", settings.KEPT_RELEASES):
+    for release in newest_of_each_app(
+        releases.filter(app__in=ids), "-number", settings.KEPT_RELEASES
+    ):
         found[release.app_id].append(release)
     known = {release.pk for kept in found.values() for release in kept}
-    under_way = Rollout.objects.filter(release__app__in=ids, state__in=OPEN).values_list("release_id", flat=True)
+    under_way = Rollout.objects.filter(release__app__in=ids, state__in=OPEN).values_list(
+        "release_id", flat=True
+    )
     live = {app.current_release_id for app in apps if app.current_release_id}
     for release in releases.filter(pk__in={*under_way, *live} - known).order_by("-number"):
         found[release.app_id].append(release)

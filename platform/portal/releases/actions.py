@@ -25,7 +25,13 @@ from portal.errors import Conflict, NotFound
 from portal.queue import Task, enqueue
 from portal.quotas.app_lock import lock_app
 from portal.releases import missing_config
-from portal.releases.access import OPEN, config_of_release, intended_release, kept_releases, release_of
+from portal.releases.access import (
+    OPEN,
+    config_of_release,
+    intended_release,
+    kept_releases,
+    release_of,
+)
 from portal.releases.formation import RELEASE_PHASE, form
 from portal.releases.models import FAILURES, Release, Rollout, RolloutState
 
@@ -51,12 +57,16 @@ def release_from_build(build: Build) -> Rollout | None:
         app = lock_app(build.app)
     except NotFound:
         return None
-    if Release.objects.filter(app=app, build__id__gt=build.pk, build__state=BuildState.SUCCEEDED).exists():
+    if Release.objects.filter(
+        app=app, build__id__gt=build.pk, build__state=BuildState.SUCCEEDED
+    ).exists():
         return None
     declared = Declared.of(build.app_file)
     config, notes = set_defaults(app, declared.variables)
     if notes:
-        audit.record(build.created_by, f"set config vars from {declared.file}: {'; '.join(notes)}", app=app)
+        audit.record(
+            build.created_by, f"set config vars from {declared.file}: {'; '.join(notes)}", app=app
+        )
     return make_release(
         app,
         image=build.image,
@@ -72,15 +82,21 @@ def release_from_build(build: Build) -> Rollout | None:
 
 @transaction.atomic
 def rollback(actor: Person, *, app: App, number: int) -> Rollout:
-    """Make a new release with the image, config vars and process types of an old one, and roll it out."""
+    """Make a new release with the image, config vars and process types of an old one, and roll it
+    out.
+    """
     require_member(actor, app.team)
     app = lock_app(app)
     old = release_of(app, number)
-    if app.current_release_id == old.pk and not Rollout.objects.filter(release__app=app, state__in=OPEN).exists():
+    if (
+        app.current_release_id == old.pk
+        and not Rollout.objects.filter(release__app=app, state__in=OPEN).exists()
+    ):
         raise Conflict(f"v{number} is already live.", hint="Choose an earlier release.")
     if old.image not in {release.image for release in kept_releases(app)}:
         raise Conflict(
-            f"The image of v{number} has been deleted. Only the images of the last {settings.KEPT_RELEASES} releases are kept.",
+            f"The image of v{number} has been deleted. Only the images of the last"
+            f" {settings.KEPT_RELEASES} releases are kept.",
             hint="Deploy its source again.",
         )
     config = config_of_release(old)
@@ -109,9 +125,15 @@ def try_again(actor: Person, *, app: App, number: int) -> Rollout:
     if last is None or not RolloutState(last.state).has_failed:
         raise Conflict(f"v{number} has not failed.", hint="Check the state of its rollout.")
     if Release.objects.filter(app=app, number__gt=number).exists():
-        raise Conflict(f"v{number} is not the newest release.", hint="Deploy again, or roll back to a release that was live.")
+        raise Conflict(
+            f"v{number} is not the newest release.",
+            hint="Deploy again, or roll back to a release that was live.",
+        )
     if missing := release.declared.lacks(config_of_release(release)):
-        raise Conflict(missing_config.explain(release, missing).partition("\n")[0], hint="Set the config var. This creates a new release.")
+        raise Conflict(
+            missing_config.explain(release, missing).partition("\n")[0],
+            hint="Set the config var. This creates a new release.",
+        )
     audit.record(actor, f"retried the rollout of v{number}", app=app)
     rollout = Rollout.objects.create(release=release)
     enqueue(Task.ROLL_OUT, rollout.pk)
@@ -127,22 +149,39 @@ def ask_for_upgrade(actor: Person, *, app: App | None = None) -> int:
     An app is only moved if that is safe.
     """
     require_admin(actor)
-    apps = [app] if app is not None else list(App.objects.filter(deleted_at=None, releases__isnull=False).distinct())
+    apps = (
+        [app]
+        if app is not None
+        else list(App.objects.filter(deleted_at=None, releases__isnull=False).distinct())
+    )
     for upgraded in apps:
         enqueue(Task.UPGRADE_STACK, upgraded.pk, actor.pk)
-    audit.record(actor, "requested the newest version of its stack" if app else "requested the newest stack for all apps", app=app)
+    audit.record(
+        actor,
+        (
+            "requested the newest version of its stack"
+            if app
+            else "requested the newest stack for all apps"
+        ),
+        app=app,
+    )
     return len(apps)
 
 
 @transaction.atomic
-def exchange_image(actor: Person | None, *, app: App, of: Release, image: str, description: str) -> Rollout:
+def exchange_image(
+    actor: Person | None, *, app: App, of: Release, image: str, description: str
+) -> Rollout:
     """Make a release like `of` with an image that has other base layers but the same function.
 
     Raise Conflict if the app got a newer release in the meantime.
     """
     app = lock_app(app)
     if (meant := intended_release(app)) is None or meant.pk != of.pk:
-        raise Conflict(f"{app.name} got a newer release than v{of.number} in the meantime.", hint="Request the upgrade again.")
+        raise Conflict(
+            f"{app.name} got a newer release than v{of.number} in the meantime.",
+            hint="Request the upgrade again.",
+        )
     return make_release(
         app,
         image=image,
@@ -198,7 +237,10 @@ def make_release(
         rollout.refresh_from_db()
         return rollout
     supersede_open_rollouts(app, reason=f"v{number} replaced it.")
-    rollout = Rollout.objects.create(release=release, steps=[_step(text) for text in (*notes, *form(app, processes, release.declared))])
+    rollout = Rollout.objects.create(
+        release=release,
+        steps=[_step(text) for text in (*notes, *form(app, processes, release.declared))],
+    )
     enqueue(Task.ROLL_OUT, rollout.pk)
     events.announce(app.name, events.EventKind.RELEASE)
     return rollout
@@ -238,7 +280,9 @@ def finish_failed(rollout: Rollout, reason: str, *, rolled_back: bool = False) -
     state = RolloutState.ROLLED_BACK if rolled_back else RolloutState.FAILED
     failed = end_rollout(rollout, state, reason=reason)
     if failed:
-        audit.record(None, f"v{rollout.release.number} {FAILURES[state]}: {reason}", app=rollout.release.app)
+        audit.record(
+            None, f"v{rollout.release.number} {FAILURES[state]}: {reason}", app=rollout.release.app
+        )
     return failed
 
 

@@ -24,21 +24,36 @@ def form(app: App, processes: Mapping[str, str], declared: Declared) -> list[str
     quota = decision.lock(app.team)
     known = {row.process: row for row in ProcessFormation.objects.filter(app=app)}
     notes = []
-    for process in sorted(processes.keys() - {RELEASE_PHASE}, key=lambda name: (name != "web", name)):
+    for process in sorted(
+        processes.keys() - {RELEASE_PHASE}, key=lambda name: (name != "web", name)
+    ):
         row, wish = known.get(process), declared.processes.get(process)
-        is_open = row is not None and not row.by_person and app.current_release_id is None and wish is not None
+        is_open = (
+            row is not None
+            and not row.by_person
+            and app.current_release_id is None
+            and wish is not None
+        )
         if row is not None and not is_open:
             continue
         size, words = _first_that_fits(app, quota, process, wish, declared.file)
         if row is not None and Size.of(row) == size:
             continue
         notes.append(words)
-        values = {"count": size.count, "cpu": size.cpu, "memory": size.memory, "processes": size.processes, "disk": size.disk}
+        values = {
+            "count": size.count,
+            "cpu": size.cpu,
+            "memory": size.memory,
+            "processes": size.processes,
+            "disk": size.disk,
+        }
         ProcessFormation.objects.update_or_create(app=app, process=process, defaults=values)
     return notes
 
 
-def _first_that_fits(app: App, quota: Quota, process: str, wish: Process | None, file: str) -> tuple[Size, str]:
+def _first_that_fits(
+    app: App, quota: Quota, process: str, wish: Process | None, file: str
+) -> tuple[Size, str]:
     refused = ""
     for size in _candidates(quota, wish):
         try:
@@ -47,7 +62,10 @@ def _first_that_fits(app: App, quota: Quota, process: str, wish: Process | None,
             refused = refused or refusal.sentence
         else:
             return size, _words(process, size, wish, file, refused)
-    return decision.first_size(quota, count=0), f"{process} is new, but will have no instances: {refused}"
+    return (
+        decision.first_size(quota, count=0),
+        f"{process} is new, but will have no instances: {refused}",
+    )
 
 
 def _candidates(quota: Quota, wish: Process | None) -> Iterator[Size]:
@@ -77,7 +95,10 @@ def _candidates(quota: Quota, wish: Process | None) -> Iterator[Size]:
 
 
 def _says_size(wish: Process) -> bool:
-    return any(value is not None for value in (wish.sizes.cpu, wish.sizes.memory, wish.sizes.disk, wish.sizes.pids))
+    return any(
+        value is not None
+        for value in (wish.sizes.cpu, wish.sizes.memory, wish.sizes.disk, wish.sizes.pids)
+    )
 
 
 def _words(process: str, size: Size, wish: Process | None, file: str, refused: str) -> str:

@@ -58,20 +58,38 @@ def story_of(app: App, *, most: int = LONGEST) -> list[Deploy]:
 def stories_of(apps: Iterable[App], *, most: int) -> dict[int, list[Deploy]]:
     """Return the same of many apps by row id, in as many queries as for one app."""
     by_id = {app.pk: app for app in apps}
-    rows = Release.objects.filter(app__in=by_id).select_related("created_by", "build").defer("encrypted_config", "app_file")
+    rows = (
+        Release.objects.filter(app__in=by_id)
+        .select_related("created_by", "build")
+        .defer("encrypted_config", "app_file")
+    )
     releases: dict[int, list[Release]] = {pk: [] for pk in by_id}
     for release in newest_of_each_app(rows, "-number", most):
         releases[release.app_id].append(release)
     known = {release.pk for some in releases.values() for release in some}
-    rollouts = {rollout.release_id: rollout for rollout in Rollout.objects.filter(release__in=known).order_by("id")}  # the newest is last
+    rollouts = {
+        rollout.release_id: rollout
+        for rollout in Rollout.objects.filter(release__in=known).order_by("id")
+    }  # the newest is last
     entries: dict[int, list[Deploy]] = {
-        pk: [_released(by_id[pk], release, rollouts.get(release.pk), is_newest=release.number == some[0].number) for release in some]
+        pk: [
+            _released(
+                by_id[pk],
+                release,
+                rollouts.get(release.pk),
+                is_newest=release.number == some[0].number,
+            )
+            for release in some
+        ]
         for pk, some in releases.items()
     }
     unreleased = Build.objects.filter(app__in=by_id, releases=None).select_related("created_by")
     for build in newest_of_each_app(unreleased, "-id", most):
         entries[build.app_id].append(_unreleased(build))
-    return {pk: sorted(some, key=lambda entry: entry.at, reverse=True)[:most] for pk, some in entries.items()}
+    return {
+        pk: sorted(some, key=lambda entry: entry.at, reverse=True)[:most]
+        for pk, some in entries.items()
+    }
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,7 +128,9 @@ def previous_good(app: App) -> Release | None:
     current = app.current_release
     if current is None:
         return None
-    was_live = Release.objects.filter(app=app, rollouts__state=RolloutState.LIVE).exclude(pk=current.pk)
+    was_live = Release.objects.filter(app=app, rollouts__state=RolloutState.LIVE).exclude(
+        pk=current.pk
+    )
     return was_live.filter(number__lt=current.number).order_by("-number").first()
 
 
@@ -125,13 +145,23 @@ def _released(app: App, release: Release, rollout: Rollout | None, *, is_newest:
     return Deploy(
         number=release.number,
         description=release.description,
-        state=("live" if is_current else "replaced") if went_live else rollout.state if rollout is not None else RolloutState.PENDING,
+        state=(
+            ("live" if is_current else "replaced")
+            if went_live
+            else rollout.state
+            if rollout is not None
+            else RolloutState.PENDING
+        ),
         reason=rollout.reason if rollout is not None else "",
         by=release.created_by,
         at=began,
         took=ended - began if ended is not None else None,
         build=built,
-        steps=steps_of([("Made", release.created_at), *moments_of(rollout)]) if rollout is not None and built is None else [],
+        steps=(
+            steps_of([("Made", release.created_at), *moments_of(rollout)])
+            if rollout is not None and built is None
+            else []
+        ),
         is_current=is_current,
         can_roll_back=went_live and not is_current,
         can_try_again=is_newest and rollout is not None and RolloutState(rollout.state).has_failed,

@@ -17,11 +17,16 @@ def explain(release: Release, missing: Sequence[str]) -> str:
     for name in missing:
         description = declared.variables[name].description
         descriptions.append(f"{name} ({description})" if description else name)
-    noun, it, has = ("the config var", "it", "it has") if len(missing) == 1 else ("the config vars", "them", "they have")
+    noun, it, has = (
+        ("the config var", "it", "it has")
+        if len(missing) == 1
+        else ("the config vars", "them", "they have")
+    )
     body = json.dumps({"changes": dict.fromkeys(missing, "VALUE")})
     address = f"{settings.PORTAL_URL}/api/v1/apps/{release.app.name}/config"
     return (
-        f"v{release.number} needs {noun} {', '.join(descriptions)}: {declared.file} requires {it}, and {has} no value. "
-        f"Set {it} on the settings page and this release goes out, without another build; or with:\n"
-        f"curl -X PATCH -H \"Authorization: Bearer $SLIPWAY_TOKEN\" -H 'Content-Type: application/json' -d '{body}' {address}"
+        f"v{release.number} needs {noun} {', '.join(descriptions)}: {declared.file} requires {it},"
+        f" and {has} no value. Set {it} on the settings page and this release goes out, without"
+        ' another build; or with:\ncurl -X PATCH -H "Authorization: Bearer $SLIPWAY_TOKEN" -H'
+        f" 'Content-Type: application/json' -d '{body}' {address}"
     )

@@ -16,17 +16,27 @@ class Release(models.Model):
     app = models.ForeignKey(App, on_delete=models.CASCADE, related_name="releases")
     number = models.PositiveIntegerField()  # v1, v2…
     image = models.CharField(max_length=80)
-    build = models.ForeignKey(Build, null=True, blank=True, on_delete=models.SET_NULL, related_name="releases")
+    build = models.ForeignKey(
+        Build, null=True, blank=True, on_delete=models.SET_NULL, related_name="releases"
+    )
     encrypted_config = models.BinaryField()  # JSON object name -> value, encrypted
-    processes = models.JSONField(default=dict)  # process type -> command; `release` is the release phase
+    processes = models.JSONField(
+        default=dict
+    )  # process type -> command; `release` is the release phase
     # the manifest of its build: see portal.apps.declared
     app_file = models.JSONField(default=dict)
-    description = models.CharField(max_length=200)  # "Deploy hello.zip", "Set DEBUG", "Roll back to v3"
-    created_by = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+")
+    description = models.CharField(
+        max_length=200
+    )  # "Deploy hello.zip", "Set DEBUG", "Roll back to v3"
+    created_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+"
+    )
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:
-        constraints = (models.UniqueConstraint(fields=("app", "number"), name="one_release_a_number"),)
+        constraints = (
+            models.UniqueConstraint(fields=("app", "number"), name="one_release_a_number"),
+        )
         ordering = ("-number",)
 
     @property
@@ -57,7 +67,10 @@ class RolloutState(models.TextChoices):
 
 
 # continues a sentence about the release
-FAILURES = {RolloutState.FAILED: "did not go live", RolloutState.ROLLED_BACK: "was rolled back automatically"}
+FAILURES = {
+    RolloutState.FAILED: "did not go live",
+    RolloutState.ROLLED_BACK: "was rolled back automatically",
+}
 
 
 class Rollout(models.Model):
@@ -65,7 +78,9 @@ class Rollout(models.Model):
     old release serving."""
 
     release = models.ForeignKey(Release, on_delete=models.CASCADE, related_name="rollouts")
-    state = models.CharField(max_length=12, choices=RolloutState.choices, default=RolloutState.PENDING)
+    state = models.CharField(
+        max_length=12, choices=RolloutState.choices, default=RolloutState.PENDING
+    )
     reason = models.TextField(blank=True)
     steps = models.JSONField(default=list)  # [{"at": ISO time, "text": an action's describe()}]
     created_at = models.DateTimeField(auto_now_add=True)

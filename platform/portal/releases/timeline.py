@@ -25,9 +25,20 @@ class TimelineStep:
 def moments_of(rollout: Rollout) -> list[Moment]:
     """Return the recorded steps, and the end. Only steps that follow a live release, such as its
     post-deploy script, come later."""
-    moments = [(_sentence_case(step["text"], rollout.release.processes), datetime.fromisoformat(step["at"])) for step in rollout.steps]
+    moments = [
+        (
+            _sentence_case(step["text"], rollout.release.processes),
+            datetime.fromisoformat(step["at"]),
+        )
+        for step in rollout.steps
+    ]
     if rollout.finished_at is not None:
-        moments.append((f"v{rollout.release.number} {RolloutState(rollout.state).label.lower()}", rollout.finished_at))
+        moments.append(
+            (
+                f"v{rollout.release.number} {RolloutState(rollout.state).label.lower()}",
+                rollout.finished_at,
+            )
+        )
     return sorted(moments, key=lambda moment: moment[1])
 
 
@@ -35,7 +46,10 @@ def steps_of(moments: Sequence[Moment]) -> list[TimelineStep]:
     """Convert moments to steps."""
     ends = [at for _, at in moments[1:]]
     return (
-        [TimelineStep(text=text, at=at, took=end - at if end else None) for (text, at), end in zip(moments, [*ends, None], strict=True)]
+        [
+            TimelineStep(text=text, at=at, took=end - at if end else None)
+            for (text, at), end in zip(moments, [*ends, None], strict=True)
+        ]
         if moments
         else []
     )

@@ -19,7 +19,10 @@ from portal.releases.models import Rollout, RolloutState
 from runtime.contract.code_meanings import Meaning, meaning_of
 
 _ID = re.compile(r"[0-9a-fA-F-]{8,64}")
-_LINE = re.compile(r"(?P<method>\S+) (?P<path>.*) (?P<status>\d{3}|-) (?:code=(?P<code>\S+) \S+ )?(?P<rest>took=.*)")
+_LINE = re.compile(
+    r"(?P<method>\S+) (?P<path>.*) (?P<status>\d{3}|-) (?:code=(?P<code>\S+) \S+"
+    r" )?(?P<rest>took=.*)"
+)
 _BEFORE, _AFTER = timedelta(seconds=30), timedelta(seconds=10)
 _MOST_BEFORE, _MOST_AFTER = 30, 12  # lines
 # the longest time between the request and an exit or kill that is shown
@@ -53,7 +56,11 @@ class Trace:
     @property
     def is_fresh(self) -> bool:
         """Return True if the release had become live shortly before."""
-        return self.rollout is not None and self.rollout.finished_at is not None and self.at - self.rollout.finished_at < _FRESH
+        return (
+            self.rollout is not None
+            and self.rollout.finished_at is not None
+            and self.at - self.rollout.finished_at < _FRESH
+        )
 
 
 def trace_of(person: Person, request_id: str, *, app_name: str = "") -> Trace:
@@ -69,8 +76,11 @@ def trace_of(person: Person, request_id: str, *, app_name: str = "") -> Trace:
                 return trace
     raise NotFound(
         f"Request {request_id} is not in the logs of your apps.",
-        hint="Its log line appears a moment after the request has ended. It is deleted when the app's log reaches its size limit. "
-        "A request that reached no app is not in the log of an app.",
+        hint=(
+            "Its log line appears a moment after the request has ended. It is deleted when the"
+            " app's log reaches its size limit. A request that reached no app is not in the log of"
+            " an app."
+        ),
     )
 
 
@@ -108,19 +118,31 @@ def _trace(app: App, request_id: str, found: SearchResult) -> Trace | None:
 
 
 def _live_at(app: App, at: datetime) -> Rollout | None:
-    rollouts = Rollout.objects.filter(release__app=app, state=RolloutState.LIVE, finished_at__lte=at)
+    rollouts = Rollout.objects.filter(
+        release__app=app, state=RolloutState.LIVE, finished_at__lte=at
+    )
     return rollouts.select_related("release", "release__build").order_by("-finished_at").first()
 
 
 def _lines(found: SearchResult, at: datetime, request_id: str) -> list[tuple[LogLine, bool]]:
-    before = [line for line in found.before if line.at is None or line.at >= at - _BEFORE][-_MOST_BEFORE:]
-    after = [line for line in found.after if line.at is None or line.at <= at + _AFTER][:_MOST_AFTER]
+    before = [line for line in found.before if line.at is None or line.at >= at - _BEFORE][
+        -_MOST_BEFORE:
+    ]
+    after = [line for line in found.after if line.at is None or line.at <= at + _AFTER][
+        :_MOST_AFTER
+    ]
     return [(line, request_id in line.text) for line in (*before, found.line, *after)]
 
 
 def _noted(found: SearchResult, at: datetime) -> list[LogLine]:
-    lines = [line for line in (*found.before, *found.after) if line.source == "slipway" and line.at is not None]
-    return [line for line in lines if line.at is not None and abs(line.at - at) <= _NOTED][-_MOST_NOTED:]
+    lines = [
+        line
+        for line in (*found.before, *found.after)
+        if line.source == "slipway" and line.at is not None
+    ]
+    return [line for line in lines if line.at is not None and abs(line.at - at) <= _NOTED][
+        -_MOST_NOTED:
+    ]
 
 
 def _milliseconds(text: str) -> timedelta:

@@ -76,7 +76,9 @@ class PortalHandler(ASGIHandler):
             except Refused as refused:
                 if isinstance(refused, TooManyRequests):
                     await asyncio.sleep(_PAUSE)
-                response = await sync_to_async(refusals.response_to, thread_sensitive=False)(scope, refused)
+                response = await sync_to_async(refusals.response_to, thread_sensitive=False)(
+                    scope, refused
+                )
                 await self.send_response(response, send)
 
     async def read_body(self, receive: Any) -> IO[bytes]:
@@ -97,25 +99,35 @@ class PortalHandler(ASGIHandler):
                 held: AsyncExitStack = request.scope[_HELD]
                 await held.enter_async_context(self._streams.of(visitor.name))
         except Refused as refused:
-            return await sync_to_async(refusals.response_to, thread_sensitive=False)(request.scope, refused)
+            return await sync_to_async(refusals.response_to, thread_sensitive=False)(
+                request.scope, refused
+            )
         return response
 
-    async def _take_in(self, scope: Any, receive: Any, send: Any, visitor: Visitor, held: AsyncExitStack) -> None:
+    async def _take_in(
+        self, scope: Any, receive: Any, send: Any, visitor: Visitor, held: AsyncExitStack
+    ) -> None:
         """Limit the body, then process the request."""
         body = held.enter_context(self._bodies.of(visitor.name)) if _has_body(scope) else None
         if request_bodies.is_streamed(scope):
-            await super().__call__({**scope, request_bodies.UNREAD: receive}, request_bodies.nothing(), send)
+            await super().__call__(
+                {**scope, request_bodies.UNREAD: receive}, request_bodies.nothing(), send
+            )
             return
         if body is not None:
             receive = request_bodies.Limited(scope, receive, visitor, body)
-            await receive.check_declared(sync_to_async(request_bodies.limit_of, thread_sensitive=False))
+            await receive.check_declared(
+                sync_to_async(request_bodies.limit_of, thread_sensitive=False)
+            )
         if _ASYNCHRONOUS.search(scope["path"]):
             receive, send = until_left(receive, send)
             await super().__call__(scope, receive, send)
         else:
             await self._answer_in_a_thread(scope, receive, send, visitor)
 
-    async def _answer_in_a_thread(self, scope: Any, receive: Any, send: Any, visitor: Visitor) -> None:
+    async def _answer_in_a_thread(
+        self, scope: Any, receive: Any, send: Any, visitor: Visitor
+    ) -> None:
         """Process the whole request in one thread of the pool, because most views and half of the
         middleware are synchronous.
 
@@ -149,7 +161,9 @@ class PortalHandler(ASGIHandler):
         return response
 
     async def _in_the_pool(self, function: Callable[..., T], *arguments: object) -> T:
-        return await asyncio.get_running_loop().run_in_executor(self._pool, lambda: contextvars.Context().run(function, *arguments))
+        return await asyncio.get_running_loop().run_in_executor(
+            self._pool, lambda: contextvars.Context().run(function, *arguments)
+        )
 
     async def _visitor_of(self, scope: Any) -> Visitor:
         """Return the sender. Raise TooManyRequests if the sender has reached a rate limit."""
@@ -206,4 +220,8 @@ def _has_body(scope: Any) -> bool:
 def _is_endless(request: HttpRequest, response: HttpResponseBase) -> bool:
     """Return True for event streams and followed logs. Git's responses end with git, and files have
     a length."""
-    return response.streaming and not response.has_header("Content-Length") and not request.path.startswith(("/git/", "/v2/"))
+    return (
+        response.streaming
+        and not response.has_header("Content-Length")
+        and not request.path.startswith(("/git/", "/v2/"))
+    )

@@ -17,7 +17,8 @@ from django.views import defaults
 from portal.errors import NoRoom, Refused
 from portal.http.error_responses import json_of, wants_json, with_headers_of
 
-_DISK_FULL = "53100"  # PostgreSQL's code for a full disk (postgresql.org/docs/current/errcodes-appendix.html)
+# PostgreSQL's code for a full disk (postgresql.org/docs/current/errcodes-appendix.html)
+_DISK_FULL = "53100"
 
 
 class SecurityPolicy(MiddlewareMixin):
@@ -25,7 +26,9 @@ class SecurityPolicy(MiddlewareMixin):
 
     def process_response(self, _: HttpRequest, response: HttpResponse) -> HttpResponse:
         response.headers.setdefault("Content-Security-Policy", settings.CONTENT_SECURITY_POLICY)
-        response.headers.setdefault("Permissions-Policy", "camera=(), microphone=(), geolocation=()")
+        response.headers.setdefault(
+            "Permissions-Policy", "camera=(), microphone=(), geolocation=()"
+        )
         return response
 
 
@@ -52,14 +55,27 @@ def server_error(request: HttpRequest) -> HttpResponse:
         return json_of(refused)
     sentence = "Something went wrong in the portal."
     return JsonResponse(
-        {"error": sentence, "hint": "Try again. If it happens again, send the time of the error to an admin of this Slipway."}, status=500
+        {
+            "error": sentence,
+            "hint": (
+                "Try again. If it happens again, send the time of the error to an admin of this"
+                " Slipway."
+            ),
+        },
+        status=500,
     )
 
 
 def page_not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
     """Return the response for a URL that does not exist."""
     if request.path.startswith("/api/"):
-        return JsonResponse({"error": f"{request.path[:200]} is not a URL of the API.", "hint": "See /api/openapi.json."}, status=404)
+        return JsonResponse(
+            {
+                "error": f"{request.path[:200]} is not a URL of the API.",
+                "hint": "See /api/openapi.json.",
+            },
+            status=404,
+        )
     return defaults.page_not_found(request, exception)
 
 
@@ -72,7 +88,10 @@ def refused_by_full_disk(error: BaseException | None) -> NoRoom | None:
         if _is_full_disk(error):
             return NoRoom(
                 "The disk of this Slipway is full. Nothing was changed.",
-                hint="Running apps are not affected. Try again when an admin has freed space on the disk of the state folder.",
+                hint=(
+                    "Running apps are not affected. Try again when an admin has freed space on the"
+                    " disk of the state folder."
+                ),
             )
         error = error.__cause__ or error.__context__
     return None
@@ -82,11 +101,19 @@ def _is_full_disk(error: BaseException) -> bool:
     if isinstance(error, OSError):
         return error.errno in (errno.ENOSPC, errno.EDQUOT)
     if isinstance(error, OperationalError):
-        return "database or disk is full" in str(error) or getattr(error.__cause__, "sqlstate", "") == _DISK_FULL
+        return (
+            "database or disk is full" in str(error)
+            or getattr(error.__cause__, "sqlstate", "") == _DISK_FULL
+        )
     return False
 
 
 def _page(request: HttpRequest, error: Refused) -> HttpResponse:
     status = HTTPStatus(error.status)
     context = {"error": error, "status": status.value, "title": status.phrase}
-    return with_headers_of(HttpResponse(render_to_string("errors/refused.html", context, request), status=error.status), error)
+    return with_headers_of(
+        HttpResponse(
+            render_to_string("errors/refused.html", context, request), status=error.status
+        ),
+        error,
+    )

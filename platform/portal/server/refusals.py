@@ -33,8 +33,16 @@ def _response(path: str, accept: bytes, refused: Refused) -> HttpResponse:
     if path.startswith("/v2/"):
         return registry_answer(refused)
     if path.startswith("/git/"):
-        return HttpResponse(f"{printable_lines(refused.explain())}\n", status=refused.status, content_type="text/plain; charset=utf-8")
+        return HttpResponse(
+            f"{printable_lines(refused.explain())}\n",
+            status=refused.status,
+            content_type="text/plain; charset=utf-8",
+        )
     if path.startswith(("/api/", "/metrics")) or b"text/html" not in accept:
         return json_of(refused)
-    context = {"error": refused, "status": refused.status, "title": HTTPStatus(refused.status).phrase}
+    context = {
+        "error": refused,
+        "status": refused.status,
+        "title": HTTPStatus(refused.status).phrase,
+    }
     return HttpResponse(render_to_string("errors/early.html", context), status=refused.status)

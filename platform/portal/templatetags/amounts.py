@@ -99,7 +99,13 @@ def percent_of(part: float, whole: float) -> float:
 def _relative(moment: datetime, kind: str) -> SafeString:
     words = _words((timezone.now() - moment).total_seconds(), kind)
     absolute = f"{moment.astimezone(timezone.get_current_timezone()):%-d %b %Y, %H:%M:%S %Z}"
-    return format_html('<time datetime="{}" title="{}" data-relative="{}">{}</time>', moment.isoformat(), absolute, kind, words)
+    return format_html(
+        '<time datetime="{}" title="{}" data-relative="{}">{}</time>',
+        moment.isoformat(),
+        absolute,
+        kind,
+        words,
+    )
 
 
 def _words(seconds: float, kind: str) -> str:

@@ -45,7 +45,11 @@ _STATES = {
     "verified": ("live", "Verified"),
     "unproven": ("failed", "Not verified"),
 }
-_FLASHES = {"success": ("live", "check"), "error": ("failed", "circle-alert"), "warning": ("changing", "triangle-alert")}
+_FLASHES = {
+    "success": ("live", "check"),
+    "error": ("failed", "circle-alert"),
+    "warning": ("changing", "triangle-alert"),
+}
 _CODE = (SafeString("<code>"), SafeString("</code>"))
 _SPARK_WIDTH, _SPARK_HEIGHT = 80, 20
 
@@ -68,7 +72,12 @@ class Flash(TypedDict):
 def icon(name: str, classes: str = "") -> SafeString:
     """Return an icon of the sprite. It is only decoration: the text next to it, or the button's
     label, has the meaning."""
-    return format_html('<svg class="icon {}" aria-hidden="true"><use href="{}#{}"></use></svg>', classes, static("icons.svg"), name)
+    return format_html(
+        '<svg class="icon {}" aria-hidden="true"><use href="{}#{}"></use></svg>',
+        classes,
+        static("icons.svg"),
+        name,
+    )
 
 
 @register.inclusion_tag("components/state.html")
@@ -85,7 +94,9 @@ def tone(value: str) -> str:
 
 
 @register.inclusion_tag("components/bar.html")
-def bar(part: float, whole: float, label: str, after: float | None = None, behind: float | None = None) -> Bar:
+def bar(
+    part: float, whole: float, label: str, after: float | None = None, behind: float | None = None
+) -> Bar:
     """Return a bar of usage and limit. `label` describes it in words.
 
     `after` shows the value after a change; `behind` shows a second sum in a lighter colour.
@@ -110,8 +121,16 @@ def sparkline(values: Sequence[float], label: str) -> dict[str, str]:
     """
     top = max(values, default=0.0) or 1.0
     wide = _SPARK_WIDTH / max(len(values) - 1, 1)
-    places = [f"{number * wide:.1f},{_SPARK_HEIGHT - 1 - value / top * (_SPARK_HEIGHT - 2):.1f}" for number, value in enumerate(values)]
-    return {"line": " ".join(places), "label": label, "width": str(_SPARK_WIDTH), "height": str(_SPARK_HEIGHT)}
+    places = [
+        f"{number * wide:.1f},{_SPARK_HEIGHT - 1 - value / top * (_SPARK_HEIGHT - 2):.1f}"
+        for number, value in enumerate(values)
+    ]
+    return {
+        "line": " ".join(places),
+        "label": label,
+        "width": str(_SPARK_WIDTH),
+        "height": str(_SPARK_HEIGHT),
+    }
 
 
 @register.inclusion_tag("components/command.html")
@@ -145,7 +164,11 @@ def field(bound: BoundField, classes: str = "") -> dict[str, BoundField | str]:
 def with_code(text: str) -> SafeString:
     """Format text between backticks as code."""
     parts = enumerate(text.split("`"))
-    return format_html_join("", "{}{}{}", ((_CODE[0], part, _CODE[1]) if number % 2 else ("", part, "") for number, part in parts))
+    return format_html_join(
+        "",
+        "{}{}{}",
+        ((_CODE[0], part, _CODE[1]) if number % 2 else ("", part, "") for number, part in parts),
+    )
 
 
 @register.filter

@@ -32,7 +32,11 @@ def change(actor: Person, *, app: App, changes: Mapping[str, object]) -> Traffic
     require_member(actor, app.team)
     app = lock_app(app)
     processes = sorted(ProcessFormation.objects.filter(app=app).values_list("process", flat=True))
-    values = checked(changes, processes=processes, hosts=[host for host in hosts_of(app) if not host.startswith("*")])
+    values = checked(
+        changes,
+        processes=processes,
+        hosts=[host for host in hosts_of(app) if not host.startswith("*")],
+    )
     row, _ = TrafficSettings.objects.get_or_create(app=app)
     changed = [field for field, value in values.items() if getattr(row, field) != value]
     if changed:
@@ -50,15 +54,23 @@ def admit(actor: Person, *, app: App, name: str, password: str) -> None:
     require_member(actor, app.team)
     if not _NAME.fullmatch(name):
         hint = "Use up to 64 letters, digits and the characters . _ @ -."
-        raise ValueRefused(f"{name!r} is not a valid user name for basic authentication.", field="auth_name", hint=hint)
+        raise ValueRefused(
+            f"{name!r} is not a valid user name for basic authentication.",
+            field="auth_name",
+            hint=hint,
+        )
     if len(password) < LEAST_PASSWORD:
-        hint = f"Use {LEAST_PASSWORD} characters or more, because it is checked at each request with a fast hash."
+        hint = (
+            f"Use {LEAST_PASSWORD} characters or more, because it is checked at each request with a"
+            " fast hash."
+        )
         raise ValueRefused("The password is too short.", field="auth_password", hint=hint)
     app = lock_app(app)
     row, _ = TrafficSettings.objects.get_or_create(app=app)
     if name not in row.auth and len(row.auth) >= MOST_NAMES:
         raise ValueRefused(
-            f"The app already has {MOST_NAMES} users for basic authentication, which is the maximum.",
+            f"The app already has {MOST_NAMES} users for basic authentication, which is the"
+            " maximum.",
             field="auth_name",
             hint="Remove a user first.",
         )

@@ -81,14 +81,28 @@ def decide(samples: Sequence[Sample], wish: ScalingBounds, now: float, count: in
         return Decision(count=count)
     stable, rush = _last(samples, now, STABLE), _last(samples, now, RUSH)
     rushes = _rushes(samples, wish, now)
-    up = max((_needed(window, wish, count) for window in ((stable, rush) if rushes else (stable,)) if window), default=count)
+    up = max(
+        (
+            _needed(window, wish, count)
+            for window in ((stable, rush) if rushes else (stable,))
+            if window
+        ),
+        default=count,
+    )
     if up > count:
         window = rush if rushes and _needed(rush, wish, count) >= up else stable
         return _moved(window, wish, count, min(up, wish.most))
     if rushes or not _covers(samples, now, DOWN):
         return Decision(count=count)
-    down = max(_needed(_between(samples, now - end - STABLE, now - end), wish, count) for end in range(0, int(DOWN), int(STABLE)))
-    return _moved(stable, wish, count, max(down, wish.least)) if down < count else Decision(count=count)
+    down = max(
+        _needed(_between(samples, now - end - STABLE, now - end), wish, count)
+        for end in range(0, int(DOWN), int(STABLE))
+    )
+    return (
+        _moved(stable, wish, count, max(down, wish.least))
+        if down < count
+        else Decision(count=count)
+    )
 
 
 def _rushes(samples: Sequence[Sample], wish: ScalingBounds, now: float) -> bool:
@@ -96,7 +110,11 @@ def _rushes(samples: Sequence[Sample], wish: ScalingBounds, now: float) -> bool:
     target."""
     recent = _last(samples, now, STABLE)
     windows = (_between(samples, sample.at - RUSH, sample.at) for sample in recent)
-    return any(_load(window, wish) >= RUSHING for window in windows if _covers(window, window[-1].at, RUSH / 2))
+    return any(
+        _load(window, wish) >= RUSHING
+        for window in windows
+        if _covers(window, window[-1].at, RUSH / 2)
+    )
 
 
 def _needed(window: Sequence[Sample], wish: ScalingBounds, count: int) -> int:
@@ -107,7 +125,9 @@ def _needed(window: Sequence[Sample], wish: ScalingBounds, count: int) -> int:
     if wish.target is Target.REQUESTS:
         return _bearing(_mean([sample.in_flight for sample in window]) / wish.value, count)
     if wish.target is Target.CPU:
-        return _bearing(_mean([sample.cpu for sample in window]) / (wish.cpu * wish.value / 100), count)
+        return _bearing(
+            _mean([sample.cpu for sample in window]) / (wish.cpu * wish.value / 100), count
+        )
     # neither is proportional to the number of instances, so these change step by step
     load = _load(window, wish)
     if load > 1 + TOLERANCE:

@@ -37,7 +37,9 @@ class TrafficSettings(models.Model):
     # requests with this token go to the canary
     preview_token = models.CharField(max_length=64, blank=True)
     drain_seconds = models.PositiveIntegerField(default=30)
-    hold_seconds = models.PositiveIntegerField(default=30)  # how long a request waits for an instance
+    hold_seconds = models.PositiveIntegerField(
+        default=30
+    )  # how long a request waits for an instance
 
     # time without a request; 0: never; None: the value of the team's quota
     sleep_minutes = models.PositiveIntegerField(null=True, blank=True)
@@ -49,7 +51,9 @@ class TrafficSettings(models.Model):
 
     autoscale = models.BooleanField(default=False)  # of the process type web
     autoscale_target = models.CharField(
-        max_length=8, choices=[(target.value, target.label) for target in Target], default=Target.REQUESTS.value
+        max_length=8,
+        choices=[(target.value, target.label) for target in Target],
+        default=Target.REQUESTS.value,
     )
     autoscale_value = models.PositiveIntegerField(default=20)
     autoscale_least = models.PositiveSmallIntegerField(default=1)
@@ -75,7 +79,9 @@ class TrafficSettings(models.Model):
 
     allowed = models.JSONField(default=list)  # networks as text; empty: all addresses
     auth_salt = models.CharField(max_length=32, blank=True)
-    auth = models.JSONField(default=dict)  # name -> SHA-256 of salt, name and password; see runtime/router/policy.py
+    auth = models.JSONField(
+        default=dict
+    )  # name -> SHA-256 of salt, name and password; see runtime/router/policy.py
 
     maintenance = models.BooleanField(default=False)
     maintenance_page = models.TextField(blank=True)  # HTML
@@ -113,6 +119,8 @@ class Nap(models.Model):
     class Meta:
         constraints = (
             models.UniqueConstraint(fields=("app", "began_at"), name="one_nap_an_app_and_moment"),
-            models.UniqueConstraint(fields=("app",), condition=Q(ended_at=None), name="one_open_nap_an_app"),
+            models.UniqueConstraint(
+                fields=("app",), condition=Q(ended_at=None), name="one_open_nap_an_app"
+            ),
         )
         ordering = ("-began_at",)

@@ -61,14 +61,28 @@ def _allowed(app: App, size: Size, count: int) -> tuple[int, str]:
 
 def _tell_refused(app: App, *, before: int, wanted: int, reason: str, refused: str) -> None:
     last = Scaling.objects.filter(app=app).first()
-    if last is not None and last.refused and last.after == before and timezone.now() - last.at < SAID_AGAIN_AFTER:
+    if (
+        last is not None
+        and last.refused
+        and last.after == before
+        and timezone.now() - last.at < SAID_AGAIN_AFTER
+    ):
         return
     _note(app, before=before, wanted=wanted, after=before, reason=reason, refused=refused)
-    audit.record(None, f"could not autoscale {WEB} from {before} to {wanted} ({reason}): {refused}", app=app)
+    audit.record(
+        None, f"could not autoscale {WEB} from {before} to {wanted} ({reason}): {refused}", app=app
+    )
     events.announce(app.name, events.EventKind.FORMATION)
 
 
 def _note(app: App, *, before: int, wanted: int, after: int, reason: str, refused: str) -> None:
-    Scaling.objects.create(app=app, before=before, wanted=wanted, after=after, reason=reason[:200], refused=refused[:300])
+    Scaling.objects.create(
+        app=app,
+        before=before,
+        wanted=wanted,
+        after=after,
+        reason=reason[:200],
+        refused=refused[:300],
+    )
     old = Scaling.objects.filter(app=app).values_list("pk", flat=True)[KEPT:]
     Scaling.objects.filter(pk__in=list(old)).delete()

@@ -45,14 +45,20 @@ def saved_by(app: App, now: datetime) -> SleepSavings | None:
     if not naps or now <= begin:
         return None
     asleep = {nap.pk: (nap.ended_at or now) - max(nap.began_at, begin) for nap in naps}
-    stopped = {nap.pk: (nap.ended_at or now) - max(nap.stopped_at, begin) for nap in naps if nap.stopped_at is not None}
+    stopped = {
+        nap.pk: (nap.ended_at or now) - max(nap.stopped_at, begin)
+        for nap in naps
+        if nap.stopped_at is not None
+    }
     return SleepSavings(
         of=now - begin,
         asleep=sum(asleep.values(), timedelta()),
         stopped=sum(stopped.values(), timedelta()),
         naps=sum(1 for nap in naps if nap.began_at >= begin),
         instance_time=sum((asleep[nap.pk] * nap.instances for nap in naps), timedelta()),
-        memory_time=sum(stopped[nap.pk].total_seconds() * nap.memory for nap in naps if nap.pk in stopped),
+        memory_time=sum(
+            stopped[nap.pk].total_seconds() * nap.memory for nap in naps if nap.pk in stopped
+        ),
         since=next((nap.began_at for nap in naps if nap.ended_at is None), None),
     )
 
@@ -69,7 +75,9 @@ def note(app: App, *, since: datetime | None, stopped: bool, now: datetime) -> N
     if open_nap is None:
         sleepers = list(Instance.objects.filter(app=app, state=InstanceState.ASLEEP))
         memory = sum(usage.memory_bytes for usage in usage_of(sleepers).values())
-        open_nap, _ = Nap.objects.get_or_create(app=app, began_at=since, defaults={"instances": len(sleepers), "memory": memory})
+        open_nap, _ = Nap.objects.get_or_create(
+            app=app, began_at=since, defaults={"instances": len(sleepers), "memory": memory}
+        )
     if stopped and open_nap.stopped_at is None:
         Nap.objects.filter(pk=open_nap.pk).update(stopped_at=now)
 

@@ -39,10 +39,21 @@ _NUMBERS = {  # field: (name in messages, minimum, maximum)
     "autoscale_most": ("The maximum number of instances", 1, 1000),
     "hsts_seconds": ("The HSTS time", 0, 2 * 365 * 24 * 3600),
 }
-_SWITCHES = ("sticky", "http2", "keep_alive", "jobs_keep_awake", "workers_keep_awake", "https_only", "maintenance", "autoscale")
+_SWITCHES = (
+    "sticky",
+    "http2",
+    "keep_alive",
+    "jobs_keep_awake",
+    "workers_keep_awake",
+    "https_only",
+    "maintenance",
+    "autoscale",
+)
 
 
-def checked(changes: Mapping[str, object], *, processes: Sequence[str], hosts: Sequence[str]) -> dict[str, object]:
+def checked(
+    changes: Mapping[str, object], *, processes: Sequence[str], hosts: Sequence[str]
+) -> dict[str, object]:
     """Return the values to store. `processes` and `hosts` belong to the app. ValueRefused names the
     wrong field."""
     return {field: _check(field, value, processes, hosts) for field, value in changes.items()}
@@ -51,11 +62,20 @@ def checked(changes: Mapping[str, object], *, processes: Sequence[str], hosts: S
 def check_autoscaling(row: TrafficSettings) -> None:
     """Check the rules across fields: the bounds are in order, and a percentage is possible."""
     if row.autoscale_least > row.autoscale_most:
-        sentence = f"The minimum of {row.autoscale_least} instances is larger than the maximum of {row.autoscale_most}."
-        raise ValueRefused(sentence, field="autoscale_most", hint="Raise the maximum, or lower the minimum.")
+        sentence = (
+            f"The minimum of {row.autoscale_least} instances is larger than the maximum of"
+            f" {row.autoscale_most}."
+        )
+        raise ValueRefused(
+            sentence, field="autoscale_most", hint="Raise the maximum, or lower the minimum."
+        )
     if row.autoscale_target == Target.CPU and row.autoscale_value > 95:
         sentence = f"A CPU target of {row.autoscale_value} % is too high."
-        raise ValueRefused(sentence, field="autoscale_value", hint="Use 95 or less. A target of 70 leaves room for a sudden rise.")
+        raise ValueRefused(
+            sentence,
+            field="autoscale_value",
+            hint="Use 95 or less. A target of 70 leaves room for a sudden rise.",
+        )
 
 
 def _check(field: str, value: object, processes: Sequence[str], hosts: Sequence[str]) -> object:
@@ -65,7 +85,9 @@ def _check(field: str, value: object, processes: Sequence[str], hosts: Sequence[
         return _number(field, value)
     if field in _SWITCHES:
         if not isinstance(value, bool):
-            raise ValueRefused(f"{field} must be true or false.", field=field, hint="Use true or false.")
+            raise ValueRefused(
+                f"{field} must be true or false.", field=field, hint="Use true or false."
+            )
         return value
     if field == "canonical_host":
         return _host(value, hosts)
@@ -73,20 +95,32 @@ def _check(field: str, value: object, processes: Sequence[str], hosts: Sequence[
         return _paths(value, processes)
     if (check := _OTHERS.get(field)) is None:
         known = ", ".join(sorted((*_NUMBERS, *_SWITCHES, *_OTHERS, "canonical_host", "paths")))
-        raise ValueRefused(f"{field} is not a valid traffic setting.", field=field, hint=f"The settings are {known}.")
+        raise ValueRefused(
+            f"{field} is not a valid traffic setting.",
+            field=field,
+            hint=f"The settings are {known}.",
+        )
     return check(value)
 
 
 def _number(field: str, value: object) -> int:
     what, least, most = _NUMBERS[field]
     if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= most:
-        raise ValueRefused(f"{what} cannot be {value}.", field=field, hint=f"Use a number from {least:,} to {most:,}.")
+        raise ValueRefused(
+            f"{what} cannot be {value}.",
+            field=field,
+            hint=f"Use a number from {least:,} to {most:,}.",
+        )
     return value
 
 
 def _way(value: object) -> str:
     if value not in Way.values:
-        raise ValueRefused(f"{value!r} is not a valid rollout strategy.", field="way", hint=f"Use one of {', '.join(Way.values)}.")
+        raise ValueRefused(
+            f"{value!r} is not a valid rollout strategy.",
+            field="way",
+            hint=f"Use one of {', '.join(Way.values)}.",
+        )
     return str(value)
 
 
@@ -94,38 +128,63 @@ def _target(value: object) -> str:
     known = [str(target) for target in Target]
     if value not in known:
         hint = f"Use one of {', '.join(known)}."
-        raise ValueRefused(f"{value!r} is not a valid autoscaling target.", field="autoscale_target", hint=hint)
+        raise ValueRefused(
+            f"{value!r} is not a valid autoscaling target.", field="autoscale_target", hint=hint
+        )
     return str(value)
 
 
 def _steps(value: object) -> list[list[int]]:
     hint = (
-        "A step has a share of 1 to 99 % and 0 to 86,400 seconds. Each share is larger than the previous one: 1 % for 60 s, 10 % for 60 s."
+        "A step has a share of 1 to 99 % and 0 to 86,400 seconds. Each share is larger than the"
+        " previous one: 1 % for 60 s, 10 % for 60 s."
     )
     if not isinstance(value, list) or len(value) > MOST_STEPS:
-        raise ValueRefused(f"A canary has at most {MOST_STEPS} steps.", field="canary_steps", hint=hint)
+        raise ValueRefused(
+            f"A canary has at most {MOST_STEPS} steps.", field="canary_steps", hint=hint
+        )
     before = 0
     for step in value:
-        pair = step if isinstance(step, list | tuple) and len(step) == 2 and all(type(part) is int for part in step) else None
+        pair = (
+            step
+            if isinstance(step, list | tuple)
+            and len(step) == 2
+            and all(type(part) is int for part in step)
+            else None
+        )
         if pair is None or not before < pair[0] <= 99 or not 0 <= pair[1] <= 86_400:
-            raise ValueRefused(f"{step!r} is not a valid canary step.", field="canary_steps", hint=hint)
+            raise ValueRefused(
+                f"{step!r} is not a valid canary step.", field="canary_steps", hint=hint
+            )
         before = pair[0]
     return [list(step) for step in value]
 
 
 def _token(value: object) -> str:
     if not isinstance(value, str) or not _TOKEN.fullmatch(value):
-        raise ValueRefused("This is not a valid preview token.", field="preview_token", hint="Use up to 64 letters, digits and hyphens.")
+        raise ValueRefused(
+            "This is not a valid preview token.",
+            field="preview_token",
+            hint="Use up to 64 letters, digits and hyphens.",
+        )
     return value
 
 
 def _page(field: str) -> Callable[[object], str]:
     def check(value: object) -> str:
         if not isinstance(value, str) or "\0" in value:
-            raise ValueRefused("This is not a valid page.", field=field, hint="A page is HTML as text.")
+            raise ValueRefused(
+                "This is not a valid page.", field=field, hint="A page is HTML as text."
+            )
         if (size := _kept_size(value)) > LONGEST_PAGE:
-            hint = "Move images and long styles to other files and link to them, or simplify the page."
-            raise ValueRefused(f"This page needs {size:,} bytes in the router. The limit is {LONGEST_PAGE:,}.", field=field, hint=hint)
+            hint = (
+                "Move images and long styles to other files and link to them, or simplify the page."
+            )
+            raise ValueRefused(
+                f"This page needs {size:,} bytes in the router. The limit is {LONGEST_PAGE:,}.",
+                field=field,
+                hint=hint,
+            )
         return value.replace("\r\n", "\n")
 
     return check
@@ -141,30 +200,47 @@ def _kept_size(page: str) -> int:
 
 def _networks(value: object) -> list[str]:
     if not isinstance(value, list) or len(value) > MOST_NETWORKS:
-        raise ValueRefused(f"At most {MOST_NETWORKS} networks are allowed.", field="allowed", hint="Combine adjacent networks.")
+        raise ValueRefused(
+            f"At most {MOST_NETWORKS} networks are allowed.",
+            field="allowed",
+            hint="Combine adjacent networks.",
+        )
     found = []
     for text in value:
         try:
             found.append(str(ipaddress.ip_network(str(text), strict=False)))
         except ValueError:
             hint = "Use for example 203.0.113.7, 198.51.100.0/24 or 2001:db8::/32."
-            raise ValueRefused(f"{text!r} is not a valid address or network.", field="allowed", hint=hint) from None
+            raise ValueRefused(
+                f"{text!r} is not a valid address or network.", field="allowed", hint=hint
+            ) from None
     return found
 
 
 def _host(value: object, hosts: Sequence[str]) -> str:
     if value and value not in hosts:
-        raise ValueRefused(f"{value!r} is not a host of this app.", field="canonical_host", hint=f"Its hosts are {', '.join(hosts)}.")
+        raise ValueRefused(
+            f"{value!r} is not a host of this app.",
+            field="canonical_host",
+            hint=f"Its hosts are {', '.join(hosts)}.",
+        )
     return str(value or "")
 
 
 def _paths(value: object, processes: Sequence[str]) -> list[list[str]]:
     hint = "A route has a path such as /api and a process type of the app."
     if not isinstance(value, list) or len(value) > MOST_PATHS:
-        raise ValueRefused(f"An app has at most {MOST_PATHS} path routes.", field="paths", hint=hint)
+        raise ValueRefused(
+            f"An app has at most {MOST_PATHS} path routes.", field="paths", hint=hint
+        )
     found: dict[str, str] = {}
     for route in value:
-        if not isinstance(route, list | tuple) or len(route) != 2 or not _PREFIX.fullmatch(str(route[0])) or "//" in str(route[0]):
+        if (
+            not isinstance(route, list | tuple)
+            or len(route) != 2
+            or not _PREFIX.fullmatch(str(route[0]))
+            or "//" in str(route[0])
+        ):
             raise ValueRefused(f"{route!r} is not a valid path route.", field="paths", hint=hint)
         prefix, process = str(route[0]), str(route[1])
         if not _PROCESS.fullmatch(process) or (processes and process not in processes):
@@ -174,7 +250,9 @@ def _paths(value: object, processes: Sequence[str]) -> list[list[str]]:
                 hint=f"The process types are {', '.join(processes)}.",
             )
         if prefix in found:
-            raise ValueRefused(f"The path {prefix} has two routes.", field="paths", hint="Remove one of them.")
+            raise ValueRefused(
+                f"The path {prefix} has two routes.", field="paths", hint="Remove one of them."
+            )
         found[prefix] = process
     return [[prefix, process] for prefix, process in found.items()]
 

@@ -1,4 +1,6 @@
-"""Users and groups of an image: names in its /etc/passwd and /etc/group. No I/O: the caller reads those files."""
+"""Users and groups of an image: names in its /etc/passwd and /etc/group. No I/O: the caller reads
+those files.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +11,9 @@ from typing import Protocol
 from runtime.errors import BadSource
 
 _MOST = 65_535  # the last id of a team's user namespace
-Read = Callable[[str], str]  # returns the text of a file of the image by its name, empty if there is none
+Read = Callable[
+    [str], str
+]  # returns the text of a file of the image by its name, empty if there is none
 
 
 class Place(Protocol):
@@ -36,15 +40,34 @@ def account(text: str, read: Read, of: Place) -> Account:
     """
     user, colon, group = text.partition(":")
     rows = _rows(read, "etc/passwd")
-    row = next((fields for fields in rows if len(fields) > 5 and (fields[0] == user or (user.isdigit() and fields[2] == user))), None)
+    row = next(
+        (
+            fields
+            for fields in rows
+            if len(fields) > 5 and (fields[0] == user or (user.isdigit() and fields[2] == user))
+        ),
+        None,
+    )
     if row is None and not user.isdigit():
-        raise of.wrong(f"The image has no user {user!r}.", hint=f"Create it first: RUN useradd {user}, or use a number.")
+        raise of.wrong(
+            f"The image has no user {user!r}.",
+            hint=f"Create it first: RUN useradd {user}, or use a number.",
+        )
     uid = _number(user if row is None else row[2], of)
-    gid = _group(group, read, of) if colon and group else (0 if row is None else _number(row[3], of))
+    gid = (
+        _group(group, read, of) if colon and group else (0 if row is None else _number(row[3], of))
+    )
     name = row[0] if row else user
-    more = () if colon and group else tuple(
-        sorted({_number(fields[2], of) for fields in _rows(read, "etc/group") if len(fields) > 3 and name in fields[3].split(",")} - {gid})
-    )  # fmt: skip
+    lists_user = (
+        fields
+        for fields in _rows(read, "etc/group")
+        if len(fields) > 3 and name in fields[3].split(",")
+    )
+    more = (
+        ()
+        if colon and group
+        else tuple(sorted({_number(row[2], of) for row in lists_user} - {gid}))
+    )
     return Account(uid=uid, gid=gid, groups=more, home=(row[5] if row else "") or "/")
 
 
@@ -62,15 +85,23 @@ def owner(text: str, read: Read, of: Place) -> Account:
 def _group(text: str, read: Read, of: Place) -> int:
     if text.isdigit():
         return _number(text, of)
-    row = next((fields for fields in _rows(read, "etc/group") if len(fields) > 2 and fields[0] == text), None)
+    row = next(
+        (fields for fields in _rows(read, "etc/group") if len(fields) > 2 and fields[0] == text),
+        None,
+    )
     if row is None:
-        raise of.wrong(f"The image has no group {text!r}.", hint=f"Create it first: RUN groupadd {text}, or use a number.")
+        raise of.wrong(
+            f"The image has no group {text!r}.",
+            hint=f"Create it first: RUN groupadd {text}, or use a number.",
+        )
     return _number(row[2], of)
 
 
 def _number(text: str, of: Place) -> int:
     if not text.isascii() or not text.isdigit() or len(text) > 9 or int(text) > _MOST:
-        raise of.wrong(f"{text!r} is not a valid id in a container.", hint=f"The highest id is {_MOST}.")
+        raise of.wrong(
+            f"{text!r} is not a valid id in a container.", hint=f"The highest id is {_MOST}."
+        )
     return int(text)
 
 

@@ -1,4 +1,6 @@
-"""Base images for FROM and --from other than stages: the stacks of this node, with or without a language, and pulled images."""
+"""Base images for FROM and --from other than stages: the stacks of this node, with or without a
+language, and pulled images.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +20,9 @@ from runtime.stacks.foundation import Foundation
 from runtime.stacks.packages.package_manager import IN_NODE_IMAGES
 from runtime.stacks.stack import NodeRuntime
 
-Resolve = Callable[[str], str]  # returns the digest in the store of a registry's image; TransferFailed, ImageDamaged
+Resolve = Callable[
+    [str], str
+]  # returns the digest in the store of a registry's image; TransferFailed, ImageDamaged
 
 
 def _nodes() -> dict[str, NodeRuntime]:
@@ -33,7 +37,9 @@ def is_made_here(name: str, offered: Offer) -> bool:
 class Bases:
     """Base images. A stack that does not exist yet is built."""
 
-    def __init__(self, config: NodeConfig, store: Store, log: Callable[[str], None], resolve: Resolve) -> None:
+    def __init__(
+        self, config: NodeConfig, store: Store, log: Callable[[str], None], resolve: Resolve
+    ) -> None:
         self._config, self._store, self._log, self._resolve = config, store, log, resolve
 
     def find(self, name: str, of: Instruction) -> tuple[list[Layer], ImageConfig]:
@@ -58,5 +64,7 @@ class Bases:
             digest = self._resolve(name)
         except (TransferFailed, ImageDamaged) as failure:
             known = ", ".join((*offered.stacks, *offered.languages, *_nodes()))
-            raise of.wrong(failure.what, hint=f"{failure.hint} Images on this node: {known}.") from None
+            raise of.wrong(
+                failure.what, hint=f"{failure.hint} Images on this node: {known}."
+            ) from None
         return list(self._store.layers_of(digest)), self._store.image(digest).config

@@ -1,4 +1,6 @@
-"""Entry point of this package: build a source with a Dockerfile to layers, configuration and processes."""
+"""Entry point of this package: build a source with a Dockerfile to layers, configuration and
+processes.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +25,10 @@ from runtime.images.manifest import ImageConfig, Layer
 from runtime.stacks.available import Offer
 
 FILE = "Dockerfile"
-USER_LABEL, WEB_LABEL = "slipway.user", "slipway.web"  # the numbers of USER; the web process that is ENTRYPOINT and CMD
+USER_LABEL, WEB_LABEL = (
+    "slipway.user",
+    "slipway.web",
+)  # the numbers of USER; the web process that is ENTRYPOINT and CMD
 _PROXY = re.compile(r"(?i:https?_proxy|all_proxy|no_proxy)")
 
 
@@ -37,7 +42,15 @@ class Made:
     user: str  # uid:gid of its USER
 
 
-def build(context: BuildContext, source: Path, text: bytes, options: Options, *, resolve: Resolve, declared: Mapping[str, str]) -> Made:
+def build(
+    context: BuildContext,
+    source: Path,
+    text: bytes,
+    options: Options,
+    *,
+    resolve: Resolve,
+    declared: Mapping[str, str],
+) -> Made:
     """Build the Dockerfile `text` with all files of `source` available to COPY.
 
     Only `context.helper` reads the source.
@@ -73,13 +86,21 @@ def foreign_bases(text: bytes, arguments: Mapping[str, str], offered: Offer) -> 
         recipe = divide(parse(text), arguments, platform.machine())
     except BadSource:
         return ()
-    bases = {stage.base for stage in recipe.needed() if stage.parent is None and stage.base.lower() != SCRATCH}
+    bases = {
+        stage.base
+        for stage in recipe.needed()
+        if stage.parent is None and stage.base.lower() != SCRATCH
+    }
     return tuple(sorted(base for base in bases if not is_made_here(base, offered)))
 
 
 def labelled(made: Made) -> ImageConfig:
     """Return the configuration with the labels that an instance needs."""
-    labels = {USER_LABEL: made.user, "slipway.language": "Dockerfile", "slipway.processes": json.dumps(made.processes, sort_keys=True)}
+    labels = {
+        USER_LABEL: made.user,
+        "slipway.language": "Dockerfile",
+        "slipway.processes": json.dumps(made.processes, sort_keys=True),
+    }
     own = shlex.join((*made.config.entrypoint, *made.config.command))
     if made.processes.get("web") == own:
         labels[WEB_LABEL] = own
@@ -91,11 +112,16 @@ def proxies() -> dict[str, str]:
     return {name: value for name, value in package_environment().items() if _PROXY.fullmatch(name)}
 
 
-def _processes(config: ImageConfig, declared: Mapping[str, str], log: Callable[[str], None]) -> dict[str, str]:
+def _processes(
+    config: ImageConfig, declared: Mapping[str, str], log: Callable[[str], None]
+) -> dict[str, str]:
     own = shlex.join((*config.entrypoint, *config.command))
     if "web" in declared or not own:
         if not declared:
-            raise BadSource("The Dockerfile has no command to run.", hint="Add CMD or ENTRYPOINT, or a Procfile.")
+            raise BadSource(
+                "The Dockerfile has no command to run.",
+                hint="Add CMD or ENTRYPOINT, or a Procfile.",
+            )
         return dict(declared)
     log(f"Web process: `{own}`, the image's ENTRYPOINT and CMD")
     return {"web": own, **declared}

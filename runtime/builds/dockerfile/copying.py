@@ -39,8 +39,12 @@ class Copying:
     owner: Account | None  # None: the owner in the source
     chmod: int | None
     of: Instruction
-    _inodes: dict[tuple[int, int], str] = field(default_factory=dict)  # of files with several names: the first place of each
-    _first_places: dict[str, tuple[int, int]] = field(default_factory=dict)  # the same, the other way
+    _inodes: dict[tuple[int, int], str] = field(
+        default_factory=dict
+    )  # of files with several names: the first place of each
+    _first_places: dict[str, tuple[int, int]] = field(
+        default_factory=dict
+    )  # the same, the other way
 
     def put(self, item: Item, destination: str, *, into_folder: bool) -> None:
         """Copy an item.
@@ -91,7 +95,9 @@ class Copying:
                 continue
             if self.root.status(place) is not None:
                 raise self.of.wrong(f"/{'/'.join(made)} is a file, not a folder.")
-            if not self.root.is_folder(parent := posixpath.dirname(place)):  # through a link whose target does not exist
+            if not self.root.is_folder(
+                parent := posixpath.dirname(place)
+            ):  # through a link whose target does not exist
                 self.folder(parent)
             self.root.root.make_folder(place)
             if self.owner is not None:
@@ -101,7 +107,9 @@ class Copying:
     def make_way(self, place: str) -> None:
         """Remove a file or link that will be replaced."""
         if self.root.is_folder(place):
-            raise self.of.wrong(f"A file would replace the folder /{place}.", hint="End the destination with /.")
+            raise self.of.wrong(
+                f"A file would replace the folder /{place}.", hint="End the destination with /."
+            )
         self.root.root.remove(place)
         if (inode := self._first_places.pop(place, None)) is not None:
             del self._inodes[inode]
@@ -118,20 +126,30 @@ class Copying:
             if found.is_folder:
                 if not self.root.is_folder(place):
                     if self.root.status(place) is not None:
-                        raise self.of.wrong(f"The folder {found.path} would replace a file at {destination}.")
+                        raise self.of.wrong(
+                            f"The folder {found.path} would replace a file at {destination}."
+                        )
                     self._make_folders(place)
                 self._dress(found.folder, found.name, found.status, place)
             else:
                 self._make_folders(posixpath.dirname(place))
-                self._put_one(found.folder, found.name, found.status, place, moment=item.tree.moments)
+                self._put_one(
+                    found.folder, found.name, found.status, place, moment=item.tree.moments
+                )
 
     def _make_folders(self, place: str) -> None:
         try:
             self.root.root.make_folders(place)
-        except NotADirectoryError as error:  # a link leads there, or this COPY itself put a file there
-            raise self.of.wrong(f"The folder /{place} cannot be created: /{error.filename} is a file.") from None
+        except (
+            NotADirectoryError
+        ) as error:  # a link leads there, or this COPY itself put a file there
+            raise self.of.wrong(
+                f"The folder /{place} cannot be created: /{error.filename} is a file."
+            ) from None
 
-    def _put_one(self, folder: Folder, name: str, status: os.stat_result, place: str, *, moment: bool) -> None:
+    def _put_one(
+        self, folder: Folder, name: str, status: os.stat_result, place: str, *, moment: bool
+    ) -> None:
         if stat.S_ISSOCK(status.st_mode):
             return
         self.make_way(place)
@@ -147,7 +165,10 @@ class Copying:
         elif stat.S_ISFIFO(status.st_mode):
             root.make_pipe(place)
         else:
-            raise self.of.wrong(f"{name} is a device, which cannot be copied.", hint="Exclude it: containers have their own /dev.")
+            raise self.of.wrong(
+                f"{name} is a device, which cannot be copied.",
+                hint="Exclude it: containers have their own /dev.",
+            )
         if status.st_nlink > 1:
             self._inodes[inode], self._first_places[place] = place, inode
         self._dress(folder, name, status, place)
@@ -161,7 +182,9 @@ class Copying:
         """Set owner, mode and attributes, in an order in which the kernel keeps all of them."""
         owner = self.owner or Account(uid=status.st_uid, gid=status.st_gid)
         self.root.root.set_owner(place, owner.uid, owner.gid)
-        self.root.root.set_mode(place, self.chmod if self.chmod is not None else stat.S_IMODE(status.st_mode))
+        self.root.root.set_mode(
+            place, self.chmod if self.chmod is not None else stat.S_IMODE(status.st_mode)
+        )
         for key, value in folder.attributes(name).items():
             if is_kept(key):
                 self.root.root.set_attribute(place, key, value)

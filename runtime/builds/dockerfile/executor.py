@@ -39,7 +39,9 @@ class Executor:
 
     def __post_init__(self) -> None:
         layers = StepLayers(context=self.context, source=self.source)
-        self._runs = RunSteps(context=self.context, options=self.options, source=self.source, layers=layers)
+        self._runs = RunSteps(
+            context=self.context, options=self.options, source=self.source, layers=layers
+        )
         self._copies = CopySteps(context=self.context, layers=layers)
 
     def run(self) -> StageState:
@@ -48,13 +50,17 @@ class Executor:
         for stage in needed:
             self._done[stage.number] = self._stage(stage)
         if skipped := len(self.recipe.stages) - len(needed):
-            self.context.log(f"{skipped} of {len(self.recipe.stages)} stages are not needed and were not built")
+            self.context.log(
+                f"{skipped} of {len(self.recipe.stages)} stages are not needed and were not built"
+            )
         return self._done[needed[-1].number]
 
     def _stage(self, stage: Stage) -> StageState:
         state = self._begin(stage)
         state.settings = replace(state.settings, escape=self.recipe.escape)
-        triggers = [trigger(stage.start, text, self.recipe.escape) for text in state.config.on_build]
+        triggers = [
+            trigger(stage.start, text, self.recipe.escape) for text in state.config.on_build
+        ]
         state.settings = replace(state.settings, config=replace(state.config, on_build=()))
         steps = (*triggers, *stage.steps)
         for number, instruction in enumerate(steps, start=1):
@@ -65,11 +71,23 @@ class Executor:
     def _begin(self, stage: Stage) -> StageState:
         if stage.parent is not None:
             earlier = self._done[stage.parent]
-            return StageState(layers=[*earlier.layers], settings=Settings(config=earlier.config), private=earlier.private)
+            return StageState(
+                layers=[*earlier.layers],
+                settings=Settings(config=earlier.config),
+                private=earlier.private,
+            )
         if stage.base.lower() == SCRATCH:
-            return StageState(layers=[], settings=Settings(config=ImageConfig(environment={"PATH": PATH}, user="", working_directory="/")))
+            return StageState(
+                layers=[],
+                settings=Settings(
+                    config=ImageConfig(environment={"PATH": PATH}, user="", working_directory="/")
+                ),
+            )
         layers, config = self.bases.find(stage.base, stage.start)
-        return StageState(layers=layers, settings=Settings(config=complete(config, layers, layer_names(self.context.config))))
+        return StageState(
+            layers=layers,
+            settings=Settings(config=complete(config, layers, layer_names(self.context.config))),
+        )
 
     def _step(self, state: StageState, instruction: Instruction, stage: Stage, label: str) -> None:
         def find(name: str) -> StageState:
@@ -94,7 +112,11 @@ class Executor:
 
     def _declare(self, state: StageState, instruction: Instruction, words: Words) -> None:
         for name, default in arguments_of(instruction, words):
-            outer = default if default is not None else self.recipe.arguments.get(name, self.recipe.platform.get(name))
+            outer = (
+                default
+                if default is not None
+                else self.recipe.arguments.get(name, self.recipe.platform.get(name))
+            )
             value = self.options.arguments.get(name, outer)
             if value is not None:
                 state.arguments[name] = value

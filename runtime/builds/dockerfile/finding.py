@@ -18,7 +18,9 @@ from runtime.builds.dockerfile.syntax import Instruction
 from runtime.builds.dockerfile.tree import Tree
 
 
-def find(instruction: Instruction, asked: Wanted, tree: Tree, excluded: Sequence[str]) -> list[Item]:
+def find(
+    instruction: Instruction, asked: Wanted, tree: Tree, excluded: Sequence[str]
+) -> list[Item]:
     """Return the items that match the patterns.
 
     BadSource: a pattern leads out, or nothing matches.
@@ -28,17 +30,30 @@ def find(instruction: Instruction, asked: Wanted, tree: Tree, excluded: Sequence
     for pattern in asked.patterns:
         inside = pattern.lstrip("/") or "."
         if posixpath.normpath(inside).split("/")[0] == "..":
-            raise instruction.wrong(f"{pattern} leads outside {where}.", hint="Only deployed files can be copied; move it into the source.")
-        pivot, cut, rest = inside.partition("/./") if instruction.switched("parents") else ("", "", "")
+            raise instruction.wrong(
+                f"{pattern} leads outside {where}.",
+                hint="Only deployed files can be copied; move it into the source.",
+            )
+        pivot, cut, rest = (
+            inside.partition("/./") if instruction.switched("parents") else ("", "", "")
+        )
         pivot = posixpath.normpath(pivot).strip("/.") if cut else ""
         names = tree.matches(f"{pivot}/{rest}" if cut else inside)
         for name in names:
             _check(instruction, pattern, name, tree, where)
-            found.append(_item(tree, name, excluded, below=_below(tree, name, pivot) if instruction.switched("parents") else ""))
+            found.append(
+                _item(
+                    tree,
+                    name,
+                    excluded,
+                    below=_below(tree, name, pivot) if instruction.switched("parents") else "",
+                )
+            )
     found = [item for item in found if not (excluded and _is_excluded(item, excluded))]
     if asked.patterns and not found and not excluded and not asked.files:
         raise instruction.wrong(
-            f"{' '.join(asked.patterns)}: {where} has no file with that name.", hint="Check the name, and .dockerignore."
+            f"{' '.join(asked.patterns)}: {where} has no file with that name.",
+            hint="Check the name, and .dockerignore.",
         )
     return found
 
@@ -69,14 +84,20 @@ def content_of(items: Iterable[Item], digests: Digests) -> str:
 def _check(instruction: Instruction, pattern: str, name: str, tree: Tree, where: str) -> None:
     place = tree.place(name)
     if tree.status(tree.place(name, follow=False)) is None and tree.status(place) is None:
-        raise instruction.wrong(f"{pattern} is not in {where}.", hint="Check the name, also its upper and lower case.")
+        raise instruction.wrong(
+            f"{pattern} is not in {where}.", hint="Check the name, also its upper and lower case."
+        )
     if tree.status(place) is None:
         raise instruction.wrong(
-            f"{pattern} is a link that leads outside {where}, or to a missing file.", hint="Replace the link by the file."
+            f"{pattern} is a link that leads outside {where}, or to a missing file.",
+            hint="Replace the link by the file.",
         )
-    if not tree.sees(name) and not (tree.is_folder(place) and tree.holds is not None and tree.holds(name)):
+    if not tree.sees(name) and not (
+        tree.is_folder(place) and tree.holds is not None and tree.holds(name)
+    ):
         raise instruction.wrong(
-            f"{pattern} is excluded from the build context by .dockerignore.", hint=f"Add the line !{name} to .dockerignore."
+            f"{pattern} is excluded from the build context by .dockerignore.",
+            hint=f"Add the line !{name} to .dockerignore.",
         )
 
 
@@ -94,6 +115,6 @@ def _item(tree: Tree, name: str, excluded: Sequence[str], *, below: str) -> Item
 
 
 def _is_excluded(item: Item, excluded: Sequence[str]) -> bool:
-    return not item.tree.is_folder(item.tree.place(item.name)) and matcher(list(excluded), "--exclude").matches(
-        posixpath.basename(item.name)
-    )
+    return not item.tree.is_folder(item.tree.place(item.name)) and matcher(
+        list(excluded), "--exclude"
+    ).matches(posixpath.basename(item.name))

@@ -21,7 +21,9 @@ def matcher(patterns: list[str], file: str) -> PatternMatcher:
     try:
         return PatternMatcher(patterns)
     except ValueError as error:
-        raise BadSource(f"{file}: {error}.", hint="Patterns are those of docs/dockerfile.md.") from None
+        raise BadSource(
+            f"{file}: {error}.", hint="Patterns are those of docs/dockerfile.md."
+        ) from None
 
 
 def read_ignored(root: Folder) -> PatternMatcher | None:
@@ -36,7 +38,12 @@ def read_ignored(root: Folder) -> PatternMatcher | None:
 def context(root: Folder) -> Tree:
     """Return the context as a tree to copy from."""
     ignored = read_ignored(root)
-    return Tree(root=root, hidden=ignored.matches if ignored else None, holds=ignored.may_match_under if ignored else None, moments=True)
+    return Tree(
+        root=root,
+        hidden=ignored.matches if ignored else None,
+        holds=ignored.may_match_under if ignored else None,
+        moments=True,
+    )
 
 
 @dataclass(slots=True)
@@ -46,7 +53,9 @@ class Digests:
     _known: dict[tuple[int, int, int, int], str] = field(default_factory=dict)
 
     def of(self, folder: Folder, name: str, status: os.stat_result) -> str:
-        """Return the value that represents a file's content: its digest, a link's text, a device's number."""
+        """Return the value that represents a file's content: its digest, a link's text, a device's
+        number.
+        """
         if stat.S_ISLNK(status.st_mode):
             return folder.read_link(name)
         if not stat.S_ISREG(status.st_mode):

@@ -11,7 +11,11 @@ from runtime.builds.dockerfile.syntax import Instruction, Words
 from runtime.contract.quantities import Bytes
 
 _DEFAULT_TMPFS = Bytes(256 << 20)
-_OF_THE_CONTAINER = ("/proc", "/sys", "/dev/init")  # folders that the container itself needs; /dev contains its devices and its init
+_OF_THE_CONTAINER = (
+    "/proc",
+    "/sys",
+    "/dev/init",
+)  # folders that the container itself needs; /dev contains its devices and its init
 _UNITS = {"": 1, "b": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30}
 
 
@@ -52,7 +56,13 @@ _KNOWN = {
     Kind.TMPFS: {"target", "size"},
     Kind.SECRET: {"target", "id", "required", "env", "mode", "uid", "gid", "source"},
 }
-_SAME = {"dst": "target", "destination": "target", "src": "source", "readwrite": "rw", "readonly": "ro"}
+_SAME = {
+    "dst": "target",
+    "destination": "target",
+    "src": "source",
+    "readwrite": "rw",
+    "readonly": "ro",
+}
 
 
 def _mount(run: Instruction, text: str, words: Words, directory: str) -> Mount:
@@ -65,12 +75,19 @@ def _mount(run: Instruction, text: str, words: Words, directory: str) -> Mount:
     if kind is Kind.SECRET:
         name = name or options.get("source", "") or posixpath.basename(target)
         if not name:
-            raise run.wrong("A secret mount needs an id.", hint="Write --mount=type=secret,id=NAME.")
+            raise run.wrong(
+                "A secret mount needs an id.", hint="Write --mount=type=secret,id=NAME."
+            )
         target = target or ("" if "env" in options else f"/run/secrets/{name}")
     elif not target:
-        raise run.wrong(f"--mount=type={kind} needs a target.", hint=f"Write --mount=type={kind},target=/FOLDER.")
+        raise run.wrong(
+            f"--mount=type={kind} needs a target.",
+            hint=f"Write --mount=type={kind},target=/FOLDER.",
+        )
     target = posixpath.normpath(posixpath.join(directory, target)) if target else ""
-    if target in ("/", "//", "/dev") or any(target == place or target.startswith(f"{place}/") for place in _OF_THE_CONTAINER):
+    if target in ("/", "//", "/dev") or any(
+        target == place or target.startswith(f"{place}/") for place in _OF_THE_CONTAINER
+    ):
         raise run.wrong(f"Cannot mount on {target}.")
     writable = _truth(run, options, "rw") if kind is Kind.BIND else not _truth(run, options, "ro")
     return Mount(
@@ -132,7 +149,11 @@ def _number(run: Instruction, options: dict[str, str], name: str, default: int, 
 
 def _size(run: Instruction, text: str) -> Bytes:
     digits = text.rstrip("bBkKmMgG")
-    unit = text[len(digits) :].lower().removesuffix("b") if len(text) > len(digits) + 1 else text[len(digits) :].lower()
+    unit = (
+        text[len(digits) :].lower().removesuffix("b")
+        if len(text) > len(digits) + 1
+        else text[len(digits) :].lower()
+    )
     if not digits.isascii() or not digits.isdigit() or unit not in _UNITS or len(digits) > 12:
         raise run.wrong(f"size={text} is not a valid size.", hint="Write size=64m, for example.")
     return Bytes(int(digits) * _UNITS[unit])

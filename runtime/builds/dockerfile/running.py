@@ -43,24 +43,35 @@ _OF_MOUNTS = (
     "create device `/dev/",
     "`/dev/init` not found",
 )  # messages of the OCI runtime when a mount hides /dev through a link
-_OF_NAMES = ("chdir `", "openat2 `")  # calls of the OCI runtime that fail because of a name that the Dockerfile chose
-_AUTHORITIES = "/dev/authorities.crt"  # /dev is the container's own tmpfs, so no trace of the file gets into a layer
+_OF_NAMES = (
+    "chdir `",
+    "openat2 `",
+)  # calls of the OCI runtime that fail because of a name that the Dockerfile chose
+_AUTHORITIES = (  # /dev is the container's own tmpfs, so no trace of the file gets into a layer
+    "/dev/authorities.crt"
+)
 _LOOK = 5.0  # seconds between two measurements of a cache
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Options:
-    """The values that a Dockerfile's build gets from outside: those of the request, and those of this host."""
+    """The values that a Dockerfile's build gets from outside: those of the request, and those of
+    this host.
+    """
 
     arguments: Mapping[str, str]  # --build-arg
     secrets: Mapping[str, str]  # by id
     proxies: Mapping[str, str]  # this host's proxies: for RUN, never in the image or a key
-    authorities: Path | None = None  # a bundle of certificates that RUN trusts, also never in the image or a key
+    authorities: Path | None = (
+        None  # a bundle of certificates that RUN trusts, also never in the image or a key
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Lent:
-    """The content of a mount: a name in the context, or in the union of a stage's or image's layers."""
+    """The content of a mount: a name in the context, or in the union of a stage's or image's
+    layers.
+    """
 
     layers: tuple[Path, ...]  # topmost first; only the source for the context
     name: str
@@ -93,9 +104,17 @@ def script_of(run: Instruction) -> tuple[str, bytes | None]:
     if not bodies:
         return run.args[0], None
     line = run.args[0]
-    if len(bodies) == 1 and line.lstrip("0123456789<- \t").strip("'\"") == bodies[0].name and line.lstrip("0123456789").startswith("<<"):
+    if (
+        len(bodies) == 1
+        and line.lstrip("0123456789<- \t").strip("'\"") == bodies[0].name
+        and line.lstrip("0123456789").startswith("<<")
+    ):
         text = bodies[0].content
-        return (f"{_SCRIPTS}/{bodies[0].name}", text.encode()) if text.startswith("#!") else (text, None)
+        return (
+            (f"{_SCRIPTS}/{bodies[0].name}", text.encode())
+            if text.startswith("#!")
+            else (text, None)
+        )
     return f"{line}\n" + "".join(f"{body.content}{body.name}\n" for body in bodies), None
 
 
@@ -122,20 +141,41 @@ class RunStep:
             try:
                 end = run_within(context, spec, log=log, is_to_end=watch)
             except LaunchFailed as failure:
-                if not any(call in failure.what for call in (*_OF_NAMES, *(_OF_MOUNTS if self.asked.mounts else ()))):
+                if not any(
+                    call in failure.what
+                    for call in (*_OF_NAMES, *(_OF_MOUNTS if self.asked.mounts else ()))
+                ):
                     raise
-                what = f"Dockerfile, line {of.line}: could not create the step's container. {failure.what}"
+                what = (
+                    f"Dockerfile, line {of.line}: could not create the step's container."
+                    f" {failure.what}"
+                )
                 raise BuildFailed(
-                    what, hint="The working directory, or a mount's target, is not a folder there, or is behind a link."
+                    what,
+                    hint=(
+                        "The working directory, or a mount's target, is not a folder there, or is"
+                        " behind a link."
+                    ),
                 ) from failure
             if watch.full and not budget.is_cancelled():
                 for folder in caches:
                     remove_tree(folder, team=context.team, as_written=True)
-                what = f"Dockerfile, line {of.line}: the team's cache mounts exceeded {CACHE_LIMIT}."
-                raise BuildFailed(what, hint="The step's cache mounts were emptied; store less in them.")
-            budget.check(f"Dockerfile, line {of.line}: `{_short(of)}` reached its time limit and was stopped.", hint="")
+                what = (
+                    f"Dockerfile, line {of.line}: the team's cache mounts exceeded {CACHE_LIMIT}."
+                )
+                raise BuildFailed(
+                    what, hint="The step's cache mounts were emptied; store less in them."
+                )
+            budget.check(
+                f"Dockerfile, line {of.line}: `{_short(of)}` reached its time limit and was"
+                " stopped.",
+                hint="",
+            )
             if end.code != 0:
-                raise BuildFailed(f"Dockerfile, line {of.line}: `{_short(of)}` failed. {end.explain()}", hint="See the build log.")
+                raise BuildFailed(
+                    f"Dockerfile, line {of.line}: `{_short(of)}` failed. {end.explain()}",
+                    hint="See the build log.",
+                )
             return context.store.add_layer(context.containers.upper(spec.id), team=context.team)
 
     @property
@@ -167,7 +207,9 @@ class RunStep:
             environment |= dict.fromkeys(authorities.VARIABLES, _AUTHORITIES)
         environment |= run.environment
         text, script = script_of(run.of) if not run.of.exec_form else ("", None)
-        command = run.of.args if run.of.exec_form else command_line(run.of, run.config.shell, (text,))
+        command = (
+            run.of.args if run.of.exec_form else command_line(run.of, run.config.shell, (text,))
+        )
         if script is not None:
             command = (text,)
             binds.append(Bind(source=_file(run.place / "script", script, 0o755), target=text))
@@ -215,11 +257,15 @@ class RunStep:
         if lent.is_context and self._has_rules():
             layers = (self._seen(number),)
         flags = _QUIET if writable else _QUIET | MountFlag.READ_ONLY
-        with union(layers, self._folder(f"union{number}"), context.helper, context.kernel, attached=True) as united:
+        with union(
+            layers, self._folder(f"union{number}"), context.helper, context.kernel, attached=True
+        ) as united:
             try:
                 found = united.root.open_in_root(lent.name)
             except OSError as error:  # a link in the path leads to a file that is not in the image
-                raise self.asked.of.wrong(f"source={lent.name} does not exist or cannot be mounted: {error.strerror}.") from None
+                raise self.asked.of.wrong(
+                    f"source={lent.name} does not exist or cannot be mounted: {error.strerror}."
+                ) from None
             try:
                 mount = context.kernel.clone_below(found, flags=flags)
             finally:
@@ -227,7 +273,9 @@ class RunStep:
         return self._attach(mount, number, stack)
 
     def _attach(self, mount: int, number: int, stack: ExitStack) -> Path:
-        """Attach a detached mount to a new folder or file in the workspace, until the step has ended."""
+        """Attach a detached mount to a new folder or file in the workspace, until the step has
+        ended.
+        """
         place = self.asked.place / f"mount{number}"
         try:
             if stat.S_ISDIR(os.fstat(mount).st_mode):
@@ -256,17 +304,26 @@ class RunStep:
         place.mkdir(mode=0o755)
         return place
 
-    def _secret(self, mount: Mount, number: int, binds: list[Bind], stack: ExitStack) -> dict[str, str]:
+    def _secret(
+        self, mount: Mount, number: int, binds: list[Bind], stack: ExitStack
+    ) -> dict[str, str]:
         value, of, context = self.options.secrets.get(mount.id), self.asked.of, self.context
         if value is None:
             if mount.required:
-                raise of.wrong(f"The secret {mount.id!r} is required and not set.", hint=f"Set the config var {mount.id} of the app.")
+                raise of.wrong(
+                    f"The secret {mount.id!r} is required and not set.",
+                    hint=f"Set the config var {mount.id} of the app.",
+                )
             return {}
         if mount.target:
             path = _file(self.asked.place / f"secret{number}", value.encode(), mount.mode)
             os.chown(path, mount.uid, mount.gid)
-            mount_of_value = context.kernel.clone_tree(path, idmap=context.helper.ids, flags=_QUIET | MountFlag.READ_ONLY)
-            binds.append(Bind(source=self._attach(mount_of_value, number, stack), target=mount.target))
+            mount_of_value = context.kernel.clone_tree(
+                path, idmap=context.helper.ids, flags=_QUIET | MountFlag.READ_ONLY
+            )
+            binds.append(
+                Bind(source=self._attach(mount_of_value, number, stack), target=mount.target)
+            )
         return {mount.variable: value} if mount.variable else {}
 
     @contextmanager
@@ -287,8 +344,15 @@ class RunStep:
             stack.enter_context(caches.using(context.team))
             if mount.locked:
                 left = max(context.budget.left(), 1)
-                if not stack.enter_context(journal.lock(context.config.locks / f"mount-{context.team}-{name}", timeout=left)):
-                    raise BuildFailed(f"Dockerfile, line {of.line}: another build used the cache mount {mount.id} until the time limit.")
+                if not stack.enter_context(
+                    journal.lock(
+                        context.config.locks / f"mount-{context.team}-{name}", timeout=left
+                    )
+                ):
+                    raise BuildFailed(
+                        f"Dockerfile, line {of.line}: another build used the cache mount {mount.id}"
+                        " until the time limit."
+                    )
             if not folder.exists():
                 self._fill_cache(mount, number, folder)
             os.utime(folder)  # its last use, for the collector
@@ -304,7 +368,9 @@ class RunStep:
         if number in self.asked.lent:
             lent = self.asked.lent[number]
             with (
-                union(lent.layers, self._folder(f"union{number}"), context.helper, context.kernel) as united,
+                union(
+                    lent.layers, self._folder(f"union{number}"), context.helper, context.kernel
+                ) as united,
                 context.helper.tree(fresh, writable=True, as_written=True) as target,
             ):
                 context.helper.call(work.fill, source=united.root, name=lent.name, target=target)
@@ -325,7 +391,9 @@ def reader(layers: tuple[Path, ...], helper: Session) -> Read:
 
 
 class _CacheWatch:
-    """A check that runs repeatedly during a step: the step ends when its cache mounts are too large."""
+    """A check that runs repeatedly during a step: the step ends when its cache mounts are too
+    large.
+    """
 
     def __init__(self, measure: Callable[[], int] | None) -> None:
         self._measure, self._next = measure, time.monotonic() + _LOOK

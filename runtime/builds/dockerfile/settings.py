@@ -16,7 +16,15 @@ from runtime.images.manifest import Healthcheck, ImageConfig
 
 DEFAULT_SHELL = ("/bin/sh", "-c")
 _DURATION = re.compile(r"(?:\d{1,9}(?:\.\d{1,9})?(?:ns|us|µs|ms|s|m|h))+")
-_NANOSECONDS = {"ns": 1, "us": 10**3, "µs": 10**3, "ms": 10**6, "s": 10**9, "m": 60 * 10**9, "h": 3600 * 10**9}
+_NANOSECONDS = {
+    "ns": 1,
+    "us": 10**3,
+    "µs": 10**3,
+    "ms": 10**6,
+    "s": 10**9,
+    "m": 60 * 10**9,
+    "h": 3600 * 10**9,
+}
 _PORT = re.compile(r"(\d{1,5})(?:-(\d{1,5}))?(?:/(tcp|udp|sctp))?", re.IGNORECASE)
 
 
@@ -38,16 +46,27 @@ def change(settings: Settings, instruction: Instruction, words: Words) -> Settin
     return _CHANGES[instruction.name](settings, instruction, words)
 
 
-def command_line(instruction: Instruction, shell: tuple[str, ...], args: tuple[str, ...] | None = None) -> tuple[str, ...]:
+def command_line(
+    instruction: Instruction, shell: tuple[str, ...], args: tuple[str, ...] | None = None
+) -> tuple[str, ...]:
     """Return the exec form unchanged, and the shell form as a command of the shell."""
     args = instruction.args if args is None else args
     return args if instruction.exec_form or not args else (*(shell or DEFAULT_SHELL), args[0])
 
 
 def _env(settings: Settings, instruction: Instruction, words: Words) -> Settings:
-    pairs = zip(instruction.args[::2], instruction.args[1::2], strict=True)  # all use the values from before the line
-    new = {check_variable(words.expand(name, instruction), instruction): words.expand(value, instruction) for name, value in pairs}
-    return _with(settings, replace(settings.config, environment={**settings.config.environment, **new}))
+    pairs = zip(
+        instruction.args[::2], instruction.args[1::2], strict=True
+    )  # all use the values from before the line
+    new = {
+        check_variable(words.expand(name, instruction), instruction): words.expand(
+            value, instruction
+        )
+        for name, value in pairs
+    }
+    return _with(
+        settings, replace(settings.config, environment={**settings.config.environment, **new})
+    )
 
 
 def _label(settings: Settings, instruction: Instruction, words: Words) -> Settings:
@@ -69,7 +88,10 @@ def _expose(settings: Settings, instruction: Instruction, words: Words) -> Setti
             match = _PORT.fullmatch(word)
             first, last = (int(match[1]), int(match[2] or match[1])) if match else (0, 0)
             if not match or not 0 < first <= last < 65_536:
-                raise instruction.wrong(f"{word!r} is not a valid port.", hint="Write a number up to 65535, a range, and /tcp or /udp.")
+                raise instruction.wrong(
+                    f"{word!r} is not a valid port.",
+                    hint="Write a number up to 65535, a range, and /tcp or /udp.",
+                )
             ports |= {f"{port}/{(match[3] or 'tcp').lower()}" for port in range(first, last + 1)}
     return _with(settings, replace(settings.config, exposed_ports=tuple(sorted(ports))))
 
@@ -106,26 +128,46 @@ def _cmd(settings: Settings, instruction: Instruction, _words: Words) -> Setting
 
 def _entrypoint(settings: Settings, instruction: Instruction, _words: Words) -> Settings:
     command = settings.config.command if settings.command_is_own else ()
-    return _with(settings, replace(settings.config, entrypoint=command_line(instruction, settings.config.shell), command=command))
+    return _with(
+        settings,
+        replace(
+            settings.config,
+            entrypoint=command_line(instruction, settings.config.shell),
+            command=command,
+        ),
+    )
 
 
 def _shell(settings: Settings, instruction: Instruction, _words: Words) -> Settings:
     if not instruction.exec_form or not instruction.args:
-        raise instruction.wrong("SHELL needs a JSON array.", hint='Write SHELL ["/bin/bash", "-c"].')
+        raise instruction.wrong(
+            "SHELL needs a JSON array.", hint='Write SHELL ["/bin/bash", "-c"].'
+        )
     return _with(settings, replace(settings.config, shell=instruction.args))
 
 
 def _stop_signal(settings: Settings, instruction: Instruction, words: Words) -> Settings:
     name = words.expand(instruction.args[0], instruction).strip()
-    known = {item.name for item in signal.Signals} | {item.name.removeprefix("SIG") for item in signal.Signals}
-    if not (name.isascii() and name.isdigit() and 0 < int(name[:4]) < 65) and name.upper() not in known and not name.startswith("SIGRT"):
-        raise instruction.wrong(f"{name!r} is not a known signal.", hint="Write a name such as SIGTERM, or a number.")
+    known = {item.name for item in signal.Signals} | {
+        item.name.removeprefix("SIG") for item in signal.Signals
+    }
+    if (
+        not (name.isascii() and name.isdigit() and 0 < int(name[:4]) < 65)
+        and name.upper() not in known
+        and not name.startswith("SIGRT")
+    ):
+        raise instruction.wrong(
+            f"{name!r} is not a known signal.", hint="Write a name such as SIGTERM, or a number."
+        )
     return _with(settings, replace(settings.config, stop_signal=name))
 
 
 def _on_build(settings: Settings, instruction: Instruction, _words: Words) -> Settings:
     trigger(instruction, instruction.args[0], settings.escape)
-    return _with(settings, replace(settings.config, on_build=(*settings.config.on_build, instruction.args[0].strip())))
+    return _with(
+        settings,
+        replace(settings.config, on_build=(*settings.config.on_build, instruction.args[0].strip())),
+    )
 
 
 def _healthcheck(settings: Settings, instruction: Instruction, _words: Words) -> Settings:
@@ -135,8 +177,14 @@ def _healthcheck(settings: Settings, instruction: Instruction, _words: Words) ->
             raise instruction.wrong("HEALTHCHECK NONE has no arguments.")
         return _with(settings, replace(settings.config, healthcheck=Healthcheck(test=("NONE",))))
     if kind != "CMD" or len(instruction.args) < 2:
-        raise instruction.wrong("HEALTHCHECK must be `HEALTHCHECK CMD command` or `HEALTHCHECK NONE`.")
-    test = ("CMD", *instruction.args[1:]) if instruction.exec_form else ("CMD-SHELL", instruction.args[1])
+        raise instruction.wrong(
+            "HEALTHCHECK must be `HEALTHCHECK CMD command` or `HEALTHCHECK NONE`."
+        )
+    test = (
+        ("CMD", *instruction.args[1:])
+        if instruction.exec_form
+        else ("CMD-SHELL", instruction.args[1])
+    )
     retries = instruction.flag("retries") or "0"
     if not retries.isascii() or not retries.isdigit() or len(retries) > 6:
         raise instruction.wrong(f"--retries={retries} is not a number.")
@@ -156,7 +204,9 @@ def _duration(instruction: Instruction, name: str) -> int:
     if text is None:
         return 0
     if not _DURATION.fullmatch(text):
-        raise instruction.wrong(f"--{name}={text} is not a valid duration.", hint="Write 30s, 1m30s or 500ms.")
+        raise instruction.wrong(
+            f"--{name}={text} is not a valid duration.", hint="Write 30s, 1m30s or 500ms."
+        )
     parts = re.findall(r"([\d.]+)(ns|us|µs|ms|s|m|h)", text)
     return sum(round(float(number) * _NANOSECONDS[unit]) for number, unit in parts)
 

@@ -38,18 +38,31 @@ def wanted(instruction: Instruction, words: Words, raw: Words, directory: str) -
     for pattern in patterns:
         if pattern.startswith(_REMOTE):
             raise instruction.wrong(
-                f"{pattern} cannot be fetched by {instruction.name}.", hint="Fetch it in a step: RUN curl -fsSLO … or RUN git clone …"
+                f"{pattern} cannot be fetched by {instruction.name}.",
+                hint="Fetch it in a step: RUN curl -fsSLO … or RUN git clone …",
             )
         if not pattern or "\0" in pattern:
             raise instruction.wrong(f"{instruction.name} has an empty source.")
     last = words.expand(instruction.args[-1], instruction)
     if not last or "\0" in last:
         raise instruction.wrong(f"{instruction.name} has no destination.")
-    into = last.endswith("/") or posixpath.basename(last) in (".", "..") or instruction.switched("parents")
+    into = (
+        last.endswith("/")
+        or posixpath.basename(last) in (".", "..")
+        or instruction.switched("parents")
+    )
     if len(instruction.args) > 2 and not into:
-        raise instruction.wrong(f"{instruction.name} with several sources needs a folder as its destination.", hint=f"Write {last}/")
+        raise instruction.wrong(
+            f"{instruction.name} with several sources needs a folder as its destination.",
+            hint=f"Write {last}/",
+        )
     absolute = posixpath.normpath(posixpath.join(directory or "/", last)).lstrip("/")
-    return Wanted(patterns=tuple(patterns), files=tuple(files), destination=f"/{absolute}", into_folder=into or not absolute)
+    return Wanted(
+        patterns=tuple(patterns),
+        files=tuple(files),
+        destination=f"/{absolute}",
+        into_folder=into or not absolute,
+    )
 
 
 def _content(body: Heredoc, raw: Words, instruction: Instruction) -> bytes:

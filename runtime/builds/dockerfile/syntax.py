@@ -10,7 +10,13 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from e2b_dockerfile_utils import DockerfileInstruction, DockerfileSyntaxError, ShellLex, chomp_heredoc_content, parse_dockerfile_ast
+from e2b_dockerfile_utils import (
+    DockerfileInstruction,
+    DockerfileSyntaxError,
+    ShellLex,
+    chomp_heredoc_content,
+    parse_dockerfile_ast,
+)
 
 from runtime.errors import BadSource
 
@@ -26,7 +32,11 @@ _FLAGS: Mapping[str, frozenset[str]] = {
 }
 _REPEATED = frozenset({"mount", "exclude"})
 _SWITCHES = frozenset({"link", "parents", "keep-git-dir", "unpack"})
-_LEAST = {"ADD": 2, "COPY": 2, "HEALTHCHECK": 1}  # minimum numbers of arguments; 0 for those of _MAY_BE_EMPTY, else 1
+_LEAST = {
+    "ADD": 2,
+    "COPY": 2,
+    "HEALTHCHECK": 1,
+}  # minimum numbers of arguments; 0 for those of _MAY_BE_EMPTY, else 1
 _MAY_BE_EMPTY = frozenset({"CMD", "ENTRYPOINT"})
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*")
 
@@ -79,7 +89,10 @@ def parse(data: bytes | str) -> Script:
     """Parse a Dockerfile. BadSource names the line with the error."""
     text = data if isinstance(data, str) else _decode(data)
     if len(text) > MAX_TEXT:
-        raise BadSource(f"The Dockerfile is larger than {MAX_TEXT >> 20} MiB.", hint="Move long texts into files, and COPY them.")
+        raise BadSource(
+            f"The Dockerfile is larger than {MAX_TEXT >> 20} MiB.",
+            hint="Move long texts into files, and COPY them.",
+        )
     try:
         tree = parse_dockerfile_ast(text)
     except DockerfileSyntaxError as error:
@@ -89,10 +102,14 @@ def parse(data: bytes | str) -> Script:
     except (ValueError, RecursionError, IndexError) as error:
         raise BadSource(f"Could not parse the Dockerfile: {error}.", hint=_REFERENCE) from None
     if len(tree.instructions) > _MAX_INSTRUCTIONS:
-        raise BadSource(f"The Dockerfile has more than {_MAX_INSTRUCTIONS} instructions.", hint="Split it.")
+        raise BadSource(
+            f"The Dockerfile has more than {_MAX_INSTRUCTIONS} instructions.", hint="Split it."
+        )
     read = tuple(_instruction(node) for node in tree.instructions)
     return Script(
-        instructions=read, escape=tree.escape_token, warnings=tuple(f"line {warning.line}: {warning.message}" for warning in tree.warnings)
+        instructions=read,
+        escape=tree.escape_token,
+        warnings=tuple(f"line {warning.line}: {warning.message}" for warning in tree.warnings),
     )
 
 
@@ -104,12 +121,16 @@ def trigger(onbuild: Instruction, text: str, escape: str) -> Instruction:
     try:
         parsed = parse_dockerfile_ast(f"# escape={escape}\n{text}\n")
     except (ValueError, RecursionError, IndexError) as error:
-        raise onbuild.wrong(f"ONBUILD has no valid instruction: {str(error).partition(': ')[2] or error}.") from None
+        raise onbuild.wrong(
+            f"ONBUILD has no valid instruction: {str(error).partition(': ')[2] or error}."
+        ) from None
     if len(parsed.instructions) != 1:
         raise onbuild.wrong("ONBUILD needs one instruction after it.")
     found = _instruction(parsed.instructions[0], at=onbuild.line)
     if found.name in ("ONBUILD", "FROM", "MAINTAINER"):
-        raise onbuild.wrong(f"ONBUILD {found.name} is not allowed.", hint="Write the instruction itself.")
+        raise onbuild.wrong(
+            f"ONBUILD {found.name} is not allowed.", hint="Write the instruction itself."
+        )
     return found
 
 
@@ -158,12 +179,20 @@ def _instruction(parsed: DockerfileInstruction, *, at: int | None = None) -> Ins
         args = tuple(parsed.original.strip().split(None, 1)[1:])
     bodies = tuple(
         Heredoc(
-            name=heredoc.name, content=chomp_heredoc_content(heredoc.content) if heredoc.chomp else heredoc.content, expand=heredoc.expand
+            name=heredoc.name,
+            content=chomp_heredoc_content(heredoc.content) if heredoc.chomp else heredoc.content,
+            expand=heredoc.expand,
         )
         for heredoc in parsed.heredocs
     )
     bare = Instruction(
-        name=name, flags=(), args=args, exec_form=parsed.json, heredocs=bodies, text=parsed.original.strip(), line=at or parsed.start_line
+        name=name,
+        flags=(),
+        args=args,
+        exec_form=parsed.json,
+        heredocs=bodies,
+        text=parsed.original.strip(),
+        line=at or parsed.start_line,
     )
     least = _LEAST.get(name, 0 if name in _MAY_BE_EMPTY else 1)
     if len(args) < least:
@@ -212,5 +241,8 @@ def check_variable(name: str, of: Instruction) -> str:
 
 def check_stage_name(name: str, of: Instruction) -> str:
     if not _NAME.fullmatch(name):
-        raise of.wrong(f"{name!r} is not a valid stage name.", hint="Start with a letter; then use letters, digits, - _ and .")
+        raise of.wrong(
+            f"{name!r} is not a valid stage name.",
+            hint="Start with a letter; then use letters, digits, - _ and .",
+        )
     return name.lower()

@@ -23,7 +23,9 @@ class Tree:
 
     root: Folder
     hidden: Callable[[str], bool] | None = None  # from .dockerignore: takes a relative name
-    holds: Callable[[str], bool] | None = None  # whether a hidden folder may contain names that are not hidden
+    holds: Callable[[str], bool] | None = (
+        None  # whether a hidden folder may contain names that are not hidden
+    )
     moments: bool = False  # its times have no meaning: derive them from the content
 
     def place(self, name: str, *, follow: bool = True) -> str:
@@ -34,7 +36,9 @@ class Tree:
         try:
             return self.root.resolve(name, follow_last=follow)
         except LinksInCircle:
-            raise BadSource(f"The links at {name} form a loop.", hint="Remove one of them.") from None
+            raise BadSource(
+                f"The links at {name} form a loop.", hint="Remove one of them."
+            ) from None
 
     def status(self, name: str) -> os.stat_result | None:
         """Return the status of a place; None if it does not exist."""
@@ -49,7 +53,8 @@ class Tree:
         return name in ("", ".") or self.hidden is None or not self.hidden(name)
 
     def matches(self, pattern: str) -> list[str]:
-        """Return the sorted names that match a pattern of Go's filepath.Match, with `**` for any depth.
+        """Return the sorted names that match a pattern of Go's filepath.Match, with `**` for any
+        depth.
 
         A pattern without a wildcard is returned itself.
         """
@@ -60,7 +65,11 @@ class Tree:
         for number, part in enumerate(parts):
             last = number == len(parts) - 1
             found = [name for folder in found for name in self._below(folder, part, last=last)]
-        return sorted(name for name in dict.fromkeys(found) if self.sees(name) or (self.holds is not None and self.holds(name)))
+        return sorted(
+            name
+            for name in dict.fromkeys(found)
+            if self.sees(name) or (self.holds is not None and self.holds(name))
+        )
 
     def _below(self, folder: str, part: str, *, last: bool) -> Iterator[str]:
         prefix = f"{folder}/" if folder else ""
@@ -76,11 +85,15 @@ class Tree:
             return
         expression = wildcard(part)
         for entry in self.root.entries(place):
-            if expression.fullmatch(entry.name) and (last or self.is_folder(self.place(f"{prefix}{entry.name}"))):
+            if expression.fullmatch(entry.name) and (
+                last or self.is_folder(self.place(f"{prefix}{entry.name}"))
+            ):
                 yield f"{prefix}{entry.name}"
 
     def _at_any_depth(self, folder: str, *, last: bool) -> Iterator[str]:
-        """Yield the folder and all folders below it; for the last part of a pattern, the files too."""
+        """Yield the folder and all folders below it; for the last part of a pattern, the files
+        too.
+        """
         prefix = f"{folder}/" if folder else ""
         if not last:
             yield folder
@@ -98,7 +111,12 @@ class Tree:
         with self.root.subfolder(outer) as top:
             for found in walk(top, enters=lambda path: path not in skipped):
                 full = f"{outer}/{found.path}".lstrip("/")
-                if self.sees(full) or (found.is_folder and self.holds is not None and self.holds(full) and self._holds_any(full)):
+                if self.sees(full) or (
+                    found.is_folder
+                    and self.holds is not None
+                    and self.holds(full)
+                    and self._holds_any(full)
+                ):
                     yield found
                 else:
                     skipped.add(found.path)
@@ -107,7 +125,10 @@ class Tree:
         """Return whether a hidden folder contains anything that a `!` rule includes again."""
         holds = self.holds or (lambda _: False)
         with self.root.subfolder(name) as folder:
-            return any(self.sees(f"{name}/{found.path}") for found in walk(folder, enters=lambda path: holds(f"{name}/{path}")))
+            return any(
+                self.sees(f"{name}/{found.path}")
+                for found in walk(folder, enters=lambda path: holds(f"{name}/{path}"))
+            )
 
 
 def _is_wild(part: str) -> bool:
@@ -139,7 +160,9 @@ def wildcard(part: str) -> re.Pattern[str]:
                 )
             inner = part[at:end]
             negated = inner.startswith("^")
-            body = "".join(sign if sign == "-" else re.escape(sign) for sign in inner.removeprefix("^"))
+            body = "".join(
+                sign if sign == "-" else re.escape(sign) for sign in inner.removeprefix("^")
+            )
             out += f"[{'^' if negated else ''}{body}]"
             at = end + 1
         else:
@@ -147,4 +170,6 @@ def wildcard(part: str) -> re.Pattern[str]:
     try:
         return re.compile(out, re.DOTALL)
     except re.error:
-        raise BadSource(f"The pattern {part!r} is not valid.", hint="Patterns are those of docs/dockerfile.md.") from None
+        raise BadSource(
+            f"The pattern {part!r} is not valid.", hint="Patterns are those of docs/dockerfile.md."
+        ) from None

@@ -26,7 +26,9 @@ class Union:
 
 
 @contextmanager
-def union(layers: Sequence[Path], space: Path, helper: Session, kernel: Kernel, *, attached: bool = False) -> Iterator[Union]:
+def union(
+    layers: Sequence[Path], space: Path, helper: Session, kernel: Kernel, *, attached: bool = False
+) -> Iterator[Union]:
     """Mount `layers`, topmost first; `space` is a new folder for the mount's own files.
 
     The mount is detached at once, and only our open file keeps it, so it does not remain after a

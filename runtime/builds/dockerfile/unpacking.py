@@ -1,4 +1,6 @@
-"""ADD of a local tar: unpack it into the root as chroot would, so that no name or link leads out."""
+"""ADD of a local tar: unpack it into the root as chroot would, so that no name or link leads
+out.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +15,16 @@ from runtime.trees.tar import Kind, Member, TarLimits, TarReader, TarTooLarge
 _NOBODY = 65_535  # the last id of a team: a higher id in an archive becomes this one
 _LIMITS = TarLimits(entries=500_000, content_bytes=8 << 30)
 _OF_THE_ARCHIVE = frozenset(  # errors that the names, links or times of an entry cause
-    {errno.ENOENT, errno.EEXIST, errno.ENOTDIR, errno.EISDIR, errno.ELOOP, errno.ENAMETOOLONG, errno.EINVAL, errno.EMLINK}
+    {
+        errno.ENOENT,
+        errno.EEXIST,
+        errno.ENOTDIR,
+        errno.EISDIR,
+        errno.ELOOP,
+        errno.ENAMETOOLONG,
+        errno.EINVAL,
+        errno.EMLINK,
+    }
 )
 
 
@@ -34,7 +45,9 @@ def is_archive(tree: Tree, place: str) -> bool:
 
 
 def unpack_into(tree: Tree, archive: str, copying: Copying, destination: str) -> None:
-    """Unpack below `destination` with the owners and times of the archive, unless --chown sets the owner."""
+    """Unpack below `destination` with the owners and times of the archive, unless --chown sets the
+    owner.
+    """
     base = copying.folder(destination)
     name = archive.rpartition("/")[2]
     with tree.root.open_file(archive) as file:
@@ -51,17 +64,24 @@ def unpack_into(tree: Tree, archive: str, copying: Copying, destination: str) ->
 def _unpack(reader: TarReader, member: Member, copying: Copying, base: str) -> None:
     parts = [part for part in member.name.split("/") if part not in ("", ".")]
     if ".." in parts:
-        raise copying.of.wrong(f"The archive contains the name {member.name!r}, which leads outside the archive.")
+        raise copying.of.wrong(
+            f"The archive contains the name {member.name!r}, which leads outside the archive."
+        )
     if not parts:
         return  # the destination itself, which Docker leaves unchanged for any such entry
     if member.kind in (Kind.CHARACTER_DEVICE, Kind.BLOCK_DEVICE, Kind.OTHER):
-        raise copying.of.wrong(f"{member.name!r} of the archive is a {member.kind}, which a build may not create.", hint="Remove it.")
+        raise copying.of.wrong(
+            f"{member.name!r} of the archive is a {member.kind}, which a build may not create.",
+            hint="Remove it.",
+        )
     try:
         _make(reader, member, copying, base, parts)
     except OSError as error:
         if error.errno not in _OF_THE_ARCHIVE:
             raise
-        raise copying.of.wrong(f"{member.name!r} of the archive cannot be unpacked: {error.strerror}.") from None
+        raise copying.of.wrong(
+            f"{member.name!r} of the archive cannot be unpacked: {error.strerror}."
+        ) from None
 
 
 def _make(reader: TarReader, member: Member, copying: Copying, base: str, parts: list[str]) -> None:
@@ -101,5 +121,8 @@ def _make(reader: TarReader, member: Member, copying: Copying, base: str, parts:
 def _link(member: Member, copying: Copying, base: str, place: str) -> None:
     original = copying.root.place(f"{base}/{member.link}", follow=False)
     if copying.root.status(original) is None or copying.root.is_folder(original):
-        raise copying.of.wrong(f"{member.name!r} of the archive is a hard link to {member.link!r}, which is not an earlier file of it.")
+        raise copying.of.wrong(
+            f"{member.name!r} of the archive is a hard link to {member.link!r}, which is not an"
+            " earlier file of it."
+        )
     copying.root.root.make_hard_link(place, original)

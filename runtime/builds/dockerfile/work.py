@@ -64,9 +64,15 @@ def copy(source: Folder, root: Folder, request: Request) -> None:
     """Copy the requested files into a stage's root."""
     items = _items(source, request)
     into = request.asked.into_folder or len(items) > 1
-    kept = Account(uid=0, gid=0) if request.is_context else None  # files of a stage keep their owners
-    copying = Copying(root=Tree(root=root), owner=request.owner or kept, chmod=request.chmod, of=request.of)
-    unpacking = Copying(root=Tree(root=root), owner=request.owner, chmod=request.chmod, of=request.of)
+    kept = (
+        Account(uid=0, gid=0) if request.is_context else None
+    )  # files of a stage keep their owners
+    copying = Copying(
+        root=Tree(root=root), owner=request.owner or kept, chmod=request.chmod, of=request.of
+    )
+    unpacking = Copying(
+        root=Tree(root=root), owner=request.owner, chmod=request.chmod, of=request.of
+    )
     destination = request.asked.destination
     with _checked_names(request.of):
         for item in items:
@@ -127,7 +133,9 @@ def make_directory(root: Folder, name: str, owner: Account, of: Instruction) -> 
 
 @confined
 def forget_times(top: Folder, after: float, instead: int) -> None:
-    """Give another time to all files written `after` a moment (Unix time), so that a new build gives the same bytes."""
+    """Give another time to all files written `after` a moment (Unix time), so that a new build
+    gives the same bytes.
+    """
     moment = instead * 10**9
     for found in walk(top):
         if found.status.st_mtime > after:
@@ -150,7 +158,11 @@ def read_text(layers: tuple[Folder, ...], name: str) -> str:
             if status is None:
                 break
             if stat.S_ISREG(status.st_mode) and depth == len(parts):
-                return "" if status.st_size > _LARGEST_TEXT else layer.read(place, _LARGEST_TEXT).decode(errors="replace")
+                return (
+                    ""
+                    if status.st_size > _LARGEST_TEXT
+                    else layer.read(place, _LARGEST_TEXT).decode(errors="replace")
+                )
             if is_whiteout(status) or not stat.S_ISDIR(status.st_mode):
                 return ""
             if is_opaque(layer, place) and layer.find(name) is None:
@@ -171,4 +183,7 @@ def _checked_names(of: Instruction) -> Iterator[None]:
     except OSError as error:
         if error.errno != errno.ENAMETOOLONG:
             raise
-        raise of.wrong(f"The name {str(error.filename)[:80]!r}… is longer than the 255 bytes that a file's name may have.") from None
+        raise of.wrong(
+            f"The name {str(error.filename)[:80]!r}… is longer than the 255 bytes that a file's"
+            " name may have."
+        ) from None

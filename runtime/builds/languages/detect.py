@@ -30,13 +30,16 @@ class LanguageName(StrEnum):
 
 DOCKERFILE = "dockerfile"
 BUILDERS = {
-    "procfile" if language is LanguageName.PLAIN else language.name.lower(): language for language in LanguageName
+    "procfile" if language is LanguageName.PLAIN else language.name.lower(): language
+    for language in LanguageName
 }  # the name in slipway.toml
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Source:
-    """An unpacked source: the relative path of every file, and the texts that determine how to build it."""
+    """An unpacked source: the relative path of every file, and the texts that determine how to
+    build it.
+    """
 
     files: frozenset[str]
     texts: Mapping[str, str]
@@ -47,13 +50,23 @@ class Source:
 class Detected:
     language: LanguageName
     because: str  # the file that decided
-    first: tuple[LanguageName, ...] = ()  # other languages of the source, which are built before this one, in this order
+    first: tuple[
+        LanguageName, ...
+    ] = ()  # other languages of the source, which are built before this one, in this order
 
 
 JAVA_SOURCES = ("Main.java", "App.java", "Server.java")
 STATIC_FOLDERS = ("", "public/", "dist/", "build/", "site/", "_site/", "www/")
 PYTHON_LOCKS = ("uv.lock", "poetry.lock", "Pipfile.lock")
-PYTHON_FILES = (*PYTHON_LOCKS, "requirements.txt", "Pipfile", "pyproject.toml", "setup.py", "setup.cfg", "manage.py")
+PYTHON_FILES = (
+    *PYTHON_LOCKS,
+    "requirements.txt",
+    "Pipfile",
+    "pyproject.toml",
+    "setup.py",
+    "setup.cfg",
+    "manage.py",
+)
 _PYTHON_VERSION = (".python-version", "runtime.txt")
 _NODE_FILES = (
     "package.json",
@@ -65,13 +78,23 @@ _NODE_FILES = (
     ".yarnrc.yml",
 )
 _FILES_OF_OTHERS = (
-    *("go.mod", "composer.json", "composer.lock", "Gemfile", "Gemfile.lock", ".ruby-version", "system.properties", ".java-version"),
+    *(
+        "go.mod",
+        "composer.json",
+        "composer.lock",
+        "Gemfile",
+        "Gemfile.lock",
+        ".ruby-version",
+        "system.properties",
+        ".java-version",
+    ),
     *(".node-version", ".nvmrc"),
 )
 _LOOKED_FOR = (
-    "Dockerfile, Procfile, package.json, requirements.txt, pyproject.toml, Pipfile, setup.py, the lock files of uv, Poetry and Pipenv, "
-    "manage.py, go.mod, composer.json, index.php, Gemfile, config.ru, a .jar with a Main-Class, Main.java, index.html (also in public, "
-    "dist, build, site)"
+    "Dockerfile, Procfile, package.json, requirements.txt, pyproject.toml, Pipfile, setup.py, the"
+    " lock files of uv, Poetry and Pipenv, manage.py, go.mod, composer.json, index.php, Gemfile,"
+    " config.ru, a .jar with a Main-Class, Main.java, index.html (also in public, dist, build,"
+    " site)"
 )
 # Each of these at the top decides the language despite other files, unless Node.js starts the app.
 _SURE = {
@@ -86,17 +109,22 @@ _PROGRAMS = {
     r"(?:php|/opt/php/serve)": LanguageName.PHP,
     r"java": LanguageName.JAVA,
 }
-ALWAYS_READ = frozenset(("Procfile", "slipway.toml", *PYTHON_FILES, *_PYTHON_VERSION, *_NODE_FILES, *_FILES_OF_OTHERS))
+ALWAYS_READ = frozenset(
+    ("Procfile", "slipway.toml", *PYTHON_FILES, *_PYTHON_VERSION, *_NODE_FILES, *_FILES_OF_OTHERS)
+)
 _TEXTS = re.compile(
     r"[^/]+\.py|(?:[^/]+/){0,2}[^/]+\.(?:txt|in)|(?:(?!node_modules/)[^/]+/){0,4}package\.json|(?:cmd/[^/]+/)?[^/]+\.go|"
     + "|".join(map(re.escape, ALWAYS_READ))
 )
-_RUNS_PYTHON = re.compile(r"\b(?:python3?|gunicorn|uvicorn|hypercorn|daphne|waitress-serve|flask|celery|django-admin)\b")
+_RUNS_PYTHON = re.compile(
+    r"\b(?:python3?|gunicorn|uvicorn|hypercorn|daphne|waitress-serve|flask|celery|django-admin)\b"
+)
 _RUNS_NODE = re.compile(r"(?<![\w/.-])(?:node|npm|npx|pnpm|yarn)\b")
 # Start scripts that run a bundler's own development server. Such a project is a static site: the
 # folder that its build makes.
 _DEVELOPS = re.compile(
-    r"(?:[A-Z_]+=\S+ +)*(?:npx +)?(?:vite(?: +(?:dev|serve|preview))?|react-scripts +start|ng +serve|vue-cli-service +serve|astro +(?:dev|preview)|gatsby +develop"
+    r"(?:[A-Z_]+=\S+ +)*(?:npx +)?(?:vite(?: +(?:dev|serve|preview))?|react-scripts +start|ng"
+    r" +serve|vue-cli-service +serve|astro +(?:dev|preview)|gatsby +develop"
     r"|parcel|webpack(?:-dev-server| +serve)|docusaurus +start|eleventy +--serve)(?: [^&;|]*)?"
 )
 
@@ -115,7 +143,9 @@ def detect(source: Source) -> Detected:
     if "Dockerfile" in source.files and not builder:
         return Detected(language=LanguageName.DOCKERFILE, because="Dockerfile")
     main = _asked_for(source, builder) if builder else _main(source)
-    return Detected(language=main.language, because=main.because, first=tuple(_first(source, main.language)))
+    return Detected(
+        language=main.language, because=main.because, first=tuple(_first(source, main.language))
+    )
 
 
 def _main(source: Source) -> Detected:
@@ -141,8 +171,11 @@ def _main(source: Source) -> Detected:
     top = sorted({path.partition("/")[0] for path in source.files})
     shown = ", ".join(top[:8]) + (", …" if len(top) > 8 else "")
     raise BadSource(
-        f"Found nothing to build: looked for {_LOOKED_FOR}. The top of the source contains: {shown}.",
-        hint="Add a Procfile with a line such as `web: ./start`, or one of these files, at the top.",
+        f"Found nothing to build: looked for {_LOOKED_FOR}. The top of the source contains:"
+        f" {shown}.",
+        hint=(
+            "Add a Procfile with a line such as `web: ./start`, or one of these files, at the top."
+        ),
     )
 
 
@@ -156,14 +189,24 @@ def _first(source: Source, main: LanguageName) -> Iterator[LanguageName]:
     has_python = any(name in source.files for name in PYTHON_FILES)
     if main is LanguageName.NODE and has_python and _RUNS_PYTHON.search(commands):
         yield LanguageName.PYTHON
-    if main not in (LanguageName.NODE, LanguageName.GO, LanguageName.PLAIN, LanguageName.DOCKERFILE) and "package.json" in source.files:
+    if (
+        main
+        not in (
+            LanguageName.NODE,
+            LanguageName.GO,
+            LanguageName.PLAIN,
+            LanguageName.DOCKERFILE,
+        )
+        and "package.json" in source.files
+    ):
         scripts = _scripts(source)
         if "build" in scripts or (main is not LanguageName.STATIC and _RUNS_NODE.search(commands)):
             yield LanguageName.NODE
 
 
 def _prefers_other(source: Source) -> bool:
-    """Return whether the other language serves, in a source with a package.json and files of that language.
+    """Return whether the other language serves, in a source with a package.json and files of that
+    language.
 
     It does if the Procfile says so, or if Node.js has nothing to start.
     """
@@ -175,7 +218,9 @@ def _prefers_other(source: Source) -> bool:
 
 
 def _of_package(source: Source) -> Detected:
-    """Return a Node.js app, or a static site: one that a build script makes, or one whose package.json only has tools."""
+    """Return a Node.js app, or a static site: one that a build script makes, or one whose
+    package.json only has tools.
+    """
     if "Procfile" not in source.files and not source.app_file.commands and not _starts(source):
         if "build" in _scripts(source):
             return Detected(language=LanguageName.STATIC, because="package.json")
@@ -206,11 +251,16 @@ def _asked_for(source: Source, builder: str) -> Detected:
     if page := _page(source):
         return Detected(language=language, because=page)
     where = ", ".join(folder or "the top" for folder in _static_folders(source))
-    raise BadSource(f"{TOML} configures a static site, but there is no index.html in {where}.", hint="Set static.folder to its folder.")
+    raise BadSource(
+        f"{TOML} configures a static site, but there is no index.html in {where}.",
+        hint="Set static.folder to its folder.",
+    )
 
 
 def _commands(source: Source) -> str:
-    """Return the commands as lines of a Procfile: those of the manifest, which have precedence, and the Procfile's own."""
+    """Return the commands as lines of a Procfile: those of the manifest, which have precedence, and
+    the Procfile's own.
+    """
     said = (f"{name}: {command}" for name, command in source.app_file.commands.items())
     return "\n".join((*said, source.texts.get("Procfile", "")))
 
@@ -221,7 +271,9 @@ def _static_folders(source: Source) -> tuple[str, ...]:
 
 
 def _of_program(source: Source) -> Detected | None:
-    """Return the language of the files that can be served or started, if there is no other evidence."""
+    """Return the language of the files that can be served or started, if there is no other
+    evidence.
+    """
     if "public/index.php" in source.files:
         return Detected(language=LanguageName.PHP, because="public/index.php")
     if name := _java(source):
@@ -236,7 +288,9 @@ def _of_program(source: Source) -> Detected | None:
 def _program(commands: str) -> LanguageName | None:
     """Return the language of a program that lines of a Procfile start."""
     for program, language in _PROGRAMS.items():
-        if re.search(rf"^\s*[\w-]+:\s*(?:\w+=\S+\s+)*(?:exec\s+)?{program}\b", commands, re.MULTILINE):
+        if re.search(
+            rf"^\s*[\w-]+:\s*(?:\w+=\S+\s+)*(?:exec\s+)?{program}\b", commands, re.MULTILINE
+        ):
             return language
     return None
 
@@ -246,29 +300,54 @@ def _java(source: Source) -> str:
 
     BadSource: the project needs a build tool that is not installed here.
     """
-    found = [path for path in source.files if is_program_place(path) and attribute(source.texts.get(path, ""), "Main-Class")]
-    if name := min(found, default="") or next((name for name in JAVA_SOURCES if name in source.files), ""):
+    found = [
+        path
+        for path in source.files
+        if is_program_place(path) and attribute(source.texts.get(path, ""), "Main-Class")
+    ]
+    if name := min(found, default="") or next(
+        (name for name in JAVA_SOURCES if name in source.files), ""
+    ):
         return name
     jar = next((path for path in sorted(source.files) if is_program_place(path)), "")
-    project = next((name for name in ("pom.xml", "build.gradle", "build.gradle.kts") if name in source.files), "")
+    project = next(
+        (name for name in ("pom.xml", "build.gradle", "build.gradle.kts") if name in source.files),
+        "",
+    )
     if jar or project:
-        what = f"{jar} has no Main-Class" if jar else f"The source has a {project}, and the build does not run Maven or Gradle"
+        what = (
+            f"{jar} has no Main-Class"
+            if jar
+            else f"The source has a {project}, and the build does not run Maven or Gradle"
+        )
         raise BadSource(
-            f"{what}: there is nothing to start.", hint="Pack an executable jar (java -jar), and deploy it in target or at the top."
+            f"{what}: there is nothing to start.",
+            hint="Pack an executable jar (java -jar), and deploy it in target or at the top.",
         )
     return ""
 
 
 def _page(source: Source) -> str:
-    return next((f"{folder}index.html" for folder in _static_folders(source) if f"{folder}index.html" in source.files), "")
+    return next(
+        (
+            f"{folder}index.html"
+            for folder in _static_folders(source)
+            if f"{folder}index.html" in source.files
+        ),
+        "",
+    )
 
 
 def _starts(source: Source) -> bool:
-    """Return whether package.json, or the name of a file, determines how to start a server in Node.js."""
+    """Return whether package.json, or the name of a file, determines how to start a server in
+    Node.js.
+    """
     start = str(_scripts(source).get("start", ""))
     if start:
         return _DEVELOPS.fullmatch(start) is None
-    return any(name in source.files for name in ("server.js", "index.js", "app.js")) or bool(_package(source).get("main"))
+    return any(name in source.files for name in ("server.js", "index.js", "app.js")) or bool(
+        _package(source).get("main")
+    )
 
 
 def _scripts(source: Source) -> Mapping[str, object]:

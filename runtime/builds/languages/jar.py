@@ -13,16 +13,29 @@ _LONGEST = 256 << 10  # bytes
 
 
 def is_program_place(path: str) -> bool:
-    """Return whether a jar is in a usual place for programs: at the top, or in the output of Maven or Gradle."""
+    """Return whether a jar is in a usual place for programs: at the top, or in the output of Maven
+    or Gradle.
+    """
     return _PLACE.fullmatch(path) is not None
 
 
 def manifest(file: BinaryIO) -> str:
-    """Return the manifest's text with its folded lines joined; "" if there is none, or the file is not a jar."""
+    """Return the manifest's text with its folded lines joined; "" if there is none, or the file is
+    not a jar.
+    """
     try:
         with zipfile.ZipFile(file) as jar, jar.open(MANIFEST) as content:
             text = content.read(_LONGEST).decode(errors="replace")
-    except (zipfile.BadZipFile, zlib.error, EOFError, KeyError, NotImplementedError, RuntimeError, OSError, ValueError):
+    except (
+        zipfile.BadZipFile,
+        zlib.error,
+        EOFError,
+        KeyError,
+        NotImplementedError,
+        RuntimeError,
+        OSError,
+        ValueError,
+    ):
         return ""
     return re.sub(r"\r?\n ", "", text)  # "JAR File Specification", line length
 
@@ -30,5 +43,7 @@ def manifest(file: BinaryIO) -> str:
 def attribute(text: str, name: str) -> str:
     """Return an attribute of the manifest's main section, or ""."""
     main = re.split(r"\r?\n\r?\n", text, maxsplit=1)[0]
-    match = re.search(rf"^{re.escape(name)}[ \t]*:[ \t]*(\S.*?)\s*$", main, re.MULTILINE | re.IGNORECASE)
+    match = re.search(
+        rf"^{re.escape(name)}[ \t]*:[ \t]*(\S.*?)\s*$", main, re.MULTILINE | re.IGNORECASE
+    )
     return match[1] if match else ""

@@ -1,4 +1,6 @@
-"""Define what the build of a language consists of: the members that each language module implements. Pure."""
+"""Define what the build of a language consists of: the members that each language module
+implements. Pure.
+"""
 
 from __future__ import annotations
 
@@ -20,8 +22,12 @@ class Inputs:
 
     source: Source
     detected: Detected
-    commands: Mapping[str, str]  # process type -> shell line, as the Procfile and the manifest declare them
-    node_versions: Callable[[], list[str]]  # all Node.js versions that exist; called only for unusual requirements
+    commands: Mapping[
+        str, str
+    ]  # process type -> shell line, as the Procfile and the manifest declare them
+    node_versions: Callable[
+        [], list[str]
+    ]  # all Node.js versions that exist; called only for unusual requirements
     pythons: Mapping[str, DebianRuntime]  # the available versions of Python
 
 
@@ -54,7 +60,9 @@ class Language(Protocol):
         return
 
     def earlier(self, inputs: Inputs) -> Language | None:
-        """Return the language of a stage that is built first. Of that stage, only the folder `takes` remains."""
+        """Return the language of a stage that is built first. Of that stage, only the folder
+        `takes` remains.
+        """
         return None
 
     def installs(self, inputs: Inputs) -> tuple[Install, ...]:
@@ -68,17 +76,21 @@ class Language(Protocol):
     def processes(self, inputs: Inputs) -> tuple[Mapping[str, str], tuple[str, ...]]:
         """Return the declared processes, and notes for the log.
 
-        If there are none except a release phase, add a web process by convention, and a note about it.
+        If there are none except a release phase, add a web process by convention, and a note about
+        it.
         """
         if any(name != "release" for name in inputs.commands):
             return inputs.commands, ()
         default = self.web(inputs.source)
         if default is None:
             raise BadSource(
-                "There is no Procfile, and no file that defines how to start the app.", hint="Add a Procfile with a line `web: COMMAND`."
+                "There is no Procfile, and no file that defines how to start the app.",
+                hint="Add a Procfile with a line `web: COMMAND`.",
             )
         command, why = default
-        return {**inputs.commands, "web": command}, (f"Web process: `{command}`, since {why}. Add a Procfile to change it.",)
+        return {**inputs.commands, "web": command}, (
+            f"Web process: `{command}`, since {why}. Add a Procfile to change it.",
+        )
 
     def environment(self, inputs: Inputs) -> dict[str, str]:
         """Return the variables of instances, PATH among them."""

@@ -28,7 +28,9 @@ _LOCKS = {
     "yarn.lock": Tool.YARN,
 }
 _NOT_READ = ("bun.lockb", "bun.lock", "deno.lock")
-_STATED = re.compile(r"(npm|pnpm|yarn)@(\d+\.\d+\.\d+(?:-[\w.]+)?)(?:\+((?:sha1|sha224|sha256|sha384|sha512)\.[0-9a-f]+))?")
+_STATED = re.compile(
+    r"(npm|pnpm|yarn)@(\d+\.\d+\.\d+(?:-[\w.]+)?)(?:\+((?:sha1|sha224|sha256|sha384|sha512)\.[0-9a-f]+))?"
+)
 _LONGEST_WISH = 100  # characters, as in node.py
 
 
@@ -52,7 +54,9 @@ class Installer:
 
     @property
     def plays(self) -> bool:
-        """Return whether yarn uses Plug'n'Play: no node_modules, but a map of archives that Node.js loads first."""
+        """Return whether yarn uses Plug'n'Play: no node_modules, but a map of archives that Node.js
+        loads first.
+        """
         return self.linker == "pnp"
 
     @property
@@ -88,30 +92,44 @@ def engine(package: Mapping[str, Any], name: str) -> str:
 
 def unread(source: Source, installer: Installer) -> tuple[str, ...]:
     """Return the lock files that exist but are not used."""
-    return tuple(name for name in (*_LOCKS, *_NOT_READ) if name in source.files and name != installer.lock)
+    return tuple(
+        name for name in (*_LOCKS, *_NOT_READ) if name in source.files and name != installer.lock
+    )
 
 
 def _stated(source: Source, stated: str, locks: list[str]) -> Installer:
     match = _STATED.fullmatch(stated) if len(stated) < 4 * _LONGEST_WISH else None
     if match is None:
         raise BadSource(
-            f"packageManager in package.json reads {stated[:_LONGEST_WISH]!r}, which is not a version of npm, pnpm or yarn.",
+            f"packageManager in package.json reads {stated[:_LONGEST_WISH]!r}, which is not a"
+            " version of npm, pnpm or yarn.",
             hint=f'Write for example "pnpm@{offered.PNPM["9"]}"; bun and others are not supported.',
         )
     tool = Tool(match[1])
     manager = PackageManager(tool=tool, version=match[2], checksum=match[3] or "")
     lock = next((name for name in locks if _LOCKS[name] is tool), "")
     if tool is Tool.NPM and manager.version == NODE_NPM:
-        return Installer(tool=tool, version=NODE_NPM, manager=None, lock=lock, because="packageManager")
+        return Installer(
+            tool=tool, version=NODE_NPM, manager=None, lock=lock, because="packageManager"
+        )
     return _installer(source, manager, lock, "packageManager")
 
 
 def _installer(source: Source, manager: PackageManager, lock: str, because: str) -> Installer:
     linker = ""
     if manager.is_berry:
-        found = re.search(r"^nodeLinker:[ \t]*[\"']?([\w-]+)", source.texts.get(".yarnrc.yml", ""), re.MULTILINE)
+        found = re.search(
+            r"^nodeLinker:[ \t]*[\"']?([\w-]+)", source.texts.get(".yarnrc.yml", ""), re.MULTILINE
+        )
         linker = found[1] if found else "pnp"
-    return Installer(tool=Tool(manager.tool), version=manager.version, manager=manager, lock=lock, because=because, linker=linker)
+    return Installer(
+        tool=Tool(manager.tool),
+        version=manager.version,
+        manager=manager,
+        lock=lock,
+        because=because,
+        linker=linker,
+    )
 
 
 def _candidates(source: Source, tool: Tool, lock: str) -> tuple[str, tuple[str, ...]]:
@@ -123,21 +141,34 @@ def _candidates(source: Source, tool: Tool, lock: str) -> tuple[str, tuple[str, 
         form = re.search(r"^lockfileVersion:[ \t]*[\"']?(\d+)", text, re.MULTILINE)
         if form is None or form[1] not in offered.PNPM:
             raise BadSource(
-                f"pnpm-lock.yaml has the format {form[1] if form else 'of an unknown pnpm'}; supported formats are {', '.join(offered.PNPM)}.",
-                hint="Create it again with a current pnpm (pnpm install), or set packageManager in package.json.",
+                f"pnpm-lock.yaml has the format {form[1] if form else 'of an unknown pnpm'};"
+                f" supported formats are {', '.join(offered.PNPM)}.",
+                hint=(
+                    "Create it again with a current pnpm (pnpm install), or set packageManager in"
+                    " package.json."
+                ),
             )
         default = offered.PNPM[form[1]]
-        return default, tuple(version for version in offered.PNPM_OFFERED if form[1] == "9" and int(version.partition(".")[0]) >= 9) or (
-            default,
-        )
-    form = re.search(r"^__metadata:[ \t]*\n(?:[ \t]+\w+:.*\n)*?[ \t]+version:[ \t]*[\"']?(\d+)", text, re.MULTILINE)
+        return default, tuple(
+            version
+            for version in offered.PNPM_OFFERED
+            if form[1] == "9" and int(version.partition(".")[0]) >= 9
+        ) or (default,)
+    form = re.search(
+        r"^__metadata:[ \t]*\n(?:[ \t]+\w+:.*\n)*?[ \t]+version:[ \t]*[\"']?(\d+)",
+        text,
+        re.MULTILINE,
+    )
     if form is None:
-        default = offered.YARN_BERRY["10"] if ".yarnrc.yml" in source.files else offered.YARN_CLASSIC
+        default = (
+            offered.YARN_BERRY["10"] if ".yarnrc.yml" in source.files else offered.YARN_CLASSIC
+        )
         return default, (default,)
     default = offered.YARN_BERRY.get(form[1], "")
     if not default:
         raise BadSource(
-            f"yarn.lock has the format {form[1]}; supported formats are 1 and {', '.join(offered.YARN_BERRY)}.",
+            f"yarn.lock has the format {form[1]}; supported formats are 1 and"
+            f" {', '.join(offered.YARN_BERRY)}.",
             hint="Set the version in package.json: yarn set version stable writes packageManager.",
         )
     return default, (default,)
@@ -146,14 +177,30 @@ def _candidates(source: Source, tool: Tool, lock: str) -> tuple[str, tuple[str, 
 def _within(wish: str, tool: Tool, *offers: tuple[str, ...]) -> str:
     where = f"engines.{tool} in package.json"
     if len(wish) > _LONGEST_WISH:
-        raise BadSource(f"{where} is too long for a range of versions.", hint='Write for example ">=9".')
+        raise BadSource(
+            f"{where} is too long for a range of versions.", hint='Write for example ">=9".'
+        )
     try:
-        found = next((version for some in offers if (version := nodesemver.max_satisfying(list(some), wish, loose=False))), None)
+        found = next(
+            (
+                version
+                for some in offers
+                if (version := nodesemver.max_satisfying(list(some), wish, loose=False))
+            ),
+            None,
+        )
     except ValueError:
-        raise BadSource(f"{where} reads {wish!r}, which is not a valid range of versions.", hint='Write for example ">=9".') from None
+        raise BadSource(
+            f"{where} reads {wish!r}, which is not a valid range of versions.",
+            hint='Write for example ">=9".',
+        ) from None
     if found is None:
         raise BadSource(
-            f"{where} requires {tool} {wish}, which is not available for this lock file. Available: {', '.join(offers[-1])}.",
-            hint=f'Set the exact version in package.json: "packageManager": "{tool}@{offers[-1][-1]}"; any version in the registry works.',
+            f"{where} requires {tool} {wish}, which is not available for this lock file. Available:"
+            f" {', '.join(offers[-1])}.",
+            hint=(
+                'Set the exact version in package.json: "packageManager":'
+                f' "{tool}@{offers[-1][-1]}"; any version in the registry works.'
+            ),
         )
     return str(found)

@@ -20,8 +20,16 @@ from runtime.stacks.definition import GIT
 
 _KEEP = ("opt/venv",)
 _NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?")
-_MARKERS = ("os_name", "sys_platform", "platform_machine", "platform_python_implementation", "platform_system", "python_version",
-            "python_full_version", "implementation_name")  # fmt: skip
+_MARKERS = (
+    "os_name",
+    "sys_platform",
+    "platform_machine",
+    "platform_python_implementation",
+    "platform_system",
+    "python_version",
+    "python_full_version",
+    "implementation_name",
+)
 _INDEX = "pypi"  # pipenv's name of the public index; the host's settings decide its address
 
 
@@ -29,8 +37,13 @@ def of_lock(text: str, venv: str, place: str) -> Install:
     """Return the step for a lock. `text` is the content of Pipfile.lock."""
     lock = _json(text)
     packages = lock.get("default", {})
-    if not isinstance(packages, dict) or not all(isinstance(entry, dict) for entry in packages.values()):
-        raise BadSource("Pipfile.lock has no table of packages named default.", hint="Create it again: pipenv lock")
+    if not isinstance(packages, dict) or not all(
+        isinstance(entry, dict) for entry in packages.values()
+    ):
+        raise BadSource(
+            "Pipfile.lock has no table of packages named default.",
+            hint="Create it again: pipenv lock",
+        )
     lines = [_line(name, entry) for name, entry in packages.items()]
     hashed = [line for line in lines if "--hash=" in line]
     unhashed = [line for line in lines if "--hash=" not in line]
@@ -38,11 +51,20 @@ def of_lock(text: str, venv: str, place: str) -> Install:
     commands = [venv]
     texts = []
     sources = _sources(lock.get("_meta", {}).get("sources", ()))
-    for name, some, strict in (("hashed.txt", hashed, " --require-hashes"), ("unhashed.txt", unhashed, "")):
+    for name, some, strict in (
+        ("hashed.txt", hashed, " --require-hashes"),
+        ("unhashed.txt", unhashed, ""),
+    ):
         if some:
             commands.append(f"{pip}{strict} -r {TEXTS}/{name}")
             texts.append((name, "\n".join([*sources, *some]) + "\n"))
-    return _install(commands, ("Pipfile.lock",), texts, packages.values(), says="uv pip install --require-hashes, from Pipfile.lock")
+    return _install(
+        commands,
+        ("Pipfile.lock",),
+        texts,
+        packages.values(),
+        says="uv pip install --require-hashes, from Pipfile.lock",
+    )
 
 
 def without_lock(document: Mapping[str, Any], venv: str, place: str) -> Install:
@@ -52,18 +74,33 @@ def without_lock(document: Mapping[str, Any], venv: str, place: str) -> Install:
     """
     packages = document.get("packages", {})
     if not isinstance(packages, dict):
-        raise BadSource("[packages] in the Pipfile is not a table.", hint="pipenv install NAME writes a valid one.")
-    entries = {name: entry if isinstance(entry, dict) else {"version": str(entry)} for name, entry in packages.items()}
-    lines = [*_sources(document.get("source", ())), *(_line(name, entry) for name, entry in entries.items())]
+        raise BadSource(
+            "[packages] in the Pipfile is not a table.",
+            hint="pipenv install NAME writes a valid one.",
+        )
+    entries = {
+        name: entry if isinstance(entry, dict) else {"version": str(entry)}
+        for name, entry in packages.items()
+    }
+    lines = [
+        *_sources(document.get("source", ())),
+        *(_line(name, entry) for name, entry in entries.items()),
+    ]
     texts = [("wanted.txt", "\n".join(lines) + "\n")]
     commands = [venv, f"uv pip install --python {place} -r {TEXTS}/wanted.txt"]
-    return _install(commands, ("Pipfile",), texts, entries.values(), says="uv pip install, from the Pipfile")
+    return _install(
+        commands, ("Pipfile",), texts, entries.values(), says="uv pip install, from the Pipfile"
+    )
 
 
 def python_wish(document: Mapping[str, Any]) -> str:
     """Return the version that [requires] names, or ""."""
     requires = document.get("requires", {})
-    return str(requires.get("python_full_version") or requires.get("python_version") or "") if isinstance(requires, dict) else ""
+    return (
+        str(requires.get("python_full_version") or requires.get("python_version") or "")
+        if isinstance(requires, dict)
+        else ""
+    )
 
 
 def is_stale(document: Mapping[str, Any], text: str) -> bool:
@@ -79,12 +116,25 @@ def is_stale(document: Mapping[str, Any], text: str) -> bool:
         "develop": document.get("dev-packages", {}),
         **{name: table for name, table in document.items() if name not in known},
     }
-    made = hashlib.sha256(json.dumps(content, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+    made = hashlib.sha256(
+        json.dumps(content, sort_keys=True, separators=(",", ":")).encode()
+    ).hexdigest()
     return bool(stated) and "source" in document and stated != made
 
 
-def _install(commands: list[str], files: tuple[str, ...], texts: list[tuple[str, str]], entries: Any, *, says: str) -> Install:
-    local = any(isinstance(entry.get(kind), str) and "://" not in entry[kind] for entry in entries for kind in ("path", "file"))
+def _install(
+    commands: list[str],
+    files: tuple[str, ...],
+    texts: list[tuple[str, str]],
+    entries: Any,
+    *,
+    says: str,
+) -> Install:
+    local = any(
+        isinstance(entry.get(kind), str) and "://" not in entry[kind]
+        for entry in entries
+        for kind in ("path", "file")
+    )
     return Install(
         name="Dependencies",
         tool=Tool.UV,
@@ -104,7 +154,10 @@ def _line(name: str, entry: Mapping[str, Any]) -> str:
     BadSource: its name or its source is not valid.
     """
     if not _NAME.fullmatch(name):
-        raise BadSource(f"The Pipfile or its lock names {name!r}, which is not a valid package name.", hint="Correct the name.")
+        raise BadSource(
+            f"The Pipfile or its lock names {name!r}, which is not a valid package name.",
+            hint="Correct the name.",
+        )
     extras = f"[{','.join(map(str, entry['extras']))}]" if entry.get("extras") else ""
     conditions = [f"({entry['markers']})"] if entry.get("markers") else []
     conditions += [f"({marker} {entry[marker]})" for marker in _MARKERS if entry.get(marker)]
@@ -115,35 +168,53 @@ def _line(name: str, entry: Mapping[str, Any]) -> str:
     if place and entry.get("editable"):
         line = f"-e {place}{extras}"
     elif place:
-        line = f"{name}{extras} @ {place}{marker}{'' if place.startswith(('git+', 'file:')) else hashes}"
+        line = (
+            f"{name}{extras} @"
+            f" {place}{marker}{'' if place.startswith(('git+', 'file:')) else hashes}"
+        )
     else:
         line = f"{name}{extras}{'' if version == '*' else version}{marker}{hashes}"
     if "\n" in line or "\r" in line:
-        raise BadSource(f"The entry of {name} in the Pipfile or its lock contains a line break.", hint="Create it again: pipenv lock")
+        raise BadSource(
+            f"The entry of {name} in the Pipfile or its lock contains a line break.",
+            hint="Create it again: pipenv lock",
+        )
     return line
 
 
 def _place(entry: Mapping[str, Any]) -> str:
-    """Return the place of a package that is not in an index: a repository, an address, or a path in the source."""
+    """Return the place of a package that is not in an index: a repository, an address, or a path in
+    the source.
+    """
     if git := entry.get("git"):
         part = f"#subdirectory={entry['subdirectory']}" if entry.get("subdirectory") else ""
         reference = f"@{entry['ref']}" if entry.get("ref") else ""
         return f"git+{str(git).removeprefix('git+')}{reference}{part}"
     found = str(entry.get("path") or entry.get("file") or "")
-    return found if not found or "://" in found else f"file://{posixpath.normpath(posixpath.join('/app', found))}"
+    return (
+        found
+        if not found or "://" in found
+        else f"file://{posixpath.normpath(posixpath.join('/app', found))}"
+    )
 
 
 def _sources(sources: Any) -> list[str]:
     """Return the options for further indexes. The hashes decide which packages are accepted."""
     tables = [source for source in sources if isinstance(source, dict)]
-    return [f"--extra-index-url {source['url']}" for source in tables if source.get("name") != _INDEX and source.get("url")]
+    return [
+        f"--extra-index-url {source['url']}"
+        for source in tables
+        if source.get("name") != _INDEX and source.get("url")
+    ]
 
 
 def _json(text: str) -> dict[str, Any]:
     try:
         document = json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise BadSource(f"Pipfile.lock is not valid JSON: {error}.", hint="Create it again: pipenv lock") from None
+        raise BadSource(
+            f"Pipfile.lock is not valid JSON: {error}.", hint="Create it again: pipenv lock"
+        ) from None
     if not isinstance(document, dict) or not isinstance(document.get("_meta", {}), dict):
         raise BadSource("Pipfile.lock is not an object.", hint="Create it again: pipenv lock")
     return document

@@ -1,4 +1,5 @@
-"""Plan a Poetry project: poetry exports poetry.lock as pinned lines with hashes and markers, and uv installs those.
+"""Plan a Poetry project: poetry exports poetry.lock as pinned lines with hashes and markers, and uv
+installs those.
 
 `poetry install` is not used: it supports no mirror, and it takes ten times as long.
 The lock is followed exactly: versions, hashes of every archive, markers, path and git
@@ -40,9 +41,17 @@ def of_lock(document: dict[str, Any], python: str, venv: str, place: str) -> Ins
 
     `document` is the parsed poetry.lock; `venv` is the command that makes `place`, with `python`.
     """
-    kinds = {str(package.get("source", {}).get("type", "")) for package in document.get("package", ())}
-    tool = f"uv tool run --quiet --python {python} --from poetry=={_POETRY} --with poetry-plugin-export=={_EXPORT} poetry"
-    export = f"{tool} export --no-interaction --only main --format requirements.txt --output /tmp/locked.txt"
+    kinds = {
+        str(package.get("source", {}).get("type", "")) for package in document.get("package", ())
+    }
+    tool = (
+        f"uv tool run --quiet --python {python} --from poetry=={_POETRY} --with"
+        f" poetry-plugin-export=={_EXPORT} poetry"
+    )
+    export = (
+        f"{tool} export --no-interaction --only main --format requirements.txt --output"
+        " /tmp/locked.txt"
+    )
     pip = f"uv pip install --python {place} --no-deps"
     hashed = f"if [ -s /tmp/hashed.txt ]; then {pip} --require-hashes -r /tmp/hashed.txt; fi"
     unhashed = f"if [ -s /tmp/unhashed.txt ]; then {pip} -r /tmp/unhashed.txt; fi"
@@ -63,7 +72,10 @@ def without_lock(text: str, python: str, venv: str, place: str) -> Install:
 
     `text` is the content of pyproject.toml; uv resolves its main dependencies.
     """
-    lines = f"uv run --quiet --no-project --python {python} --with poetry-core=={_CORE} python {TEXTS}/lines.py > /tmp/wanted.txt"
+    lines = (
+        f"uv run --quiet --no-project --python {python} --with poetry-core=={_CORE} python"
+        f" {TEXTS}/lines.py > /tmp/wanted.txt"
+    )
     return Install(
         name="Dependencies",
         tool=Tool.UV,
@@ -78,12 +90,17 @@ def without_lock(text: str, python: str, venv: str, place: str) -> Install:
 
 
 def python_ranges(constraint: str) -> tuple[SpecifierSet, ...]:
-    """Return Poetry's constraint on Python's version (`^3.11`, `~3.12 || >=3.14`) as ranges, one of which must match."""
+    """Return Poetry's constraint on Python's version (`^3.11`, `~3.12 || >=3.14`) as ranges, one of
+    which must match.
+    """
     try:
-        return tuple(SpecifierSet(",".join(_bounds(part))) for part in re.split(r"\s*\|\|?\s*", constraint))
+        return tuple(
+            SpecifierSet(",".join(_bounds(part))) for part in re.split(r"\s*\|\|?\s*", constraint)
+        )
     except InvalidSpecifier:
         raise BadSource(
-            f"tool.poetry.dependencies.python in pyproject.toml reads {constraint!r}, which is not a valid range of versions.",
+            f"tool.poetry.dependencies.python in pyproject.toml reads {constraint!r}, which is not"
+            " a valid range of versions.",
             hint='Write "^3.13".',
         ) from None
 

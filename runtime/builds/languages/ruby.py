@@ -18,9 +18,16 @@ _LONGEST_WISH = 200  # characters
 _RUBY_LINE = re.compile(r"^[ \t]*ruby[ \t(]+(.+)$", re.MULTILINE)
 _QUOTED = re.compile(r"[\"']([^\"']*)[\"']")
 _LOCAL = re.compile(
-    r"^[ \t]*(?:gemspec\b|eval_gemfile\b|path\b)|\bpath:[ \t]*|:path[ \t]*=>|\bFile\.|\bDir\b|require_relative", re.MULTILINE
+    r"^[ \t]*(?:gemspec\b|eval_gemfile\b|path\b)|\bpath:[ \t]*|:path["
+    r" \t]*=>|\bFile\.|\bDir\b|require_relative",
+    re.MULTILINE,
 )
-_SERVERS = ("unicorn", "thin", "falcon", "webrick")  # tried after puma; falcon and thin run through rackup
+_SERVERS = (
+    "unicorn",
+    "thin",
+    "falcon",
+    "webrick",
+)  # tried after puma; falcon and thin run through rackup
 
 
 class Ruby(Language):
@@ -31,37 +38,72 @@ class Ruby(Language):
         """
         wish, where = _wish(inputs.source)
         if len(wish) > _LONGEST_WISH:
-            raise BadSource(f"{where} is too long for a range of versions.", hint=f'Write for example "~> {_DEFAULT}".')
+            raise BadSource(
+                f"{where} is too long for a range of versions.",
+                hint=f'Write for example "~> {_DEFAULT}".',
+            )
         for version in sorted(RUBY, reverse=True):
             if not wish or _meets(version, wish):
-                words = f"Ruby {version}, " + (f"{where} requires {wish}" if wish else "the default")
+                words = f"Ruby {version}, " + (
+                    f"{where} requires {wish}" if wish else "the default"
+                )
                 return Runtimes(
                     main=RUBY[version], words=words, toolchain=RUBY_TOOLCHAIN[version]
                 )  # with compilers and headers, for gems with a native part
         raise BadSource(
-            f"{where} requires Ruby {wish}, which is not available. Available: {', '.join(sorted(RUBY))}.",
+            f"{where} requires Ruby {wish}, which is not available. Available:"
+            f" {', '.join(sorted(RUBY))}.",
             hint=f'Write {_DEFAULT} there (in a Gemfile: ruby "~> {_DEFAULT}.0").',
         )
 
     def installs(self, inputs: Inputs) -> tuple[Install, ...]:
-        """Return the steps: `bundle install`, with the lock file if there is one, and the assets of a Rails app."""
+        """Return the steps: `bundle install`, with the lock file if there is one, and the assets of
+        a Rails app.
+        """
         source = inputs.source
         if "Gemfile" not in source.files:
             return ()
         gemfile = source.texts.get("Gemfile", "")
-        files = tuple(name for name in ("Gemfile", "Gemfile.lock", ".ruby-version", ".tool-versions") if name in source.files)
+        files = tuple(
+            name
+            for name in ("Gemfile", "Gemfile.lock", ".ruby-version", ".tool-versions")
+            if name in source.files
+        )
         vendored = any(path.startswith("vendor/cache/") for path in source.files)
         whole = _LOCAL.search(gemfile) is not None or vendored
-        # if the stack's own gems suffice, no registry is used; `bundle install --prefer-local` would
-        # still use one
-        way = "bundle install --local" if vendored else "(bundle install --local >/dev/null 2>&1 || bundle install --jobs 2 --retry 1)"
+        # if the stack's own gems suffice, no registry is used; `bundle install --prefer-local`
+        # would still use one
+        way = (
+            "bundle install --local"
+            if vendored
+            else "(bundle install --local >/dev/null 2>&1 || bundle install --jobs 2 --retry 1)"
+        )
         frozen = "export BUNDLE_FROZEN=true && " if "Gemfile.lock" in source.files else ""
         command = f"mkdir -p {GEMS} && {frozen}{way}"
-        first = Install(name="Gems", tool=Tool.BUNDLER, files=files, whole=whole, command=command, keep=("opt/bundle",))
+        first = Install(
+            name="Gems",
+            tool=Tool.BUNDLER,
+            files=files,
+            whole=whole,
+            command=command,
+            keep=("opt/bundle",),
+        )
         if not (_is_rails(source) and _has(source, ("sprockets-rails", "propshaft"))):
             return (first,)
-        precompile = "SECRET_KEY_BASE_DUMMY=1 RAILS_ENV=production bundle exec rails assets:precompile"
-        return (first, Install(name="Assets", tool=Tool.BUNDLER, files=(), whole=True, command=precompile, keep=("app/public/assets",)))
+        precompile = (
+            "SECRET_KEY_BASE_DUMMY=1 RAILS_ENV=production bundle exec rails assets:precompile"
+        )
+        return (
+            first,
+            Install(
+                name="Assets",
+                tool=Tool.BUNDLER,
+                files=(),
+                whole=True,
+                command=precompile,
+                keep=("app/public/assets",),
+            ),
+        )
 
     def web(self, source: Source) -> tuple[str, str] | None:
         """Return a web command by convention, and the reason; None if no file determines one."""
@@ -70,15 +112,24 @@ class Ruby(Language):
             return f"{bundled}rails server -b 0.0.0.0 -p $PORT", "config/application.rb is Rails'"
         if "config.ru" in source.files:
             if _has(source, ("puma",)):
-                return f"{bundled}puma --bind tcp://0.0.0.0:$PORT config.ru", "there is a config.ru, and puma is in the Gemfile"
+                return (
+                    f"{bundled}puma --bind tcp://0.0.0.0:$PORT config.ru",
+                    "there is a config.ru, and puma is in the Gemfile",
+                )
             if _has(source, ("unicorn",)):
-                return f"{bundled}unicorn --host 0.0.0.0 --port $PORT config.ru", "there is a config.ru, and unicorn is in the Gemfile"
+                return (
+                    f"{bundled}unicorn --host 0.0.0.0 --port $PORT config.ru",
+                    "there is a config.ru, and unicorn is in the Gemfile",
+                )
             if server := next((name for name in _SERVERS if _has(source, (name,))), ""):
                 return (
                     f"{bundled}rackup --server {server} --host 0.0.0.0 --port $PORT config.ru",
                     f"there is a config.ru, and {server} is in the Gemfile",
                 )
-            return "puma --bind tcp://0.0.0.0:$PORT config.ru", "there is a config.ru; the stack's own puma serves it"
+            return (
+                "puma --bind tcp://0.0.0.0:$PORT config.ru",
+                "there is a config.ru; the stack's own puma serves it",
+            )
         for file in ("app.rb", "server.rb", "main.rb", "web.rb"):
             if file in source.files:
                 return f"{bundled}ruby {file}", f"there is a {file}"
@@ -101,7 +152,11 @@ class Ruby(Language):
                 "BUNDLE_FROZEN": str("Gemfile.lock" in source.files).lower(),
             }
         if _is_rails(source):
-            found |= {"RAILS_ENV": "production", "RAILS_LOG_TO_STDOUT": "1", "RAILS_SERVE_STATIC_FILES": "1"}
+            found |= {
+                "RAILS_ENV": "production",
+                "RAILS_LOG_TO_STDOUT": "1",
+                "RAILS_SERVE_STATIC_FILES": "1",
+            }
         return found
 
     def notes(self, inputs: Inputs) -> tuple[str, ...]:
@@ -112,11 +167,23 @@ class Ruby(Language):
             and "Gemfile.lock" not in source.files
             and re.search(r"^\s*gem\b", source.texts.get("Gemfile", ""), re.MULTILINE)
         ):
-            said.append("Warning: without a Gemfile.lock, the first installation selects the newest versions.")
-        if _is_rails(source) and "Procfile" not in source.files and any(path.startswith("db/migrate/") for path in source.files):
-            said.append("Note: migrations run with each release if the Procfile has a line `release: bundle exec rails db:migrate`.")
+            said.append(
+                "Warning: without a Gemfile.lock, the first installation selects the newest"
+                " versions."
+            )
+        if (
+            _is_rails(source)
+            and "Procfile" not in source.files
+            and any(path.startswith("db/migrate/") for path in source.files)
+        ):
+            said.append(
+                "Note: migrations run with each release if the Procfile has a line `release: bundle"
+                " exec rails db:migrate`."
+            )
         if _is_rails(source) and "config/credentials.yml.enc" in source.files:
-            said.append("Note: Rails needs the config var RAILS_MASTER_KEY to read its credentials.")
+            said.append(
+                "Note: Rails needs the config var RAILS_MASTER_KEY to read its credentials."
+            )
         return tuple(said)
 
 
@@ -142,7 +209,11 @@ def _wish(source: Source) -> tuple[str, str]:
     for match in _RUBY_LINE.finditer(source.texts.get("Gemfile", "")):
         if re.match(r"file\b|:file\b", match[1]) or "RUBY_VERSION" in match[1]:
             continue
-        if wish := ", ".join(text for text in _QUOTED.findall(match[1].partition("#")[0]) if re.match(r"[\d~<>=!]", text)):
+        if wish := ", ".join(
+            text
+            for text in _QUOTED.findall(match[1].partition("#")[0])
+            if re.match(r"[\d~<>=!]", text)
+        ):
             return wish, "ruby in the Gemfile"
     if line := source.texts.get(".ruby-version", "").strip():
         return line.splitlines()[0].strip().removeprefix("ruby-"), ".ruby-version"
@@ -156,11 +227,20 @@ def _meets(version: str, wish: str) -> bool:
     """
     parts = [_as_npm(part.strip()) for part in wish.split(",")]
     if not all(parts):
-        raise BadSource(f"{wish!r} is not a valid range of Ruby versions.", hint=f'Write for example "~> {_DEFAULT}.0".')
+        raise BadSource(
+            f"{wish!r} is not a valid range of Ruby versions.",
+            hint=f'Write for example "~> {_DEFAULT}.0".',
+        )
     try:
-        return any(nodesemver.satisfies(f"{version}.{patch}", " ".join(parts), loose=False) for patch in range(100))
+        return any(
+            nodesemver.satisfies(f"{version}.{patch}", " ".join(parts), loose=False)
+            for patch in range(100)
+        )
     except ValueError:
-        raise BadSource(f"{wish!r} is not a valid range of Ruby versions.", hint=f'Write for example "~> {_DEFAULT}.0".') from None
+        raise BadSource(
+            f"{wish!r} is not a valid range of Ruby versions.",
+            hint=f'Write for example "~> {_DEFAULT}.0".',
+        ) from None
 
 
 def _as_npm(part: str) -> str:
@@ -168,7 +248,9 @@ def _as_npm(part: str) -> str:
 
     For an exact version, only its minor version is required: bundler checks the rest.
     """
-    match = re.fullmatch(r"(~>|>=|<=|>|<|=|!=)?\s*(\d+(?:\.\d+){0,2})(?:[-.]?(?:p|preview|rc|dev)\w*)?", part)
+    match = re.fullmatch(
+        r"(~>|>=|<=|>|<|=|!=)?\s*(\d+(?:\.\d+){0,2})(?:[-.]?(?:p|preview|rc|dev)\w*)?", part
+    )
     if match is None:
         return ""
     sign, number = match[1] or "=", match[2]

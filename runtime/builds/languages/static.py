@@ -18,7 +18,16 @@ from runtime.errors import BadSource
 from runtime.stacks.static import STATIC
 
 _SITE = "srv/site"  # the folder for a build's result, from which the image takes it
-_MADE = ("dist", "build", "out", "_site", "dist/*/browser", "dist/*", "public", "www")  # usual output folders of builds
+_MADE = (
+    "dist",
+    "build",
+    "out",
+    "_site",
+    "dist/*/browser",
+    "dist/*",
+    "public",
+    "www",
+)  # usual output folders of builds
 _FOLDER_NAME = re.compile(r"[\w.-]+(?:/[\w.-]+)*")  # is part of a shell line
 
 
@@ -26,15 +35,23 @@ class StaticSite(Language):
     takes = _SITE
 
     def runtime(self, inputs: Inputs) -> Runtimes:
-        words = "nginx serves the files" + (", unknown paths get index.html" if inputs.source.app_file.static.single_page else "")
+        words = "nginx serves the files" + (
+            ", unknown paths get index.html" if inputs.source.app_file.static.single_page else ""
+        )
         return Runtimes(main=STATIC, words=words)
 
     def check(self, inputs: Inputs) -> None:
-        """Raise BadSource if the folder is not in the source, or its name is not a single word for a shell."""
+        """Raise BadSource if the folder is not in the source, or its name is not a single word for
+        a shell.
+        """
         asked = inputs.source.app_file.static
-        if asked.folder and (not _FOLDER_NAME.fullmatch(asked.folder) or ".." in asked.folder.split("/")):
+        if asked.folder and (
+            not _FOLDER_NAME.fullmatch(asked.folder) or ".." in asked.folder.split("/")
+        ):
             raise BadSource(
-                f"[static] folder in slipway.toml reads {asked.folder!r}, which is not a folder of the source.", hint='Write "dist".'
+                f"[static] folder in slipway.toml reads {asked.folder!r}, which is not a folder of"
+                " the source.",
+                hint='Write "dist".',
             )
 
     def earlier(self, inputs: Inputs) -> Language | None:
@@ -44,11 +61,21 @@ class StaticSite(Language):
         command = f"/opt/static/compress {f'/app/{_folder(inputs)}'.rstrip('/')}"
         own = r"find /app -user 0 -exec chown -h 1000:1000 {} +"
         return (
-            Install(name="Compression", tool=Tool.SHELL, files=(), whole=True, command=f"{command} && {own}", keep=("app",), on_code=True),
+            Install(
+                name="Compression",
+                tool=Tool.SHELL,
+                files=(),
+                whole=True,
+                command=f"{command} && {own}",
+                keep=("app",),
+                on_code=True,
+            ),
         )
 
     def processes(self, inputs: Inputs) -> tuple[Mapping[str, str], tuple[str, ...]]:
-        """Return the server of the files, and the manifest's processes. The Procfile's are not used."""
+        """Return the server of the files, and the manifest's processes. The Procfile's are not
+        used.
+        """
         asked = inputs.source.app_file
         return {"web": _serve(_folder(inputs), asked.static), **asked.commands}, ()
 
@@ -56,12 +83,16 @@ class StaticSite(Language):
         """Return the warnings of the stage that makes the site, if there is one."""
         if not inputs.detected.first:
             return ()
-        by_node = "Node.js builds the site; the image gets the build's output, without Node.js and node_modules."
+        by_node = (
+            "Node.js builds the site; the image gets the build's output, without Node.js and"
+            " node_modules."
+        )
         return (by_node, *(note for note in Node().notes(inputs) if note.startswith("Warning")))
 
 
 def _folder(inputs: Inputs) -> str:
-    """Return the folder to serve, "" for all of the source. It is "" after a build: only the output is left.
+    """Return the folder to serve, "" for all of the source. It is "" after a build: only the output
+    is left.
 
     BadSource: no such folder.
     """
@@ -70,14 +101,23 @@ def _folder(inputs: Inputs) -> str:
         return ""
     if asked.folder:
         if not any(path.startswith(f"{asked.folder}/") for path in source.files):
-            raise BadSource(f"[static] in slipway.toml names the folder {asked.folder}, which is not in the source.", hint="Correct it.")
+            raise BadSource(
+                f"[static] in slipway.toml names the folder {asked.folder}, which is not in the"
+                " source.",
+                hint="Correct it.",
+            )
         return asked.folder
-    return next((found for found in STATIC_FOLDERS if f"{found}index.html" in source.files), "").rstrip("/")
+    return next(
+        (found for found in STATIC_FOLDERS if f"{found}index.html" in source.files), ""
+    ).rstrip("/")
 
 
 def _serve(folder: str, asked: Static) -> str:
     """Return the command of the web process."""
-    return f"/opt/static/serve {f'/app/{folder}'.rstrip('/')}{' index.html' if asked.single_page else ''}"
+    return (
+        "/opt/static/serve"
+        f" {f'/app/{folder}'.rstrip('/')}{' index.html' if asked.single_page else ''}"
+    )
 
 
 class _SiteBuild(Node):
@@ -87,10 +127,22 @@ class _SiteBuild(Node):
         by, asked = installer(inputs.source), inputs.source.app_file.static
         *before, build = super().installs(inputs)
         looked = asked.folder or " ".join(_MADE)
-        find = f'for folder in {looked}; do if [ -f "$folder/index.html" ]; then break; fi; folder=; done'
-        missing = f"echo 'No index.html in {looked.replace(' ', ', ')} after the build: set [static] folder in slipway.toml to the folder that it creates.'"
-        copy = f'mkdir -p /{_SITE} && cp -a "$folder/." /{_SITE}/ && rm -rf /{_SITE}/node_modules && echo "The site is $folder"'
-        command = f'{by.tool} run build && {find} && if [ -z "$folder" ]; then {missing}; exit 1; fi && {copy}'
+        find = (
+            f'for folder in {looked}; do if [ -f "$folder/index.html" ]; then break; fi; folder=;'
+            " done"
+        )
+        missing = (
+            f"echo 'No index.html in {looked.replace(' ', ', ')} after the build: set [static]"
+            " folder in slipway.toml to the folder that it creates.'"
+        )
+        copy = (
+            f'mkdir -p /{_SITE} && cp -a "$folder/." /{_SITE}/ && rm -rf /{_SITE}/node_modules &&'
+            ' echo "The site is $folder"'
+        )
+        command = (
+            f'{by.tool} run build && {find} && if [ -z "$folder" ]; then {missing}; exit 1; fi &&'
+            f" {copy}"
+        )
         return (*before, replace(build, command=command, keep=(_SITE,)))
 
     def notes(self, inputs: Inputs) -> tuple[str, ...]:

@@ -16,11 +16,31 @@ from dataclasses import replace
 from runtime.builds.manifest.fields import LONGEST_VALUE, Table
 from runtime.builds.manifest.toml import MOST_CRONS, MOST_VARIABLES, SECRET_DIGITS
 from runtime.contract.health import CheckKind, HealthCheck
-from runtime.contract.manifest import HOUR, JSON, AppFile, CronJob, Overlap, Process, Script, Sizes, Variable
+from runtime.contract.manifest import (
+    HOUR,
+    JSON,
+    AppFile,
+    CronJob,
+    Overlap,
+    Process,
+    Script,
+    Sizes,
+    Variable,
+)
 from runtime.contract.quantities import Bytes, Millicores
 from runtime.errors import BadSource
 
-_SILENT = ("$schema", "name", "description", "keywords", "repository", "website", "logo", "success_url", "stack")
+_SILENT = (
+    "$schema",
+    "name",
+    "description",
+    "keywords",
+    "repository",
+    "website",
+    "logo",
+    "success_url",
+    "stack",
+)
 _READ = ("formation", "env", "scripts", "healthchecks", "cron")
 _MIB = 2**20
 _SMALL = Sizes(memory=Bytes(512 * _MIB))
@@ -42,7 +62,9 @@ def read(text: str) -> AppFile:
     try:
         document = json.loads(text)
     except RecursionError:
-        raise BadSource(f"{JSON} nests too deeply.", hint="docs/manifest.md lists the supported keys.") from None
+        raise BadSource(
+            f"{JSON} nests too deeply.", hint="docs/manifest.md lists the supported keys."
+        ) from None
     except ValueError as error:
         raise BadSource(f"{JSON} is not valid JSON: {error}.", hint="Correct that line.") from None
     if not isinstance(document, dict):
@@ -61,7 +83,10 @@ def read(text: str) -> AppFile:
 
 
 def _left_out(table: Table, key: str) -> str:
-    return f"{JSON}: {f'{table.place}.' if table.place else ''}{_quiet(key)} is not supported and is ignored."
+    return (
+        f"{JSON}: {f'{table.place}.' if table.place else ''}{_quiet(key)} is not supported and is"
+        " ignored."
+    )
 
 
 def _quiet(text: str) -> str:
@@ -81,7 +106,10 @@ def _processes(top: Table, notes: list[str]) -> dict[str, Process]:
         word = table.text("size").lower()
         sizes = _HEROKU.get(word.removeprefix("private-").removeprefix("shield-"))
         if word and sizes is None:
-            notes.append(f"{JSON}: {table.place}.size is {_quiet(word)}, which is not a known size, and is ignored.")
+            notes.append(
+                f"{JSON}: {table.place}.size is {_quiet(word)}, which is not a known size, and is"
+                " ignored."
+            )
         found[name] = Process(count=count, sizes=sizes or Sizes())
     return found
 
@@ -89,7 +117,11 @@ def _processes(top: Table, notes: list[str]) -> dict[str, Process]:
 def _variables(top: Table, notes: list[str]) -> dict[str, Variable]:
     table = top.table("env")
     if len(table.values) > MOST_VARIABLES:
-        raise top.wrong("env", f"has more than {MOST_VARIABLES} config vars", "Put data into a file of the source.")
+        raise top.wrong(
+            "env",
+            f"has more than {MOST_VARIABLES} config vars",
+            "Put data into a file of the source.",
+        )
     return {table.variable_name(name): _variable(table, name, notes) for name in table.values}
 
 
@@ -100,11 +132,16 @@ def _variable(table: Table, name: str, notes: list[str]) -> Variable:
     generator = entry.text("generator")
     if generator not in ("", "secret"):
         raise entry.wrong("generator", f"is {generator[:60]!r}", 'Write "secret".')
-    notes += [_left_out(entry, key) for key in entry.unknown(("value", "generator", "required", "description"))]
+    notes += [
+        _left_out(entry, key)
+        for key in entry.unknown(("value", "generator", "required", "description"))
+    ]
     value = _scalar(entry, "value") if entry.values.get("value") is not None else None
     wanted = entry.flag("required", value is None and not generator)
     digits = SECRET_DIGITS if generator and value is None else 0
-    return Variable(value=value, digits=digits, required=wanted, description=entry.text("description"))
+    return Variable(
+        value=value, digits=digits, required=wanted, description=entry.text("description")
+    )
 
 
 def _scalar(table: Table, key: str) -> str:
@@ -132,7 +169,10 @@ def _postdeploy(top: Table, notes: list[str]) -> Script:
 def _health(top: Table) -> HealthCheck | None:
     """Return the check of `web` that decides when an instance may receive traffic."""
     checks = list(top.table("healthchecks").tables("web", most=20))
-    chosen = next((table for table in checks if table.values.get("type") in ("startup", "readiness")), checks[0] if checks else None)
+    chosen = next(
+        (table for table in checks if table.values.get("type") in ("startup", "readiness")),
+        checks[0] if checks else None,
+    )
     if chosen is None:
         return None
     check = HealthCheck(
@@ -156,16 +196,27 @@ def _words(table: Table) -> tuple[str, ...]:
         return ("/bin/sh", "-c", line)
     if not words or len(words) > 100:
         raise table.wrong("command", "is not a valid command", "Write a list of at most 100 words.")
-    listed = Table(table.file, table.place, {f"command word {number}": word for number, word in enumerate(words, start=1)})
+    listed = Table(
+        table.file,
+        table.place,
+        {f"command word {number}": word for number, word in enumerate(words, start=1)},
+    )
     return tuple(listed.text(key) for key in listed.values)
 
 
 def _crons(top: Table, notes: list[str]) -> tuple[CronJob, ...]:
     found: dict[str, CronJob] = {}
     for number, table in enumerate(top.tables("cron", most=MOST_CRONS), start=1):
-        notes += [_left_out(table, key) for key in table.unknown(("name", "command", "schedule", "concurrency_policy", "maintenance"))]
+        notes += [
+            _left_out(table, key)
+            for key in table.unknown(
+                ("name", "command", "schedule", "concurrency_policy", "maintenance")
+            )
+        ]
         if table.flag("maintenance"):
-            notes.append(f"{JSON}: {table.place} runs only while the app is in maintenance, and is ignored.")
+            notes.append(
+                f"{JSON}: {table.place} runs only while the app is in maintenance, and is ignored."
+            )
             continue
         name = next(_names(table.text("name"), number, found))
         table.process_name(name)
@@ -173,9 +224,13 @@ def _crons(top: Table, notes: list[str]) -> tuple[CronJob, ...]:
             raise table.wrong("command", "is missing", "Write the shell command to run.")
         policy = table.text("concurrency_policy", "forbid")
         if policy not in _POLICIES:
-            raise table.wrong("concurrency_policy", f"is {policy[:60]!r}", f"Write one of {', '.join(_POLICIES)}.")
+            raise table.wrong(
+                "concurrency_policy", f"is {policy[:60]!r}", f"Write one of {', '.join(_POLICIES)}."
+            )
         schedule, command = table.schedule("schedule"), table.command("command")
-        found[name] = CronJob(name=name, schedule=schedule, command=command, overlap=_POLICIES[policy])
+        found[name] = CronJob(
+            name=name, schedule=schedule, command=command, overlap=_POLICIES[policy]
+        )
     return tuple(found.values())
 
 

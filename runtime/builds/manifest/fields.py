@@ -56,7 +56,9 @@ class Table:
         return sorted(self.values.keys() - set(known))
 
     def only(self, known: Iterable[str]) -> None:
-        """Raise BadSource for a key that is not among `known`, with the most similar key that is."""
+        """Raise BadSource for a key that is not among `known`, with the most similar key that
+        is.
+        """
         names = list(known)
         for key in self.unknown(names):
             near = difflib.get_close_matches(key, names, n=1)
@@ -75,7 +77,11 @@ class Table:
         if key in self.values and not line:
             raise self.wrong(key, "is empty", "Write a shell command, or remove the key.")
         if "\n" in line or "\r" in line:
-            raise self.wrong(key, "is more than one line", "Put it into a script in the source, and write the script's name here.")
+            raise self.wrong(
+                key,
+                "is more than one line",
+                "Put it into a script in the source, and write the script's name here.",
+            )
         return line
 
     def flag(self, key: str, default: bool = False) -> bool:
@@ -89,7 +95,9 @@ class Table:
         """Return a whole number."""
         found = self.values.get(key, default)
         if not isinstance(found, int) or isinstance(found, bool) or not least <= found <= most:
-            raise self.wrong(key, f"is {_shown(found)}", f"Write a whole number from {least} to {most}.")
+            raise self.wrong(
+                key, f"is {_shown(found)}", f"Write a whole number from {least} to {most}."
+            )
         return found
 
     def seconds(self, key: str, default: float, *, least: float, most: float) -> float:
@@ -98,9 +106,15 @@ class Table:
         match = _DURATION.fullmatch(found.strip()) if isinstance(found, str) else None
         if match is not None:
             found = float(match[1]) * _SECONDS[match[2]]
-        if isinstance(found, bool) or not isinstance(found, (int, float)) or not least <= found <= most:
+        if (
+            isinstance(found, bool)
+            or not isinstance(found, (int, float))
+            or not least <= found <= most
+        ):
             raise self.wrong(
-                key, f"is {_shown(self.values.get(key))}", f'Write a duration from "{_duration(least)}" to "{_duration(most)}".'
+                key,
+                f"is {_shown(self.values.get(key))}",
+                f'Write a duration from "{_duration(least)}" to "{_duration(most)}".',
             )
         return float(found)
 
@@ -110,12 +124,19 @@ class Table:
         try:
             return kind(found)  # type: ignore[arg-type]  # anything else is a ValueError, or for what cannot be hashed a TypeError
         except (ValueError, TypeError):
-            raise self.wrong(key, f"is {_shown(found)}", f"Write one of {', '.join(kind)}.") from None
+            raise self.wrong(
+                key, f"is {_shown(found)}", f"Write one of {', '.join(kind)}."
+            ) from None
 
     def sizes(self) -> Sizes:
         """Return `cpu`, `memory`, `disk` and `pids`; None for each that is missing."""
         pids = self.whole("pids", 128, least=8, most=2**31 - 1) if "pids" in self else None
-        return Sizes(cpu=self._cpu(), memory=self._size("memory", 32 * 2**20), disk=self._size("disk", 16 * 2**20), pids=pids)
+        return Sizes(
+            cpu=self._cpu(),
+            memory=self._size("memory", 32 * 2**20),
+            disk=self._size("disk", 16 * 2**20),
+            pids=pids,
+        )
 
     def table(self, key: str) -> Table:
         """Return a nested table; an empty table if there is none."""
@@ -132,7 +153,13 @@ class Table:
         found = self.values.get(key, [])
         if not isinstance(found, list) or len(found) > most:
             raise self.wrong(
-                key, "is not a list of tables" if not isinstance(found, list) else f"has more than {most} entries", "Correct it."
+                key,
+                (
+                    "is not a list of tables"
+                    if not isinstance(found, list)
+                    else f"has more than {most} entries"
+                ),
+                "Correct it.",
             )
         for number, value in enumerate(found, start=1):
             yield self._table(f"{key} number {number}", value)
@@ -145,7 +172,9 @@ class Table:
         text = self.text(key, most=500)
         parts = [part for part in text.split("/") if part not in ("", ".")]
         if text.startswith("/") or ".." in parts or "\n" in text:
-            raise self.wrong(key, f"is {_shown(text)}", "Write a path inside the source, relative to its top.")
+            raise self.wrong(
+                key, f"is {_shown(text)}", "Write a path inside the source, relative to its top."
+            )
         return "/".join(parts)
 
     def health_path(self, key: str) -> str:
@@ -153,7 +182,10 @@ class Table:
         path = self.text(key, "/")
         if not re.fullmatch(r"/[!-~]{0,199}", path):
             raise self.wrong(
-                key, f"is {_shown(path)}", "Write a path like /healthz: it starts with a slash, has no spaces, and at most 200 characters."
+                key,
+                f"is {_shown(path)}",
+                "Write a path like /healthz: it starts with a slash, has no spaces, and at most 200"
+                " characters.",
             )
         return path
 
@@ -169,16 +201,24 @@ class Table:
                 raise CronSimError("it must have five fields")
             next(CronSim(line, datetime(2024, 1, 1, tzinfo=UTC)))
         except StopIteration:
-            raise self.wrong(key, f"{_shown(text)} never occurs", "Correct the day and the month.") from None
+            raise self.wrong(
+                key, f"{_shown(text)} never occurs", "Correct the day and the month."
+            ) from None
         except (
             CronSimError,
             AssertionError,
             TypeError,
             ValueError,
         ) as error:  # cronsim raises the last three for some combinations of L, # and steps
-            why = f": {str(error)[:1].lower()}{str(error)[1:]}" if isinstance(error, CronSimError) else ""
+            why = (
+                f": {str(error)[:1].lower()}{str(error)[1:]}"
+                if isinstance(error, CronSimError)
+                else ""
+            )
             raise self.wrong(
-                key, f"{_shown(text)} is not a valid schedule{why}", 'Write minute, hour, day, month, weekday: "0 7 * * MON-FRI".'
+                key,
+                f"{_shown(text)} is not a valid schedule{why}",
+                'Write minute, hour, day, month, weekday: "0 7 * * MON-FRI".',
             ) from None
         return line
 
@@ -188,7 +228,11 @@ class Table:
         try:
             zoneinfo.ZoneInfo(name)
         except (KeyError, ValueError, OSError):
-            raise self.wrong(key, f"is {_shown(name)}, which is not a known time zone", "Write for example Europe/Berlin or UTC.") from None
+            raise self.wrong(
+                key,
+                f"is {_shown(name)}, which is not a known time zone",
+                "Write for example Europe/Berlin or UTC.",
+            ) from None
         return name
 
     def variable_name(self, name: str) -> str:
@@ -197,21 +241,37 @@ class Table:
             hint = "Use at most 128 letters, digits and underscores, and do not start with a digit."
             raise self.wrong(name[:60], "cannot be the name of a config var", hint)
         if name == "PORT":
-            raise self.wrong(name, "is set by Slipway for each instance", "Remove it, and let the app listen on the port in it.")
+            raise self.wrong(
+                name,
+                "is set by Slipway for each instance",
+                "Remove it, and let the app listen on the port in it.",
+            )
         return name
 
     def process_name(self, name: str) -> str:
         """Return the name of a process type or job if it is valid."""
         if not NAME.fullmatch(name):
-            raise self.wrong(name[:60], "cannot be a name", "Use up to 63 letters, digits, - and _. Start and end with a letter or digit.")
+            raise self.wrong(
+                name[:60],
+                "cannot be a name",
+                "Use up to 63 letters, digits, - and _. Start and end with a letter or digit.",
+            )
         return name
 
     def _cpu(self) -> Millicores | None:
         if "cpu" not in self:
             return None
         found = self.values["cpu"]
-        if isinstance(found, bool) or not isinstance(found, (int, float)) or not 0.05 <= found <= 1024:
-            raise self.wrong("cpu", f"is {_shown(found)}", "Write a number of cores of at least 0.05, for example 0.5.")
+        if (
+            isinstance(found, bool)
+            or not isinstance(found, (int, float))
+            or not 0.05 <= found <= 1024
+        ):
+            raise self.wrong(
+                "cpu",
+                f"is {_shown(found)}",
+                "Write a number of cores of at least 0.05, for example 0.5.",
+            )
         return Millicores(round(found * 1000))
 
     def _size(self, key: str, least: int) -> Bytes | None:
@@ -223,7 +283,11 @@ class Table:
         except ValueError:
             size = None
         if isinstance(size, bool) or not isinstance(size, int) or not least <= size <= 2**53:
-            raise self.wrong(key, f"is {_shown(found)}", f'Write a size of at least {Bytes(least)}, for example "512M".')
+            raise self.wrong(
+                key,
+                f"is {_shown(found)}",
+                f'Write a size of at least {Bytes(least)}, for example "512M".',
+            )
         return Bytes(size)
 
     def _text(self, key: str, value: object, most: int) -> str:
@@ -232,7 +296,11 @@ class Table:
         if len(value) > most:
             raise self.wrong(key, f"is longer than {most:,} characters", "Shorten it.")
         if "\0" in value or any("\ud800" <= sign <= "\udfff" for sign in value):
-            raise self.wrong(key, "has characters that environment variables and pages do not allow", "Remove them.")
+            raise self.wrong(
+                key,
+                "has characters that environment variables and pages do not allow",
+                "Remove them.",
+            )
         return value
 
     def _table(self, key: str, value: object) -> Table:

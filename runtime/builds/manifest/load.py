@@ -32,9 +32,14 @@ def read(files: Mapping[str, bytes]) -> AppFile:
 
 def _text(name: str, data: bytes) -> str:
     if len(data) > LARGEST:
-        raise BadSource(f"{name} is larger than {Bytes(LARGEST)}.", hint="Put data into other files of the source.")
+        raise BadSource(
+            f"{name} is larger than {Bytes(LARGEST)}.",
+            hint="Put data into other files of the source.",
+        )
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = data[: error.start].count(b"\n") + 1
-        raise BadSource(f"{name}, line {line}: this is not UTF-8 text.", hint="Save it as UTF-8.") from None
+        raise BadSource(
+            f"{name}, line {line}: this is not UTF-8 text.", hint="Save it as UTF-8."
+        ) from None

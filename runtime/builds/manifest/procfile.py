@@ -28,23 +28,37 @@ def parse(text: str) -> dict[str, str]:
             continue
         name, colon, command = (part.strip() for part in content.partition(":"))
         if not colon:
-            raise BadSource(f"Procfile, line {number}: {content!r} has no colon after a process type.", hint=_EXAMPLE)
+            raise BadSource(
+                f"Procfile, line {number}: {content!r} has no colon after a process type.",
+                hint=_EXAMPLE,
+            )
         if not _NAME.fullmatch(name):
             raise BadSource(
                 f"Procfile, line {number}: {name!r} is not a valid process type.",
                 hint="Use up to 63 letters, digits, - and _. Start and end with a letter or digit.",
             )
         if not command or "\0" in command:
-            raise BadSource(f"Procfile, line {number}: the process type {name!r} has no command.", hint=_EXAMPLE)
+            raise BadSource(
+                f"Procfile, line {number}: the process type {name!r} has no command.", hint=_EXAMPLE
+            )
         if len(command) > LONGEST_COMMAND:
             raise BadSource(
-                f"Procfile, line {number}: the command is longer than {LONGEST_COMMAND:,} characters.", hint="Put it into a script."
+                f"Procfile, line {number}: the command is longer than {LONGEST_COMMAND:,}"
+                " characters.",
+                hint="Put it into a script.",
             )
         if name in processes:
-            raise BadSource(f"Procfile, line {number}: the process type {name!r} is defined twice.", hint="Remove one of the lines.")
+            raise BadSource(
+                f"Procfile, line {number}: the process type {name!r} is defined twice.",
+                hint="Remove one of the lines.",
+            )
         processes[name] = command
         if len(processes) > MOST_PROCESSES:
-            raise BadSource(f"The Procfile has more than {MOST_PROCESSES} processes, the most that an app may have.", hint="Use fewer.")
+            raise BadSource(
+                f"The Procfile has more than {MOST_PROCESSES} processes, the most that an app may"
+                " have.",
+                hint="Use fewer.",
+            )
     if not processes:
         raise BadSource("The Procfile is empty: it has no process types.", hint=_EXAMPLE)
     return processes

@@ -7,7 +7,20 @@ import tomllib
 from runtime.builds.languages.detect import BUILDERS, DOCKERFILE
 from runtime.builds.manifest.fields import LONGEST_VALUE, Table
 from runtime.contract.health import CheckKind, HealthCheck
-from runtime.contract.manifest import HOUR, MINUTE, TOML, AppFile, Building, CronJob, Overlap, Process, Script, Sizes, Static, Variable
+from runtime.contract.manifest import (
+    HOUR,
+    MINUTE,
+    TOML,
+    AppFile,
+    Building,
+    CronJob,
+    Overlap,
+    Process,
+    Script,
+    Sizes,
+    Static,
+    Variable,
+)
 from runtime.errors import BadSource
 
 MOST_CRONS = 50
@@ -22,9 +35,14 @@ def read(text: str) -> AppFile:
     try:
         document = tomllib.loads(text)
     except RecursionError:
-        raise BadSource(f"{TOML} nests too deeply.", hint="docs/manifest.md describes its tables.") from None
+        raise BadSource(
+            f"{TOML} nests too deeply.", hint="docs/manifest.md describes its tables."
+        ) from None
     except ValueError as error:
-        raise BadSource(f"{TOML} is not valid TOML: {error}.", hint="Correct that line; see toml.io for the syntax.") from None
+        raise BadSource(
+            f"{TOML} is not valid TOML: {error}.",
+            hint="Correct that line; see toml.io for the syntax.",
+        ) from None
     top = Table(TOML, "", document)
     top.only(_TOP)
     limits = top.table("limits")
@@ -32,7 +50,9 @@ def read(text: str) -> AppFile:
     sizes = limits.sizes()
     return AppFile(
         file=TOML,
-        processes={name: _process(top, name, table, sizes) for name, table in top.named_tables("processes")},
+        processes={
+            name: _process(top, name, table, sizes) for name, table in top.named_tables("processes")
+        },
         limits=sizes,
         variables=_variables(top),
         release=_script(top.table("release")),
@@ -56,7 +76,11 @@ def _process(top: Table, name: str, table: Table, sizes: Sizes) -> Process:
 def _variables(top: Table) -> dict[str, Variable]:
     table = top.table("env")
     if len(table.values) > MOST_VARIABLES:
-        raise top.wrong("env", f"has more than {MOST_VARIABLES} config vars", "Put data into a file of the source.")
+        raise top.wrong(
+            "env",
+            f"has more than {MOST_VARIABLES} config vars",
+            "Put data into a file of the source.",
+        )
     return {table.variable_name(name): _variable(table, name) for name in table.values}
 
 
@@ -68,7 +92,12 @@ def _variable(table: Table, name: str) -> Variable:
     if "value" in entry and "generate" in entry:
         raise table.wrong(name, "has both a value and generate", "Remove one of them.")
     value = entry.text("value", most=LONGEST_VALUE) if "value" in entry else None
-    return Variable(value=value, digits=_digits(entry), required=entry.flag("required"), description=entry.text("description"))
+    return Variable(
+        value=value,
+        digits=_digits(entry),
+        required=entry.flag("required"),
+        description=entry.text("description"),
+    )
 
 
 def _digits(entry: Table) -> int:
@@ -77,23 +106,40 @@ def _digits(entry: Table) -> int:
     if entry.values["generate"] == "secret":
         return SECRET_DIGITS
     if isinstance(entry.values["generate"], str):
-        raise entry.wrong("generate", 'is not "secret" or a number', 'Write "secret", or the number of hexadecimal digits.')
+        raise entry.wrong(
+            "generate",
+            'is not "secret" or a number',
+            'Write "secret", or the number of hexadecimal digits.',
+        )
     return entry.whole("generate", SECRET_DIGITS, least=16, most=256)
 
 
 def _script(table: Table) -> Script:
     table.only(("command", "timeout"))
-    return Script(command=table.command("command"), timeout=table.seconds("timeout", 20 * MINUTE, least=1, most=2 * HOUR))
+    return Script(
+        command=table.command("command"),
+        timeout=table.seconds("timeout", 20 * MINUTE, least=1, most=2 * HOUR),
+    )
 
 
 def _health(table: Table) -> HealthCheck:
     table.only(("kind", "path", "command", "timeout", "start_period", "interval", "attempts"))
-    kind = table.choice("kind", CheckKind, CheckKind.COMMAND if "command" in table else CheckKind.HTTP)
+    kind = table.choice(
+        "kind", CheckKind, CheckKind.COMMAND if "command" in table else CheckKind.HTTP
+    )
     for key, of in (("path", CheckKind.HTTP), ("command", CheckKind.COMMAND)):
         if key in table and kind is not of:
-            raise table.wrong(key, f"is not supported for a check of kind {kind}", f'Remove it, or write kind = "{of}".')
+            raise table.wrong(
+                key,
+                f"is not supported for a check of kind {kind}",
+                f'Remove it, or write kind = "{of}".',
+            )
     if kind is CheckKind.COMMAND and "command" not in table:
-        raise table.wrong("command", "is missing", "Write a shell command that exits with 0 when the instance is healthy.")
+        raise table.wrong(
+            "command",
+            "is missing",
+            "Write a shell command that exits with 0 when the instance is healthy.",
+        )
     line = table.command("command")
     return HealthCheck(
         kind=kind,
@@ -112,13 +158,19 @@ def _crons(top: Table, sizes: Sizes) -> tuple[CronJob, ...]:
         table.only(("name", "schedule", "command", "timezone", "overlap", "timeout", *_SIZES))
         for key in ("name", "command"):
             if key not in table:
-                raise table.wrong(key, "is missing", "Each [[cron]] has a name, a schedule and a command.")
+                raise table.wrong(
+                    key, "is missing", "Each [[cron]] has a name, a schedule and a command."
+                )
         name = table.text("name")
         if not name:
             raise table.wrong("name", "is empty", "Give the job a name.")
         table.process_name(name)
         if name in found:
-            raise table.wrong("name", f"is {name!r}, which is the name of another job", "Give each job a different name.")
+            raise table.wrong(
+                "name",
+                f"is {name!r}, which is the name of another job",
+                "Give each job a different name.",
+            )
         found[name] = CronJob(
             name=name,
             schedule=table.schedule("schedule"),
@@ -135,13 +187,24 @@ def _building(table: Table) -> Building:
     table.only(("builder", "dockerfile", "args"))
     builder, dockerfile = table.text("builder"), table.path("dockerfile")
     if builder and builder not in BUILDERS:
-        raise table.wrong("builder", f"is {builder[:60]!r}", f"Known builders are {', '.join(BUILDERS)}.")
+        raise table.wrong(
+            "builder", f"is {builder[:60]!r}", f"Known builders are {', '.join(BUILDERS)}."
+        )
     if (dockerfile or "args" in table) and builder not in ("", DOCKERFILE):
         key = "dockerfile" if dockerfile else "args"
-        raise table.wrong(key, f"is not supported for the builder {builder}", f'Remove it, or write builder = "{DOCKERFILE}".')
+        raise table.wrong(
+            key,
+            f"is not supported for the builder {builder}",
+            f'Remove it, or write builder = "{DOCKERFILE}".',
+        )
     arguments = table.table("args")
-    values = {arguments.variable_name(name): arguments.text(name, most=LONGEST_VALUE) for name in arguments.values}
-    return Building(builder=DOCKERFILE if dockerfile else builder, dockerfile=dockerfile, arguments=values)
+    values = {
+        arguments.variable_name(name): arguments.text(name, most=LONGEST_VALUE)
+        for name in arguments.values
+    }
+    return Building(
+        builder=DOCKERFILE if dockerfile else builder, dockerfile=dockerfile, arguments=values
+    )
 
 
 def _static(table: Table) -> Static:

@@ -1,9 +1,11 @@
-"""Unpack a source without trusting it: names, links, modes, sizes and counts are checked before anything is written.
+"""Unpack a source without trusting it: names, links, modes, sizes and counts are checked before
+anything is written.
 
-The content decides the type of an archive. A name with another type is an error, since one of them is wrong.
-The unpacked tree holds folders, regular files and links that stay inside. All are owned by root.
-They have the modes of the archive, without setuid and sticky bits. Nothing is ever written through a link.
-Memory use does not grow with the sizes inside the archive. Runs in a confined helper.
+The content decides the type of an archive. A name with another type is an error, since one of them
+is wrong. The unpacked tree holds folders, regular files and links that stay inside. All are owned
+by root. They have the modes of the archive, without setuid and sticky bits. Nothing is ever written
+through a link. Memory use does not grow with the sizes inside the archive. Runs in a confined
+helper.
 """
 
 from __future__ import annotations
@@ -31,7 +33,9 @@ _MAX_DIRECTORY = 32 << 20  # of a zip's central directory, which zipfile reads a
 _MAX_NAME, _MAX_PATH, _MAX_DEPTH = 255, 2048, 64
 _CHUNK = 1 << 18
 _MOST_LINKS = 40  # as in the kernel
-_TAR_LIMITS = TarLimits(name_bytes=1 << 20, part_bytes=1 << 20, check_owners=False)  # names are checked here, owners not used
+_TAR_LIMITS = TarLimits(
+    name_bytes=1 << 20, part_bytes=1 << 20, check_owners=False
+)  # names are checked here, owners not used
 _JUNK = frozenset({"__MACOSX", ".DS_Store", ".git", ".hg", ".svn", "Thumbs.db"})
 _AGAIN = "Make the archive again from the app's own files."
 
@@ -66,7 +70,13 @@ class Unpacked:
 
 
 @confined
-def unpack(archive: BinaryIO, filename: str, target: Folder, max_bytes: int = MAX_BYTES, max_entries: int = MAX_ENTRIES) -> Unpacked:
+def unpack(
+    archive: BinaryIO,
+    filename: str,
+    target: Folder,
+    max_bytes: int = MAX_BYTES,
+    max_entries: int = MAX_ENTRIES,
+) -> Unpacked:
     """Unpack `archive`, uploaded as `filename`, into the empty folder `target`.
 
     BadArchive names the fault. `target` may then hold a part; nothing outside of it was changed.
@@ -78,7 +88,10 @@ def unpack(archive: BinaryIO, filename: str, target: Folder, max_bytes: int = MA
     else:
         _unpack_tar(archive, kind, tree)
     if not tree.files:
-        raise BadArchive(f"The archive {filename} has no files.", hint="Pack the folder that has the app's files.")
+        raise BadArchive(
+            f"The archive {filename} has no files.",
+            hint="Pack the folder that has the app's files.",
+        )
     tree.set_folder_modes()
     unwrapped = _unwrap(target)
     tree.check_links(unwrapped)
@@ -88,10 +101,18 @@ def unpack(archive: BinaryIO, filename: str, target: Folder, max_bytes: int = MA
 def _kind(archive: BinaryIO, filename: str) -> str:
     found = _sniff(archive, filename)
     lowered = filename.lower()
-    named = next((kind for ending, kind in sorted(_ENDINGS.items(), key=lambda item: -len(item[0])) if lowered.endswith(ending)), found)
+    named = next(
+        (
+            kind
+            for ending, kind in sorted(_ENDINGS.items(), key=lambda item: -len(item[0]))
+            if lowered.endswith(ending)
+        ),
+        found,
+    )
     if named != found:
         raise BadArchive(
-            f"{filename} is named .{named}, but its content is a .{found} archive.", hint=f"Rename it to end in .{found}, or pack it again."
+            f"{filename} is named .{named}, but its content is a .{found} archive.",
+            hint=f"Rename it to end in .{found}, or pack it again.",
         )
     return found
 
@@ -100,7 +121,9 @@ def _sniff(archive: BinaryIO, filename: str) -> str:
     head = archive.read(512)
     archive.seek(0)
     if not head:
-        raise BadArchive(f"The archive {filename} is empty: it has no bytes.", hint="Upload it again.")
+        raise BadArchive(
+            f"The archive {filename} is empty: it has no bytes.", hint="Upload it again."
+        )
     if head.startswith((b"PK\x03\x04", b"PK\x05\x06")):
         return "zip"
     packings = {b"\x1f\x8b": "gz", b"\x28\xb5\x2f\xfd": "zst", b"\xfd7zXZ\x00": "xz"}
@@ -111,10 +134,16 @@ def _sniff(archive: BinaryIO, filename: str) -> str:
         return f"tar.{packing}" if packing else "tar"
     if packing:
         raise BadArchive(
-            f"{filename} is compressed ({packing}) but does not contain a tar archive.", hint=f"Pack the folder as .tar.{packing}."
+            f"{filename} is compressed ({packing}) but does not contain a tar archive.",
+            hint=f"Pack the folder as .tar.{packing}.",
         )
-    known = next((name for magic, name in _FOREIGN.items() if head.startswith(magic)), "not a supported archive")
-    raise BadArchive(f"{filename} is {known}.", hint="Upload a .zip, .tar, .tar.gz, .tar.zst or .tar.xz.")
+    known = next(
+        (name for magic, name in _FOREIGN.items() if head.startswith(magic)),
+        "not a supported archive",
+    )
+    raise BadArchive(
+        f"{filename} is {known}.", hint="Upload a .zip, .tar, .tar.gz, .tar.zst or .tar.xz."
+    )
 
 
 @dataclass(slots=True, kw_only=True)
@@ -150,8 +179,12 @@ class _Tree:
         self._entries += 1
         if self._entries > self.max_entries:
             raise BadArchive(
-                f"The archive has more than {self.max_entries:,} entries, the most that a source may have.",
-                hint="Leave out files that the build installs, such as node_modules or a virtual environment.",
+                f"The archive has more than {self.max_entries:,} entries, the most that a source"
+                " may have.",
+                hint=(
+                    "Leave out files that the build installs, such as node_modules or a virtual"
+                    " environment."
+                ),
             )
 
     def add(self, entry: _Entry) -> None:
@@ -162,11 +195,14 @@ class _Tree:
             return
         if entry.strange:
             raise BadArchive(
-                f"The archive contains {entry.strange}: {entry.name!r}. Only files, folders and links are allowed.", hint=_AGAIN
+                f"The archive contains {entry.strange}: {entry.name!r}. Only files, folders and"
+                " links are allowed.",
+                hint=_AGAIN,
             )
         if entry.mode & (stat.S_ISUID | stat.S_ISGID) and not entry.is_folder:
             raise BadArchive(
-                f"{entry.name!r} has a setuid or setgid bit, which is not allowed in a source.", hint=f"chmod ug-s {parts[-1]}"
+                f"{entry.name!r} has a setuid or setgid bit, which is not allowed in a source.",
+                hint=f"chmod ug-s {parts[-1]}",
             )
         path = "/".join(parts)
         if entry.is_folder:
@@ -196,14 +232,20 @@ class _Tree:
         """
         for path in self._symlinks:
             if _leads_out(self.root, path.removeprefix(f"{unwrapped}/")):
-                raise BadArchive(f"The link {path!r} leads outside the archive.", hint="Links may point only to files in the archive.")
+                raise BadArchive(
+                    f"The link {path!r} leads outside the archive.",
+                    hint="Links may point only to files in the archive.",
+                )
 
     def _make_folders(self, parts: tuple[str, ...]) -> None:
         for depth in range(1, len(parts) + 1):
             path = "/".join(parts[:depth])
             kind = self._seen.setdefault(path, "folder")
             if kind != "folder":
-                raise BadArchive(f"The archive contains the name {path!r} twice: as a {kind} and as a folder.", hint=_AGAIN)
+                raise BadArchive(
+                    f"The archive contains the name {path!r} twice: as a {kind} and as a folder.",
+                    hint=_AGAIN,
+                )
             if not self.root.is_folder(path):
                 self.root.make_folder(path)
 
@@ -211,7 +253,8 @@ class _Tree:
         inside = os.path.normpath(os.path.join(os.path.dirname(path), leads_to))  # noqa: PTH118, PTH120  # text, not files
         if not leads_to or "\0" in leads_to or leads_to.startswith("/") or inside.startswith(".."):
             raise BadArchive(
-                f"The link {path!r} points to {leads_to!r}, outside the archive.", hint="Links may point only to files in the archive."
+                f"The link {path!r} points to {leads_to!r}, outside the archive.",
+                hint="Links may point only to files in the archive.",
             )
         self._seen[path] = "link"
         self._symlinks.append(path)
@@ -220,13 +263,20 @@ class _Tree:
     def _make_hard_link(self, path: str, name: str) -> None:
         original = "/".join(_parts(name))
         if self._seen.get(original) != "file":
-            raise BadArchive(f"{path!r} is a hard link to {name!r}, which is not an earlier file of the archive.", hint=_AGAIN)
+            raise BadArchive(
+                f"{path!r} is a hard link to {name!r}, which is not an earlier file of the"
+                " archive.",
+                hint=_AGAIN,
+            )
         self._seen[path] = "file"
         self.root.make_hard_link(path, original)
 
     def _write(self, path: str, entry: _Entry) -> None:
         if self.size + entry.size > self.max_bytes:
-            raise BadArchive(too_large(self.max_bytes), hint="Leave out files that the app does not need: data, media, build output.")
+            raise BadArchive(
+                too_large(self.max_bytes),
+                hint="Leave out files that the app does not need: data, media, build output.",
+            )
         self._seen[path] = "file"
         mode = (entry.mode & 0o777 or 0o644) | stat.S_IRUSR
         with self.root.create_file(path, mode) as file:
@@ -234,7 +284,10 @@ class _Tree:
                 self.size += len(chunk)
                 if self.size > self.max_bytes:
                     raise BadArchive(
-                        too_large(self.max_bytes), hint="Leave out files that the app does not need: data, media, build output."
+                        too_large(self.max_bytes),
+                        hint=(
+                            "Leave out files that the app does not need: data, media, build output."
+                        ),
                     )
                 file.write(chunk)
 
@@ -245,14 +298,26 @@ def _parts(name: str) -> tuple[str, ...]:
     BadArchive if it leads outside.
     """
     if name.startswith("/"):
-        raise BadArchive(f"The archive contains the absolute name {name!r}.", hint="Pack with relative names (tar -C FOLDER .).")
+        raise BadArchive(
+            f"The archive contains the absolute name {name!r}.",
+            hint="Pack with relative names (tar -C FOLDER .).",
+        )
     parts = tuple(part for part in name.split("/") if part not in ("", "."))
     if ".." in parts:
         raise BadArchive(
-            f"The archive contains the name {name!r}, which leads outside the archive.", hint="Pack with names below one folder."
+            f"The archive contains the name {name!r}, which leads outside the archive.",
+            hint="Pack with names below one folder.",
         )
-    if "\0" in name or len(name) > _MAX_PATH or len(parts) > _MAX_DEPTH or any(len(os.fsencode(part)) > _MAX_NAME for part in parts):
-        raise BadArchive(f"The archive contains the name {name[:80]!r}…, which is not a valid file name.", hint="Shorten it.")
+    if (
+        "\0" in name
+        or len(name) > _MAX_PATH
+        or len(parts) > _MAX_DEPTH
+        or any(len(os.fsencode(part)) > _MAX_NAME for part in parts)
+    ):
+        raise BadArchive(
+            f"The archive contains the name {name[:80]!r}…, which is not a valid file name.",
+            hint="Shorten it.",
+        )
     return parts
 
 
@@ -262,28 +327,50 @@ def _unpack_zip(archive: BinaryIO, tree: _Tree) -> None:
         with zipfile.ZipFile(archive) as packed:
             for info in packed.infolist():
                 _unpack_zip_entry(packed, info, tree)
-    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, struct.error, UnicodeError, ValueError) as error:
-        raise BadArchive(f"The zip archive ends too early or is damaged: {str(error).rstrip('.')}.", hint=_AGAIN) from None
+    except (
+        zipfile.BadZipFile,
+        zlib.error,
+        EOFError,
+        NotImplementedError,
+        struct.error,
+        UnicodeError,
+        ValueError,
+    ) as error:
+        raise BadArchive(
+            f"The zip archive ends too early or is damaged: {str(error).rstrip('.')}.", hint=_AGAIN
+        ) from None
     except OSError as error:
-        if error.errno != errno.EINVAL:  # from lseek(2): the zip names an offset before its own beginning
+        if (
+            error.errno != errno.EINVAL
+        ):  # from lseek(2): the zip names an offset before its own beginning
             raise
-        raise BadArchive("The zip archive is damaged: it refers to a place outside the file.", hint=_AGAIN) from None
+        raise BadArchive(
+            "The zip archive is damaged: it refers to a place outside the file.", hint=_AGAIN
+        ) from None
 
 
 def _check_directory(archive: BinaryIO, max_entries: int) -> None:
-    """Check the zip's end record before zipfile reads the whole directory into memory (APPNOTE.TXT, 4.3.16)."""
+    """Check the zip's end record before zipfile reads the whole directory into memory (APPNOTE.TXT,
+    4.3.16).
+    """
     length = archive.seek(0, os.SEEK_END)
     archive.seek(max(0, length - 65_557))
     tail = archive.read()
     archive.seek(0)
     at = tail.rfind(b"PK\x05\x06")
     if at < 0 or len(tail) < at + 22:
-        raise BadArchive("The zip archive ends too early: its table of contents is missing.", hint="Upload it again.")
+        raise BadArchive(
+            "The zip archive ends too early: its table of contents is missing.",
+            hint="Upload it again.",
+        )
     entries, directory = struct.unpack_from("<HI", tail, at + 10)
     if entries > max_entries or entries == 0xFFFF or directory > _MAX_DIRECTORY:
         raise BadArchive(
             f"The archive has more than {max_entries:,} entries, the most that a source may have.",
-            hint="Leave out files that the build installs, such as node_modules or a virtual environment.",
+            hint=(
+                "Leave out files that the build installs, such as node_modules or a virtual"
+                " environment."
+            ),
         )
 
 
@@ -294,8 +381,15 @@ def _unpack_zip_entry(packed: zipfile.ZipFile, info: zipfile.ZipInfo, tree: _Tre
     mode = info.external_attr >> 16 if info.create_system == 3 else 0o644
     kind = stat.S_IFMT(mode)
     if info.flag_bits & 1:
-        raise BadArchive(f"{name!r} is encrypted.", hint="Pack without a password; use config vars for secrets.")
-    entry = _Entry(name=name, mode=stat.S_IMODE(mode), is_folder=name.endswith("/") or kind == stat.S_IFDIR, size=info.file_size)
+        raise BadArchive(
+            f"{name!r} is encrypted.", hint="Pack without a password; use config vars for secrets."
+        )
+    entry = _Entry(
+        name=name,
+        mode=stat.S_IMODE(mode),
+        is_folder=name.endswith("/") or kind == stat.S_IFDIR,
+        size=info.file_size,
+    )
     if kind == stat.S_IFLNK:
         if info.file_size > _MAX_PATH:
             raise BadArchive(f"The link {name!r} is longer than any path.", hint=_AGAIN)
@@ -319,14 +413,18 @@ def _unpack_tar(archive: BinaryIO, kind: str, tree: _Tree) -> None:
         for member in reader:
             tree.add(_tar_entry(reader, member))
     except TarDamaged as error:
-        raise BadArchive(f"The tar archive ends too early or is damaged: {error}.", hint=_AGAIN) from None
+        raise BadArchive(
+            f"The tar archive ends too early or is damaged: {error}.", hint=_AGAIN
+        ) from None
     except TarTooLarge as error:
         raise BadArchive(error.what, hint=_AGAIN) from None
     _read_to_end(stream)
 
 
 def _tar_entry(reader: TarReader, member: Member) -> _Entry:
-    entry = _Entry(name=member.name, mode=member.mode, is_folder=member.kind is Kind.FOLDER, size=member.size)
+    entry = _Entry(
+        name=member.name, mode=member.mode, is_folder=member.kind is Kind.FOLDER, size=member.size
+    )
     if member.kind is Kind.LINK:
         entry.symlink = member.link
     elif member.kind is Kind.HARD_LINK:
@@ -348,7 +446,9 @@ def _read_to_end(stream: Plain) -> None:
     while stream.read(_CHUNK):
         pass
     if stream.tail[-512:].strip(b"\0") or len(stream.tail) < 512:
-        raise BadArchive("The tar archive ends too early: its end mark is missing.", hint="Upload it again.")
+        raise BadArchive(
+            "The tar archive ends too early: its end mark is missing.", hint="Upload it again."
+        )
 
 
 def _unwrap(target: Folder) -> str:
@@ -357,7 +457,11 @@ def _unwrap(target: Folder) -> str:
     if len(names) != 1 or not target.is_folder(names[0]):
         return ""
     inner = target.names(names[0])
-    aside = next(name for name in (f".unwrapped{number}" for number in range(len(inner) + 1)) if name not in inner)
+    aside = next(
+        name
+        for name in (f".unwrapped{number}" for number in range(len(inner) + 1))
+        if name not in inner
+    )
     target.rename(names[0], aside)
     for name in inner:
         target.rename(f"{aside}/{name}", name)

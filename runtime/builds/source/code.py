@@ -29,7 +29,9 @@ _FIRST_TIME, _SPAN = 631_152_000, 946_080_000  # 1990, and 30 years
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Texts:
-    """The part of a source that planning needs: all names, and the texts that determine the build."""
+    """The part of a source that planning needs: all names, and the texts that determine the
+    build.
+    """
 
     files: frozenset[str]
     texts: dict[str, str]
@@ -66,7 +68,9 @@ def read_source(tree: Folder) -> Texts:
     left = _MOST_TEXT
     for found in walk(tree):
         path = found.path
-        if found.is_folder or (stat.S_ISLNK(found.status.st_mode) and tree.is_folder(_resolved(tree, path))):
+        if found.is_folder or (
+            stat.S_ISLNK(found.status.st_mode) and tree.is_folder(_resolved(tree, path))
+        ):
             continue
         files.add(path)
         if not wants_text(path):
@@ -75,7 +79,9 @@ def read_source(tree: Folder) -> Texts:
             texts[path] = _manifest(tree, path)
             continue
         size = found.status.st_size if path not in ALWAYS_READ else 0
-        if size <= left:  # an unread file is not known to be needed: if one includes it, the step reads the whole source
+        # An unread file is not known to be needed: if one includes it, the step reads the whole
+        # source.
+        if size <= left:
             left -= size
             texts[path] = _read_text(tree, path)
     return Texts(files=frozenset(files), texts=texts)
@@ -94,20 +100,29 @@ def read_files(tree: Folder, names: tuple[str, ...]) -> dict[str, bytes]:
         if place is None:
             raise FileNotFoundError(name)
         if tree.status(place).st_size > _LARGEST_TEXT:
-            raise BadSource(f"{name} is larger than {Bytes(_LARGEST_TEXT)}.", hint="Files that list dependencies are much smaller.")
+            raise BadSource(
+                f"{name} is larger than {Bytes(_LARGEST_TEXT)}.",
+                hint="Files that list dependencies are much smaller.",
+            )
         found[name] = tree.read(place, _LARGEST_TEXT)
     return found
 
 
 @confined
 def read_whole(tree: Folder) -> dict[str, bytes]:
-    """Return a digest of every file by its name, for the key of a step that reads the whole source."""
+    """Return a digest of every file by its name, for the key of a step that reads the whole
+    source.
+    """
     found: dict[str, bytes] = {}
     for entry in walk(tree):
         if entry.is_folder:
             continue
         is_link = stat.S_ISLNK(entry.status.st_mode)
-        content = os.fsencode(entry.folder.read_link(entry.name)) if is_link else bytes.fromhex(entry.folder.digest(entry.name))
+        content = (
+            os.fsencode(entry.folder.read_link(entry.name))
+            if is_link
+            else bytes.fromhex(entry.folder.digest(entry.name))
+        )
         found[entry.path] = f"{entry.status.st_mode:o} ".encode() + content
     return found
 
@@ -132,7 +147,10 @@ def take(made: Folder, name: str, into: Folder) -> None:
         for found in walk(top):
             mode = found.status.st_mode
             if not (stat.S_ISREG(mode) or stat.S_ISLNK(mode) or stat.S_ISDIR(mode)):
-                raise BuildFailed(f"The build created {found.name}, which is not a file, folder or link.", hint="Create only files.")
+                raise BuildFailed(
+                    f"The build created {found.name}, which is not a file, folder or link.",
+                    hint="Create only files.",
+                )
         copy_tree(top, into)
     into.set_mode("", 0o755)
 
@@ -188,7 +206,9 @@ def _manifest(tree: Folder, path: str) -> str:
 
 def _read_text(tree: Folder, name: str) -> str:
     place = file_at(tree, name)
-    if place is None or tree.status(place).st_size > _LARGEST_TEXT:  # a link to nothing or in a circle, or far too long
+    if (
+        place is None or tree.status(place).st_size > _LARGEST_TEXT
+    ):  # a link to nothing or in a circle, or far too long
         return ""
     data = tree.read(place, _LARGEST_TEXT)
     try:

@@ -29,16 +29,21 @@ class Plain(io.RawIOBase):
             data = self._source.read(size if size >= 0 else _CHUNK)
         except PlainDamaged as error:
             raise BadArchive(
-                f"The archive ends too early or is damaged: {str(error).rstrip('.')}.", hint="Pack it again and upload it again."
+                f"The archive ends too early or is damaged: {str(error).rstrip('.')}.",
+                hint="Pack it again and upload it again.",
             ) from None
         self.position += len(data)
         if data:
             self.tail = (self.tail + data)[-1024:]
         if self.position > self._limit:
-            raise BadArchive(too_large(self._limit), hint="Leave out files that the app does not need: data, media, build output.")
+            raise BadArchive(
+                too_large(self._limit),
+                hint="Leave out files that the app does not need: data, media, build output.",
+            )
         if self.position > max(_FREE, _RATIO * self._source.packed_position):
             raise BadArchive(
-                f"The archive unpacks to more than {_RATIO} times its own size, like a decompression bomb.",
+                f"The archive unpacks to more than {_RATIO} times its own size, like a"
+                " decompression bomb.",
                 hint="Pack it again from the app's own files.",
             )
         return data

@@ -155,22 +155,41 @@ class Cgroups(ABC):
         machine has no freezer.
         """
         if not self.is_frozen(team, id) and self.processes(team, id):
-            what = "This machine has no freezer among its control groups, so an instance cannot be frozen."
-            raise HostLacks(what, hint="Mount the freezer controller, or use control groups version 2.")
+            what = (
+                "This machine has no freezer among its control groups, so an instance cannot be"
+                " frozen."
+            )
+            raise HostLacks(
+                what, hint="Mount the freezer controller, or use control groups version 2."
+            )
         deadline = time.monotonic() + _PATIENCE
         while not self.stands_still(team, id):
             if time.monotonic() > deadline:
                 what = f"The processes of container {id} do not freeze."
-                raise KernelRefused(what, errno=errno.EBUSY, hint="One hangs in the kernel; look at /proc/PID/stack.")
+                raise KernelRefused(
+                    what,
+                    errno=errno.EBUSY,
+                    hint="One hangs in the kernel; look at /proc/PID/stack.",
+                )
             time.sleep(0.001)
 
     def known(self) -> set[tuple[int, str]]:
         """Return the team and id of each container that has a group in any hierarchy."""
-        return {(team, group.name) for root in self.roots for team, folder in _teams(root) for group in _children(folder)}
+        return {
+            (team, group.name)
+            for root in self.roots
+            for team, folder in _teams(root)
+            for group in _children(folder)
+        }
 
     def processes(self, team: int, id: str) -> set[int]:
         """Return the pids in a container's group."""
-        return {pid for root in self.roots for group in _tree(group_below(root, team, id)) for pid in _pids(group)}
+        return {
+            pid
+            for root in self.roots
+            for group in _tree(group_below(root, team, id))
+            for pid in _pids(group)
+        }
 
     def kill(self, team: int, id: str) -> None:
         """Send SIGKILL to all processes in a group, until none is left.
@@ -187,7 +206,11 @@ class Cgroups(ABC):
             self.freeze(team, id, frozen=False)  # on version 1, frozen processes do not end
             if time.monotonic() > deadline:
                 what = f"Processes {sorted(pids)} of container {id} do not end."
-                raise KernelRefused(what, errno=errno.EBUSY, hint="They hang in the kernel; look at /proc/PID/stack.")
+                raise KernelRefused(
+                    what,
+                    errno=errno.EBUSY,
+                    hint="They hang in the kernel; look at /proc/PID/stack.",
+                )
             time.sleep(0.001)
 
     def remove(self, team: int, id: str) -> None:
@@ -240,7 +263,9 @@ def write(path: Path, value: int | str) -> None:
     except OSError as error:
         code = error.errno or 0
         raise KernelRefused(
-            f"The kernel did not accept {value} for {path}: {os.strerror(code)}.", errno=code, hint=_HINTS.get(code, "")
+            f"The kernel did not accept {value} for {path}: {os.strerror(code)}.",
+            errno=code,
+            hint=_HINTS.get(code, ""),
         ) from None
 
 
@@ -312,5 +337,8 @@ def _rmdir(group: Path) -> None:
         except OSError as error:  # a killed process stays in its group briefly after it disappears
             if time.monotonic() > deadline:
                 pids = sorted(_pids(group))
-                raise KernelRefused(f"The control group {group} is in use by processes {pids}.", errno=error.errno or 0) from None
+                raise KernelRefused(
+                    f"The control group {group} is in use by processes {pids}.",
+                    errno=error.errno or 0,
+                ) from None
         time.sleep(0.001)

@@ -83,7 +83,9 @@ class HelperGroups:
         cgroups = open_cgroups(self._parent, self._kernel)
         cgroups.prepare()
         group = HelperGroup(cgroups, team, f"{PREFIX}{os.urandom(6).hex()}")
-        cgroups.create(team, group.id, replace(LIMITS, processes=processes or LIMITS.processes), build=True)
+        cgroups.create(
+            team, group.id, replace(LIMITS, processes=processes or LIMITS.processes), build=True
+        )
         try:
             yield group
         finally:

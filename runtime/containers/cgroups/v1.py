@@ -61,7 +61,9 @@ class LegacyCgroups(Cgroups):
 
     @property
     def held(self) -> tuple[Path, ...]:
-        return tuple(dict.fromkeys(self._controllers[name] / self.parent for name in (*_HELD, "cpuacct")))
+        return tuple(
+            dict.fromkeys(self._controllers[name] / self.parent for name in (*_HELD, "cpuacct"))
+        )
 
     def prepare(self) -> None:
         for controller in _HELD:
@@ -120,7 +122,11 @@ class LegacyCgroups(Cgroups):
         return state is None or (read(state) or "FROZEN").strip() == "FROZEN"
 
     def _freezer(self, team: int, id: str) -> Path | None:
-        return self._group("freezer", team, id) / "freezer.state" if "freezer" in self._controllers else None
+        return (
+            self._group("freezer", team, id) / "freezer.state"
+            if "freezer" in self._controllers
+            else None
+        )
 
     def _prepare_builds(self) -> None:
         """Create the group of all builds. They run when the processor is idle, and the disk serves
@@ -163,16 +169,23 @@ class LegacyCgroups(Cgroups):
 
     def counted(self, team: int, id: str) -> Counted | None:
         memory = self._group("memory", team, id)
-        used, spent = read(memory / "memory.usage_in_bytes"), read(self._group("cpuacct", team, id) / "cpuacct.usage")
+        used, spent = (
+            read(memory / "memory.usage_in_bytes"),
+            read(self._group("cpuacct", team, id) / "cpuacct.usage"),
+        )
         if used is None:
             return None
         reclaimable = flat(read(memory / "memory.stat")).get("total_inactive_file", 0)
         return Counted(
             cpu_seconds=int(spent or 0) / 1e9,
             memory_bytes=max(int(used) - reclaimable, 0),
-            processes=max(int(read(self._group("pids", team, id) / "pids.current") or 0) - INIT_PROCESSES, 0),
+            processes=max(
+                int(read(self._group("pids", team, id) / "pids.current") or 0) - INIT_PROCESSES, 0
+            ),
             oom_kills=flat(read(memory / "memory.oom_control")).get("oom_kill", 0),
-            reached_own_limit=any(int(read(memory / name) or 0) for name in ("memory.failcnt", "memory.memsw.failcnt")),
+            reached_own_limit=any(
+                int(read(memory / name) or 0) for name in ("memory.failcnt", "memory.memsw.failcnt")
+            ),
         )
 
     def monitor_files(self) -> tuple[Path, ...]:
@@ -194,7 +207,9 @@ class LegacyCgroups(Cgroups):
         return group_below(self._controllers[controller] / self.parent, team, id)
 
     def _team(self, controller: str, team: int, *, build: bool) -> Path:
-        return self._controllers[controller] / self.parent / (BUILDS if build else "") / f"team{team}"
+        return (
+            self._controllers[controller] / self.parent / (BUILDS if build else "") / f"team{team}"
+        )
 
     def _set_memory(self, group: Path, limit: int) -> None:
         """Set the limit of memory, and of memory and swap together, to the same value.
@@ -202,7 +217,11 @@ class LegacyCgroups(Cgroups):
         The first must never be more than the second, so the order depends on the direction.
         """
         together = group / "memory.memsw.limit_in_bytes"
-        files = [together, group / "memory.limit_in_bytes"] if together.exists() else [group / "memory.limit_in_bytes"]
+        files = (
+            [together, group / "memory.limit_in_bytes"]
+            if together.exists()
+            else [group / "memory.limit_in_bytes"]
+        )
         growing = limit >= int(read(files[0]) or 0)
         for file in files if growing else reversed(files):
             write(file, limit)

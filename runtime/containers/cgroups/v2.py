@@ -49,8 +49,17 @@ class UnifiedCgroups(Cgroups):
     def prepare(self) -> None:
         missing = set(_NEEDED) - set((self._mount / "cgroup.controllers").read_text().split())
         if missing:
-            what = f"The control group controllers {', '.join(sorted(missing))} are not available on this machine."
-            raise HostLacks(what, hint="Enable them on the kernel's command line (cgroup_enable=memory), or delegate them to this machine.")
+            what = (
+                f"The control group controllers {', '.join(sorted(missing))} are not available on"
+                " this machine."
+            )
+            raise HostLacks(
+                what,
+                hint=(
+                    "Enable them on the kernel's command line (cgroup_enable=memory), or delegate"
+                    " them to this machine."
+                ),
+            )
         parent = self._mount / self.parent
         _pass_down(self._mount)
         parent.mkdir(exist_ok=True)
@@ -64,11 +73,21 @@ class UnifiedCgroups(Cgroups):
         self.set_limits(team, id, limits)
 
     def set_limits(self, team: int, id: str, limits: Limits) -> None:
-        _set(self._group(team, id), cpu=limits.cpu, memory=limits.memory, processes=limits.processes + INIT_PROCESSES)
+        _set(
+            self._group(team, id),
+            cpu=limits.cpu,
+            memory=limits.memory,
+            processes=limits.processes + INIT_PROCESSES,
+        )
 
     def set_team_limits(self, team: int, limits: TeamLimits) -> None:
         for build in (False, True):
-            _set(self._team(team, build=build), cpu=limits.cpu, memory=limits.memory, processes=limits.processes)
+            _set(
+                self._team(team, build=build),
+                cpu=limits.cpu,
+                memory=limits.memory,
+                processes=limits.processes,
+            )
 
     def freeze(self, team: int, id: str, *, frozen: bool) -> None:
         if (switch := self._group(team, id) / "cgroup.freeze").exists():  # Linux 5.2

@@ -23,9 +23,14 @@ def open_cgroups(parent: str, kernel: Kernel) -> Cgroups:
             unified = unified or mount.target
         elif mount.kind == "cgroup":
             names = mount.options - {"rw", "ro", "xattr", "clone_children", "none"}
-            legacy |= {name: mount.target for name in names if not name.startswith("release_agent=")}
+            legacy |= {
+                name: mount.target for name in names if not name.startswith("release_agent=")
+            }
     if {"cpu", "cpuacct", "memory", "pids"} <= legacy.keys():
         return LegacyCgroups(parent, legacy)
     if unified is not None:
         return UnifiedCgroups(parent, unified)
-    raise HostLacks("This machine has no control groups for cpu, memory and pids.", hint="Mount cgroup2 on /sys/fs/cgroup.")
+    raise HostLacks(
+        "This machine has no control groups for cpu, memory and pids.",
+        hint="Mount cgroup2 on /sys/fs/cgroup.",
+    )

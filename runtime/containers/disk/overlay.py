@@ -50,9 +50,14 @@ class MountRoot:
         """Mount the overlay. Raises KernelRefused, or LaunchFailed if a layer does not exist."""
         for layer in self.layers:
             if not layer.is_dir():
-                raise LaunchFailed(f"The layer {layer} does not exist.", hint="Deploy the app again to rebuild it.")
+                raise LaunchFailed(
+                    f"The layer {layer} does not exist.", hint="Deploy the app again to rebuild it."
+                )
         with ExitStack() as stack:
-            layers = [_detached(kernel, stack, layer, self.layer_ids, MountFlag.READ_ONLY) for layer in self.layers]
+            layers = [
+                _detached(kernel, stack, layer, self.layer_ids, MountFlag.READ_ONLY)
+                for layer in self.layers
+            ]
             writable = _detached(kernel, stack, self.scratch, self.upper_ids, MountFlag.NONE)
             # An overlay has the rights of the thread that mounted it.
             with ThreadPoolExecutor(1) as thread:
@@ -93,9 +98,18 @@ class MountRoot:
                     place.mkdir(exist_ok=True)
                     kernel.attach(layer, place)
                     attached.append(place)
-                *lower, scratch = (f"/proc/self/fd/{stack.enter_context(_folder(place))}" for place in attached)
-                options = [f"lowerdir={':'.join(lower)}", f"upperdir={scratch}/upper", f"workdir={scratch}/work", *_OPTIONS]
-                kernel.mount("overlay", self.target, "overlay", flags=_FLAGS, options=",".join(options))
+                *lower, scratch = (
+                    f"/proc/self/fd/{stack.enter_context(_folder(place))}" for place in attached
+                )
+                options = [
+                    f"lowerdir={':'.join(lower)}",
+                    f"upperdir={scratch}/upper",
+                    f"workdir={scratch}/work",
+                    *_OPTIONS,
+                ]
+                kernel.mount(
+                    "overlay", self.target, "overlay", flags=_FLAGS, options=",".join(options)
+                )
             finally:
                 for place in reversed(attached):
                     kernel.unmount(place, lazily=True)
@@ -103,7 +117,9 @@ class MountRoot:
                 self.clones.rmdir()
 
 
-def _detached(kernel: Kernel, stack: ExitStack, source: Path, ids: int | None, flags: MountFlag) -> int:
+def _detached(
+    kernel: Kernel, stack: ExitStack, source: Path, ids: int | None, flags: MountFlag
+) -> int:
     clone = kernel.clone_tree(source, idmap=ids, flags=flags)
     stack.callback(os.close, clone)
     return clone

@@ -15,7 +15,20 @@ from runtime.kernel import Kernel, MountFlag
 from runtime.process import run
 
 SMALLEST = Bytes(8 * 2**20)
-_MKFS = ("-q", "-F", "-b", "4096", "-O", "^has_journal,^resize_inode", "-m", "0", "-i", "8192", "-E", "lazy_itable_init=1,nodiscard")
+_MKFS = (
+    "-q",
+    "-F",
+    "-b",
+    "4096",
+    "-O",
+    "^has_journal,^resize_inode",
+    "-m",
+    "0",
+    "-i",
+    "8192",
+    "-E",
+    "lazy_itable_init=1,nodiscard",
+)
 _FOLDERS = ("upper", "work", "tmp", "etc")
 
 
@@ -23,7 +36,13 @@ def mount_scratch(kernel: Kernel, templates: Path, image: Path, target: Path, si
     """Create and mount an empty disk of `size` bytes. It exists until `target` is unmounted."""
     kernel.copy_sparse(_template(templates, max(size, SMALLEST)), image)
     with kernel.loop_device(image) as device:
-        kernel.mount(device, target, "ext4", flags=MountFlag.NO_DEVICES | MountFlag.NO_SETUID, options="noinit_itable")
+        kernel.mount(
+            device,
+            target,
+            "ext4",
+            flags=MountFlag.NO_DEVICES | MountFlag.NO_SETUID,
+            options="noinit_itable",
+        )
     for name in _FOLDERS:
         (target / name).mkdir(mode=0o755)
 

@@ -39,11 +39,19 @@ class Writable:
         It has real ids, and the mount points that the platform created are removed.
         """
         journalled = folder.journalled()
-        if journalled is None or journalled.spec.purpose is not Purpose.BUILD or not folder.scratch.is_mount():
+        if (
+            journalled is None
+            or journalled.spec.purpose is not Purpose.BUILD
+            or not folder.scratch.is_mount()
+        ):
             raise LaunchFailed(f"There is no build container {folder.id} with a writable layer.")
         upper = folder.scratch / "upper"
         with self._confinement.session(journalled.spec.team) as helper:
-            helper.call(prune, upper=helper.tree(upper, writable=True), names=bundle.mount_points(journalled.spec))
+            helper.call(
+                prune,
+                upper=helper.tree(upper, writable=True),
+                names=bundle.mount_points(journalled.spec),
+            )
         return upper
 
     def changes(self, folder: Folder, *, most: int = MOST_CHANGES) -> Written:
@@ -52,9 +60,18 @@ class Writable:
         ours = frozenset(bundle.mount_points(spec))
         with self._confinement.session(spec.team) as helper:
             upper = helper.tree(folder.scratch / "upper", as_written=True)
-            return helper.call(written, upper=upper, layers=helper.trees(spec.layers), ignored=ours, most=most)
+            return helper.call(
+                written, upper=upper, layers=helper.trees(spec.layers), ignored=ours, most=most
+            )
 
-    def copy(self, folder: Folder, into: Path, *, most: int, while_still: Callable[[], None] = lambda: None) -> None:
+    def copy(
+        self,
+        folder: Folder,
+        into: Path,
+        *,
+        most: int,
+        while_still: Callable[[], None] = lambda: None,
+    ) -> None:
         """Copy an instance's changes to a new folder, with real ids and without setuid bits.
 
         The instance is frozen during the copy. `while_still` is called when it is frozen. If it was
@@ -66,7 +83,10 @@ class Writable:
         if not self._copied_still(folder, spec, into, most, while_still):
             remove_tree(into)
             if not self._copied_still(folder, spec, into, most, while_still):
-                raise LaunchFailed(f"{folder.id} did not stay frozen while it was copied.", hint="Try again, unless it has ended.")
+                raise LaunchFailed(
+                    f"{folder.id} did not stay frozen while it was copied.",
+                    hint="Try again, unless it has ended.",
+                )
 
     def is_held(self, folder: Folder) -> bool:
         """Return whether a process froze it for a copy, and will thaw it afterwards."""
@@ -75,14 +95,26 @@ class Writable:
         with journal.lock(folder.path / _LOCK, blocking=False) as free:
             return not free
 
-    def _copied_still(self, folder: Folder, spec: ContainerSpec, into: Path, most: int, while_still: Callable[[], None]) -> bool:
+    def _copied_still(
+        self,
+        folder: Folder,
+        spec: ContainerSpec,
+        into: Path,
+        most: int,
+        while_still: Callable[[], None],
+    ) -> bool:
         into.mkdir(mode=0o755)
         with self._still(folder, spec), self._confinement.session(spec.team) as helper:
             was_frozen = self._cgroups.is_frozen(spec.team, spec.id)
             while_still()
-            upper, target = helper.tree(folder.scratch / "upper", as_written=True), helper.tree(into, writable=True)
+            upper, target = (
+                helper.tree(folder.scratch / "upper", as_written=True),
+                helper.tree(into, writable=True),
+            )
             helper.call(measure, top=upper, most=most, who="the instance")
-            helper.call_for(_COPY_SECONDS, lambda _: None, packing.copy, source=upper, target=target)
+            helper.call_for(
+                _COPY_SECONDS, lambda _: None, packing.copy, source=upper, target=target
+            )
             helper.call(tame, top=target, most=most)
             helper.call(prune, upper=target, names=bundle.mount_points(spec))
             return not was_frozen or self._cgroups.is_frozen(spec.team, spec.id)
@@ -122,7 +154,9 @@ class Writable:
 def _instance(folder: Folder) -> ContainerSpec:
     journalled = folder.journalled()
     if journalled is None or not folder.scratch.is_mount():
-        raise LaunchFailed(f"Container {folder.id} no longer exists.", hint="Check which instances run.")
+        raise LaunchFailed(
+            f"Container {folder.id} no longer exists.", hint="Check which instances run."
+        )
     if journalled.spec.purpose is not Purpose.RUN:
         raise LaunchFailed(f"{folder.id} is a build, not an instance.")
     return journalled.spec

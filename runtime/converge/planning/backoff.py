@@ -19,5 +19,9 @@ def delay(crashes: int, *, lost: bool = False) -> float:
     if crashes <= AT_ONCE:
         return 0.0
     doublings = min(crashes - AT_ONCE - 1, 16)  # 2**16 exceeds the longest delay; limits the float
-    first, longest = (FIRST_SECONDS_OF_LOST, LONGEST_SECONDS_OF_LOST) if lost else (FIRST_SECONDS, LONGEST_SECONDS)
+    first, longest = (
+        (FIRST_SECONDS_OF_LOST, LONGEST_SECONDS_OF_LOST)
+        if lost
+        else (FIRST_SECONDS, LONGEST_SECONDS)
+    )
     return min(first * 2.0**doublings, longest)

@@ -24,16 +24,31 @@ def judge_candidate(state: PlanState) -> PlanState:
     candidate, verdict = state.candidate, state.observed.verdict
     if candidate is None or state.serving == (group := group_of(candidate)):
         return state
-    if verdict is not None and (verdict.release, verdict.attempt) == (candidate.number, candidate.attempt):
-        outcome = Outcome(state=OutcomeState.FAILED, reason=verdict.reason, rolled_back=verdict.rolled_back)
+    if verdict is not None and (verdict.release, verdict.attempt) == (
+        candidate.number,
+        candidate.attempt,
+    ):
+        outcome = Outcome(
+            state=OutcomeState.FAILED, reason=verdict.reason, rolled_back=verdict.rolled_back
+        )
         return replace(state, candidate=None, outcome=outcome)
-    members = [instance for instance in state.instances if instance.place.group == group and instance.id not in state.condemned]
+    members = [
+        instance
+        for instance in state.instances
+        if instance.place.group == group and instance.id not in state.condemned
+    ]
     reason = next(_failures(state, candidate, members), None)
     if reason is None:
         return replace(state, outcome=Outcome(state=OutcomeState.PENDING))
     rolled_back = state.moving is StrategyKind.CANARY and state.stage is not None
     ids = tuple(sorted(instance.id for instance in members))
-    failed = FailCandidate(group=group, attempt=candidate.attempt, reason=reason, instances=ids, rolled_back=rolled_back)
+    failed = FailCandidate(
+        group=group,
+        attempt=candidate.attempt,
+        reason=reason,
+        instances=ids,
+        rolled_back=rolled_back,
+    )
     return replace(
         state.marked(failed),
         candidate=None,
@@ -42,20 +57,35 @@ def judge_candidate(state: PlanState) -> PlanState:
     )
 
 
-def _failures(state: PlanState, candidate: DesiredRelease, members: list[ObservedInstance]) -> Iterator[str]:
+def _failures(
+    state: PlanState, candidate: DesiredRelease, members: list[ObservedInstance]
+) -> Iterator[str]:
     for instance in members:
         if instance.phase is Phase.EXITED:
             yield _finding(instance.place, instance.evidence or "It exited.")
         elif is_overdue(instance, candidate, state.now):
-            yield _finding(instance.place, instance.evidence or f"It was not ready within {candidate.boot_seconds:.0f} s.")
+            yield _finding(
+                instance.place,
+                instance.evidence or f"It was not ready within {candidate.boot_seconds:.0f} s.",
+            )
         elif is_given_up(instance, state.now):
-            yield f"{instance.place} became ready, and then no longer answered its health check: {why_it_fails(instance)}"
+            yield (
+                f"{instance.place} became ready, and then no longer answered its health check:"
+                f" {why_it_fails(instance)}"
+            )
     group = group_of(candidate)
     for place, crashes in sorted(state.observed.crashes.items()):
         if place.group == group and (not crashes.lost or crashes.count > backoff.AT_ONCE):
             yield _finding(place, crashes.reason)
-    if state.moving is StrategyKind.CANARY and state.stage is not None and state.serving is not None:
-        watched, rest = state.observed.traffic.get(group, GroupTraffic()), state.observed.traffic.get(state.serving, GroupTraffic())
+    if (
+        state.moving is StrategyKind.CANARY
+        and state.stage is not None
+        and state.serving is not None
+    ):
+        watched, rest = (
+            state.observed.traffic.get(group, GroupTraffic()),
+            state.observed.traffic.get(state.serving, GroupTraffic()),
+        )
         if evidence := judge(watched, rest, name=str(group), other=str(state.serving)):
             yield evidence
 

@@ -15,4 +15,7 @@ def web_count(release: DesiredRelease) -> int:
 
 
 def count_of(release: DesiredRelease, process: str) -> int:
-    return next((process_type.count for process_type in release.processes if process_type.name == process), 0)
+    return next(
+        (process_type.count for process_type in release.processes if process_type.name == process),
+        0,
+    )

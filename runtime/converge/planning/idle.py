@@ -43,7 +43,11 @@ def _may_sleep(state: PlanState) -> bool:
         and web_count(target) > 0
         and not (
             state.desired.sleep.workers_count
-            and any(process.count for process in target.processes if process.name not in state.desired.public)
+            and any(
+                process.count
+                for process in target.processes
+                if process.name not in state.desired.public
+            )
         )
     )
 
@@ -53,12 +57,18 @@ def _fall_asleep(state: PlanState) -> PlanState:
     assert sleep is not None
     assert target is not None
     public = [instance for instance in state.in_service() if instance.public]
-    if active is None or not is_complete(state, target) or any(instance.connections for instance in public):
+    if (
+        active is None
+        or not is_complete(state, target)
+        or any(instance.connections for instance in public)
+    ):
         return state
     idle = state.now - max([active, *(instance.marks.ready_at or state.now for instance in public)])
     if idle < sleep.after:
         return state.looking_at(state.now + sleep.after - idle)
-    return replace(state.marked(PutToSleep(at=state.now, idle=idle)), asleep=Asleep(since=state.now))
+    return replace(
+        state.marked(PutToSleep(at=state.now, idle=idle)), asleep=Asleep(since=state.now)
+    )
 
 
 def _freeze_or_thaw(state: PlanState, instance: ObservedInstance) -> PlanState:
@@ -66,10 +76,21 @@ def _freeze_or_thaw(state: PlanState, instance: ObservedInstance) -> PlanState:
         return state
     if instance.frozen:
         is_to_run = state.asleep is None or not instance.public
-        return state.marked(ThawInstance(instance=instance.id, place=instance.place)) if is_to_run else state
-    sleeps = state.asleep is not None and instance.public and instance.id not in state.gone and is_healthy(instance, state.now)
+        return (
+            state.marked(ThawInstance(instance=instance.id, place=instance.place))
+            if is_to_run
+            else state
+        )
+    sleeps = (
+        state.asleep is not None
+        and instance.public
+        and instance.id not in state.gone
+        and is_healthy(instance, state.now)
+    )
     if not sleeps or state.stopped:  # it is stopped instead, under the same condition
         return state
     if state.is_quiet(instance):
-        return replace(state, ends=(*state.ends, FreezeInstance(instance=instance.id, place=instance.place)))
+        return replace(
+            state, ends=(*state.ends, FreezeInstance(instance=instance.id, place=instance.place))
+        )
     return state.waits()  # until the router sends it nothing and its open requests end

@@ -36,13 +36,19 @@ def fails_checks(instance: ObservedInstance, now: float) -> bool:
 
 def is_given_up(instance: ObservedInstance, now: float) -> bool:
     """Return whether the instance has failed so many checks that only a restart may help."""
-    return _failures(instance, now) >= (1 + PATIENT) * (instance.marks.check or HealthCheck()).attempts
+    return (
+        _failures(instance, now) >= (1 + PATIENT) * (instance.marks.check or HealthCheck()).attempts
+    )
 
 
 def why_it_fails(instance: ObservedInstance) -> str:
     """Return the failure of its last health check, or "" if it is not known to fail."""
     check, pulse = instance.marks.check, instance.pulse
-    return f"{check.describe()} {pulse.trouble}, {pulse.failures} times in a row." if check is not None and pulse is not None else ""
+    return (
+        f"{check.describe()} {pulse.trouble}, {pulse.failures} times in a row."
+        if check is not None and pulse is not None
+        else ""
+    )
 
 
 def _failures(instance: ObservedInstance, now: float) -> int:
@@ -60,5 +66,8 @@ def is_overdue(instance: ObservedInstance, release: DesiredRelease, now: float) 
     """Return whether the instance has booted for longer than its release allows."""
     started = instance.started_at
     return (
-        instance.phase is Phase.RUNNING and not is_healthy(instance, now) and started is not None and now - started >= release.boot_seconds
+        instance.phase is Phase.RUNNING
+        and not is_healthy(instance, now)
+        and started is not None
+        and now - started >= release.boot_seconds
     )

@@ -14,7 +14,12 @@ from dataclasses import replace
 
 from runtime.converge.actions import ReturnToRotation, TakeOutOfRotation
 from runtime.converge.observed import ObservedInstance, Phase, Slot
-from runtime.converge.planning.instance_health import fails_checks, is_given_up, is_healthy, why_it_fails
+from runtime.converge.planning.instance_health import (
+    fails_checks,
+    is_given_up,
+    is_healthy,
+    why_it_fails,
+)
 from runtime.converge.planning.plan_state import PlanState
 from runtime.converge.planning.replicas import ReplicaSet
 from runtime.router.routes import Endpoint
@@ -27,10 +32,22 @@ def note_failing(state: PlanState) -> PlanState:
             continue  # it is to be stopped and is no longer checked
         since, failing = instance.marks.failing_since, fails_checks(instance, state.now)
         if failing and since is None:
-            state = state.marked(TakeOutOfRotation(instance=instance.id, place=instance.place, at=state.now, reason=why_it_fails(instance)))
+            state = state.marked(
+                TakeOutOfRotation(
+                    instance=instance.id,
+                    place=instance.place,
+                    at=state.now,
+                    reason=why_it_fails(instance),
+                )
+            )
         elif not failing and since is not None and instance.phase is Phase.RUNNING:
             state = state.marked(
-                ReturnToRotation(instance=instance.id, place=instance.place, after=state.now - since, known=instance.pulse is None)
+                ReturnToRotation(
+                    instance=instance.id,
+                    place=instance.place,
+                    after=state.now - since,
+                    known=instance.pulse is None,
+                )
             )
     return state
 
@@ -45,8 +62,14 @@ def choose_restarts(state: PlanState, replicas: Sequence[ReplicaSet]) -> PlanSta
     filled = {instance.place: instance for instance in state.in_service()}
     for replica_set in replicas:
         for places in _by_process(replica_set):
-            given_up = [filled[place] for place in places if place in filled and is_given_up(filled[place], state.now)]
-            if given_up and not any(_is_coming(state, place, filled.get(place)) for place in places):
+            given_up = [
+                filled[place]
+                for place in places
+                if place in filled and is_given_up(filled[place], state.now)
+            ]
+            if given_up and not any(
+                _is_coming(state, place, filled.get(place)) for place in places
+            ):
                 state = replace(state, restarting=state.restarting | {given_up[0].id})
     return state
 
@@ -57,8 +80,15 @@ def pool_of(state: PlanState, endpoints: Sequence[Endpoint]) -> list[Endpoint]:
     If a whole pool fails, it keeps its traffic: there is no better choice.
     """
     failing = {instance.id for instance in state.instances if fails_checks(instance, state.now)}
-    well = {(end.process, end.canary) for end in endpoints if not end.draining and end.instance not in failing}
-    return [replace(end, draining=True) if end.instance in failing and _has_others(end, well) else end for end in endpoints]
+    well = {
+        (end.process, end.canary)
+        for end in endpoints
+        if not end.draining and end.instance not in failing
+    }
+    return [
+        replace(end, draining=True) if end.instance in failing and _has_others(end, well) else end
+        for end in endpoints
+    ]
 
 
 def _has_others(end: Endpoint, well: set[tuple[str, bool]]) -> bool:

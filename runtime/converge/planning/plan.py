@@ -26,7 +26,15 @@ from runtime.converge.actions import (
     StopInstance,
 )
 from runtime.converge.desired import DesiredApp, DesiredProcess, DesiredRelease
-from runtime.converge.observed import WEB, CanaryStage, Group, ObservedApp, ObservedInstance, Phase, limits_text
+from runtime.converge.observed import (
+    WEB,
+    CanaryStage,
+    Group,
+    ObservedApp,
+    ObservedInstance,
+    Phase,
+    limits_text,
+)
 from runtime.converge.planning import backoff
 from runtime.converge.planning.candidate import judge_candidate
 from runtime.converge.planning.groups import group_of
@@ -65,7 +73,9 @@ def plan(desired: DesiredApp, observed: ObservedApp, now: float) -> Plan:
 
 def _plan_removal(observed: ObservedApp) -> Plan:
     actions: list[Action] = [RemoveRoutes(app=observed.app)] if observed.routes is not None else []
-    actions += [StopInstance(instance=instance.id, place=instance.place) for instance in observed.instances]
+    actions += [
+        StopInstance(instance=instance.id, place=instance.place) for instance in observed.instances
+    ]
     return Plan(actions=tuple(actions), outcome=Outcome(state=OutcomeState.NONE))
 
 
@@ -81,13 +91,21 @@ def _mark_ready(state: PlanState) -> PlanState:
         if at is None or (check is None) != (instance.marks.check is None):
             at = state.now if at is None else at
             after = at - (instance.started_at or at)
-            state = state.marked(MarkReady(instance=instance.id, place=instance.place, at=at, after=after, check=check))
+            state = state.marked(
+                MarkReady(
+                    instance=instance.id, place=instance.place, at=at, after=after, check=check
+                )
+            )
     return state
 
 
 def _liveness_check_of(state: PlanState, instance: ObservedInstance) -> HealthCheck | None:
     release = state.release_of(instance.place.group)
-    return (instance.marks.check or (release.health if release is not None else None)) if instance.public else None
+    return (
+        (instance.marks.check or (release.health if release is not None else None))
+        if instance.public
+        else None
+    )
 
 
 def _advance_canary(state: PlanState) -> PlanState:
@@ -99,8 +117,16 @@ def _advance_canary(state: PlanState) -> PlanState:
     is_next = step < len(steps) and (state.stage is None or step > state.stage.step)
     if not is_next or not is_complete(state, candidate, {WEB: state.canary_places}):
         return state.waits()
-    stage = CanaryStage(group=group_of(candidate), attempt=candidate.attempt, step=step, since=state.now)
-    weight = SetCanaryWeight(group=stage.group, attempt=stage.attempt, step=step, percent=steps[step].percent, at=state.now)
+    stage = CanaryStage(
+        group=group_of(candidate), attempt=candidate.attempt, step=step, since=state.now
+    )
+    weight = SetCanaryWeight(
+        group=stage.group,
+        attempt=stage.attempt,
+        step=step,
+        percent=steps[step].percent,
+        at=state.now,
+    )
     return replace(state.marked(weight), stage=stage, waiting=True)
 
 
@@ -116,19 +142,27 @@ def _promote(state: PlanState) -> PlanState:
     if target is None or state.serving == group_of(target):
         return state
     watched = state.moving is StrategyKind.CANARY and not state.may_have_all
-    if (is_complete(state, target) and not watched) or (state.serving_is_down and target is current):
+    if (is_complete(state, target) and not watched) or (
+        state.serving_is_down and target is current
+    ):
         state = _switch_to(state, group_of(target))
     return state
 
 
 def _switch_to(state: PlanState, group: Group) -> PlanState:
     is_first = state.serving is None
-    drained = [] if is_first else [instance.id for instance in state.in_service() if instance.place.group != group]
+    drained = (
+        []
+        if is_first
+        else [instance.id for instance in state.in_service() if instance.place.group != group]
+    )
     promoted = state.marked(PromoteGroup(group=group, drained=tuple(sorted(drained)), at=state.now))
     return replace(promoted, draining=state.draining.union(drained), serving=group)
 
 
-def _place_or_dismiss(state: PlanState, replicas: tuple[ReplicaSet, ...], instance: ObservedInstance) -> PlanState:
+def _place_or_dismiss(
+    state: PlanState, replicas: tuple[ReplicaSet, ...], instance: ObservedInstance
+) -> PlanState:
     """Decide whether an instance fills a slot, drains, or is stopped."""
     if instance.id in state.gone:
         return state
@@ -186,29 +220,53 @@ def _drain_seconds(desired: DesiredApp) -> float:
     return release.drain_seconds if release is not None else 0.0
 
 
-def _slot_of(replicas: tuple[ReplicaSet, ...], instance: ObservedInstance) -> tuple[DesiredRelease, DesiredProcess] | None:
-    return next(((group.release, process) for group in replicas for slot, process in group.places() if slot == instance.place), None)
+def _slot_of(
+    replicas: tuple[ReplicaSet, ...], instance: ObservedInstance
+) -> tuple[DesiredRelease, DesiredProcess] | None:
+    return next(
+        (
+            (group.release, process)
+            for group in replicas
+            for slot, process in group.places()
+            if slot == instance.place
+        ),
+        None,
+    )
 
 
-def _keep(state: PlanState, instance: ObservedInstance, release: DesiredRelease, process: DesiredProcess) -> PlanState:
+def _keep(
+    state: PlanState, instance: ObservedInstance, release: DesiredRelease, process: DesiredProcess
+) -> PlanState:
     if instance.place in state.occupants:
         return state.dismissed(instance)
     if instance.phase is not Phase.RUNNING or is_overdue(instance, release, state.now):
         return _record_crash(state, instance, instance.evidence or "It ended.")
     if instance.id in state.restarting:
-        return _record_crash(state, instance, f"It no longer answered its health check: {why_it_fails(instance)}")
+        return _record_crash(
+            state, instance, f"It no longer answered its health check: {why_it_fails(instance)}"
+        )
     state = state.occupied(instance)
     if instance.limits != process.limits and instance.marks.refused != limits_text(process.limits):
-        state = state.started(SetLimits(instance=instance.id, place=instance.place, limits=process.limits))
+        state = state.started(
+            SetLimits(instance=instance.id, place=instance.place, limits=process.limits)
+        )
     return state if is_healthy(instance, state.now) else state.waits()
 
 
 def _record_crash(state: PlanState, instance: ObservedInstance, reason: str) -> PlanState:
     crashes = state.observed.crashes.get(instance.place)
     if crashes is not None and crashes.instance == instance.id:
-        return state.retired(instance)  # already counted: this process was killed before the removal
+        return state.retired(
+            instance
+        )  # already counted: this process was killed before the removal
     at = instance.exited_at if instance.exited_at is not None else state.now
-    crash = RecordCrash(instance=instance.id, place=instance.place, at=at, reason=reason, lost=instance.phase is Phase.LOST)
+    crash = RecordCrash(
+        instance=instance.id,
+        place=instance.place,
+        at=at,
+        reason=reason,
+        lost=instance.phase is Phase.LOST,
+    )
     # The slot is free only after the instance is removed.
     return state.removed(instance, crash).occupied(instance)
 
@@ -232,15 +290,25 @@ def _fill_slots(state: PlanState, replicas: ReplicaSet) -> PlanState:
 
 
 def _reset_backoffs(state: PlanState) -> PlanState:
-    wanted = {place for release, group in state.groups_to_keep for place in slots_of(release, group)}
+    wanted = {
+        place for release, group in state.groups_to_keep for place in slots_of(release, group)
+    }
     for place in sorted(state.observed.crashes):
         occupant = state.occupants.get(place)
-        ready_at = occupant.marks.ready_at if occupant is not None and occupant.id not in state.gone else None
+        ready_at = (
+            occupant.marks.ready_at
+            if occupant is not None and occupant.id not in state.gone
+            else None
+        )
         failing = occupant is not None and occupant.pulse is not None
         # A container that is created but not started has no health. Its crashes count as old when
         # the last one is long ago.
         rests = occupant is not None and occupant.phase is Phase.CREATED
         well_since = state.observed.crashes[place].at if rests else ready_at
-        if place not in wanted or (well_since is not None and not failing and state.now - well_since >= backoff.CLEARED_AFTER):
+        if place not in wanted or (
+            well_since is not None
+            and not failing
+            and state.now - well_since >= backoff.CLEARED_AFTER
+        ):
             state = state.marked(ResetBackoff(place=place))
     return state

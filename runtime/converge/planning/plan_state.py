@@ -12,7 +12,15 @@ from enum import StrEnum
 
 from runtime.converge.actions import Action, DrainInstance, SetRoutes, StopInstance
 from runtime.converge.desired import DesiredApp, DesiredRelease
-from runtime.converge.observed import Asleep, CanaryStage, Group, ObservedApp, ObservedInstance, Phase, Slot
+from runtime.converge.observed import (
+    Asleep,
+    CanaryStage,
+    Group,
+    ObservedApp,
+    ObservedInstance,
+    Phase,
+    Slot,
+)
 from runtime.converge.planning import backoff
 from runtime.converge.planning.groups import count_of, group_of, web_count
 from runtime.converge.planning.instance_health import is_healthy, is_live
@@ -98,7 +106,11 @@ class PlanState:
             )
         )
         stage, candidate = observed.stage, desired.candidate
-        is_canary = stage is not None and candidate is not None and (stage.group, stage.attempt) == (group_of(candidate), candidate.attempt)
+        is_canary = (
+            stage is not None
+            and candidate is not None
+            and (stage.group, stage.attempt) == (group_of(candidate), candidate.attempt)
+        )
         return cls(
             desired=desired,
             observed=observed,
@@ -108,7 +120,9 @@ class PlanState:
             candidate=candidate,
             stage=stage if is_canary else None,
             asleep=observed.asleep,
-            draining=frozenset(instance.id for instance in instances if instance.marks.draining_since is not None),
+            draining=frozenset(
+                instance.id for instance in instances if instance.marks.draining_since is not None
+            ),
             condemned=frozenset(instance.id for instance in instances if instance.marks.condemned),
         )
 
@@ -148,7 +162,10 @@ class PlanState:
     @property
     def serving_is_down(self) -> bool:
         """Return whether the serving group has no healthy instance."""
-        return not any(instance.place.group == self.serving and is_healthy(instance, self.now) for instance in self.in_service())
+        return not any(
+            instance.place.group == self.serving and is_healthy(instance, self.now)
+            for instance in self.in_service()
+        )
 
     @property
     def step(self) -> int:
@@ -156,7 +173,10 @@ class PlanState:
         if self.stage is None:
             return 0
         steps = self.desired.strategy.steps
-        over = self.stage.step >= len(steps) or self.now - self.stage.since >= steps[self.stage.step].seconds
+        over = (
+            self.stage.step >= len(steps)
+            or self.now - self.stage.since >= steps[self.stage.step].seconds
+        )
         return min(self.stage.step + over, len(steps))
 
     @property
@@ -178,7 +198,11 @@ class PlanState:
     def stopped(self) -> bool:
         """Return whether the app has slept so long that its public instances must be stopped."""
         sleep = self.desired.sleep
-        return self.asleep is not None and sleep is not None and self.now - self.asleep.since >= sleep.stop_after
+        return (
+            self.asleep is not None
+            and sleep is not None
+            and self.now - self.asleep.since >= sleep.stop_after
+        )
 
     def release_of(self, group: Group) -> DesiredRelease | None:
         """Return the release of a group, or None if it is neither the candidate nor current."""
@@ -194,12 +218,20 @@ class PlanState:
     def free_at(self, place: Slot) -> float:
         """Return the time when an empty slot may be filled: now, or the end of its back-off."""
         crashes = self.observed.crashes.get(place)
-        return crashes.at + backoff.delay(crashes.count, lost=crashes.lost) if crashes is not None else self.now
+        return (
+            crashes.at + backoff.delay(crashes.count, lost=crashes.lost)
+            if crashes is not None
+            else self.now
+        )
 
     def in_service(self) -> list[ObservedInstance]:
         """Return the running instances that are not removed, draining or condemned."""
         away = self.gone | self.draining | self.condemned
-        return [instance for instance in self.instances if instance.phase is Phase.RUNNING and instance.id not in away]
+        return [
+            instance
+            for instance in self.instances
+            if instance.phase is Phase.RUNNING and instance.id not in away
+        ]
 
     def may_leave(self, instance: ObservedInstance) -> bool:
         """Return whether enough other instances of its process type take requests.
@@ -211,32 +243,48 @@ class PlanState:
             return True
         process = instance.place.process
         wanted = min((count_of(release, process) for release, _ in self.groups_to_keep), default=0)
-        watched = group_of(self.candidate) if self.candidate is not None and self.moving is StrategyKind.CANARY else None
+        watched = (
+            group_of(self.candidate)
+            if self.candidate is not None and self.moving is StrategyKind.CANARY
+            else None
+        )
         others = [
             other
             for other in self.in_service()
-            if other.place.process == process and other.place.group != watched and is_live(other, self.now)
+            if other.place.process == process
+            and other.place.group != watched
+            and is_live(other, self.now)
         ]
         return sum(other.id != instance.id for other in others) >= wanted
 
     def routed(self, instance: str) -> bool:
         """Return whether the router sends it new requests."""
         routes = self.observed.routes
-        return routes is not None and any(endpoint.instance == instance and not endpoint.draining for endpoint in routes.endpoints)
+        return routes is not None and any(
+            endpoint.instance == instance and not endpoint.draining for endpoint in routes.endpoints
+        )
 
     def is_quiet(self, instance: ObservedInstance) -> bool:
         """Return whether the app is asleep in the router and the instance has no connection."""
         routes = self.observed.routes
-        return routes is not None and routes.situation is AppSituation.ASLEEP and not instance.connections
+        return (
+            routes is not None
+            and routes.situation is AppSituation.ASLEEP
+            and not instance.connections
+        )
 
     def known_to_router(self, instance: str) -> bool:
         routes = self.observed.routes
-        return routes is not None and any(endpoint.instance == instance for endpoint in routes.endpoints)
+        return routes is not None and any(
+            endpoint.instance == instance for endpoint in routes.endpoints
+        )
 
     def was_canary(self, instance: str) -> bool:
         """Return whether the router has it as an endpoint of a canary."""
         routes = self.observed.routes
-        return routes is not None and any(endpoint.instance == instance and endpoint.canary for endpoint in routes.endpoints)
+        return routes is not None and any(
+            endpoint.instance == instance and endpoint.canary for endpoint in routes.endpoints
+        )
 
     def dismissed(self, instance: ObservedInstance) -> PlanState:
         """Return the state in which an instance leaves when others can take its requests.
@@ -247,7 +295,11 @@ class PlanState:
             return self.waits()
         if instance.phase is Phase.RUNNING and self.known_to_router(instance.id):
             drain = DrainInstance(instance=instance.id, place=instance.place, at=self.now)
-            return replace(self, stored_actions=(*self.stored_actions, drain), draining=self.draining | {instance.id})
+            return replace(
+                self,
+                stored_actions=(*self.stored_actions, drain),
+                draining=self.draining | {instance.id},
+            )
         return self.retired(instance)
 
     def retired(self, instance: ObservedInstance) -> PlanState:
@@ -276,7 +328,10 @@ class PlanState:
 
     def looking_at(self, moment: float) -> PlanState:
         """Return the state in which the next plan is due at `moment` at the latest."""
-        return replace(self, look_again_at=moment if self.look_again_at is None else min(self.look_again_at, moment))
+        return replace(
+            self,
+            look_again_at=moment if self.look_again_at is None else min(self.look_again_at, moment),
+        )
 
     def finish(self, routes: AppRoutes) -> Plan:
         switch: list[Action] = [] if routes == self.observed.routes else [SetRoutes(routes=routes)]

@@ -29,7 +29,10 @@ class ReplicaSet:
 
 def replica_sets(state: PlanState) -> tuple[ReplicaSet, ...]:
     """Return the target and the serving group, each with the counts that the strategy wants now."""
-    full = tuple(ReplicaSet(release=release, group=group, counts=_counts(release)) for release, group in state.groups_to_keep)
+    full = tuple(
+        ReplicaSet(release=release, group=group, counts=_counts(release))
+        for release, group in state.groups_to_keep
+    )
     if state.moving is StrategyKind.RECREATE:
         return full[:1]
     if state.moving is StrategyKind.ROLLING and len(full) == 2:
@@ -39,26 +42,41 @@ def replica_sets(state: PlanState) -> tuple[ReplicaSet, ...]:
     return full
 
 
-def is_complete(state: PlanState, release: DesiredRelease, counts: Mapping[str, int] | None = None) -> bool:
+def is_complete(
+    state: PlanState, release: DesiredRelease, counts: Mapping[str, int] | None = None
+) -> bool:
     """Return whether every slot, or every slot of `counts`, has a live instance in service."""
     filled = {instance.place for instance in state.in_service() if is_live(instance, state.now)}
-    wanted = ReplicaSet(release=release, group=group_of(release), counts=_counts(release) if counts is None else counts)
+    wanted = ReplicaSet(
+        release=release,
+        group=group_of(release),
+        counts=_counts(release) if counts is None else counts,
+    )
     return all(place in filled for place, _ in wanted.places())
 
 
 def slots_of(release: DesiredRelease, group: Group) -> Iterator[Slot]:
     """Return all slots of a complete group."""
-    return (place for place, _ in ReplicaSet(release=release, group=group, counts=_counts(release)).places())
+    return (
+        place
+        for place, _ in ReplicaSet(release=release, group=group, counts=_counts(release)).places()
+    )
 
 
-def _rolling(state: PlanState, target: ReplicaSet, serving: ReplicaSet) -> tuple[ReplicaSet, ReplicaSet]:
+def _rolling(
+    state: PlanState, target: ReplicaSet, serving: ReplicaSet
+) -> tuple[ReplicaSet, ReplicaSet]:
     """Replace one old instance for each new healthy one, and start up to `surge` more new ones."""
     ready: dict[str, int] = {}
     for instance in state.in_service():
         if instance.place.group == target.group and is_healthy(instance, state.now):
             ready[instance.place.process] = ready.get(instance.place.process, 0) + 1
     fresh = {
-        name: min(count, ready.get(name, 0) + state.desired.strategy.surge) if name in serving.counts else count
+        name: (
+            min(count, ready.get(name, 0) + state.desired.strategy.surge)
+            if name in serving.counts
+            else count
+        )
         for name, count in target.counts.items()
     }
     old = {name: max(0, count - ready.get(name, 0)) for name, count in serving.counts.items()}

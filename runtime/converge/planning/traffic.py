@@ -29,13 +29,17 @@ def routes_of(state: PlanState) -> tuple[AppRoutes, PlanState]:
         endpoints=tuple(pool),
         situation=AppSituation.ASLEEP if state.asleep is not None else _situation(state, pool, WEB),
         policy=desired.policy,
-        paths=tuple(replace(path, situation=_situation(state, pool, path.process)) for path in desired.paths),
+        paths=tuple(
+            replace(path, situation=_situation(state, pool, path.process)) for path in desired.paths
+        ),
         canary=_canary(state, pool),
     )
     if state.candidate is None or state.observed.serving != group_of(state.candidate):
         return routes, state
     is_routed = routes == state.observed.routes
-    return routes, replace(state, outcome=Outcome(state=OutcomeState.LIVE if is_routed else OutcomeState.PENDING))
+    return routes, replace(
+        state, outcome=Outcome(state=OutcomeState.LIVE if is_routed else OutcomeState.PENDING)
+    )
 
 
 def _endpoints(state: PlanState, instance: ObservedInstance) -> tuple[list[Endpoint], PlanState]:
@@ -48,40 +52,75 @@ def _endpoints(state: PlanState, instance: ObservedInstance) -> tuple[list[Endpo
         return [], state
     if instance.id in state.draining:
         known = state.known_to_router(instance.id)
-        return [_endpoint(instance, draining=True, canary=state.was_canary(instance.id))] if known else [], state
+        return (
+            [_endpoint(instance, draining=True, canary=state.was_canary(instance.id))]
+            if known
+            else []
+        ), state
     if not is_healthy(instance, state.now):
         return [], state
     if instance.place.group == state.serving:
         return _serving_endpoints(state, instance)
-    if instance.id not in state.condemned and state.target is not None and instance.place.group == group_of(state.target):
+    if (
+        instance.id not in state.condemned
+        and state.target is not None
+        and instance.place.group == group_of(state.target)
+    ):
         if state.moving is StrategyKind.CANARY:
-            return [_endpoint(instance, canary=True)] if state.stage is not None and instance.place.process == WEB else [], state
+            return (
+                [_endpoint(instance, canary=True)]
+                if state.stage is not None and instance.place.process == WEB
+                else []
+            ), state
         if state.moving is StrategyKind.ROLLING:
             return [_endpoint(instance)], state
     # Until it may leave.
-    return [_endpoint(instance, canary=state.was_canary(instance.id))] if state.routed(instance.id) else [], state
+    return (
+        [_endpoint(instance, canary=state.was_canary(instance.id))]
+        if state.routed(instance.id)
+        else []
+    ), state
 
 
-def _serving_endpoints(state: PlanState, instance: ObservedInstance) -> tuple[list[Endpoint], PlanState]:
+def _serving_endpoints(
+    state: PlanState, instance: ObservedInstance
+) -> tuple[list[Endpoint], PlanState]:
     """Return the endpoint of a serving instance. A promoted canary has a second, draining one for
     its open requests."""
     endpoints, stage, release = [_endpoint(instance)], state.observed.stage, state.target
     if not state.was_canary(instance.id):
         return endpoints, state
-    since = state.now if state.serving != state.observed.serving else (stage.since if stage is not None else None)
+    since = (
+        state.now
+        if state.serving != state.observed.serving
+        else (stage.since if stage is not None else None)
+    )
     if since is None or release is None or state.now - since >= release.drain_seconds:
         return endpoints, state
-    return [*endpoints, _endpoint(instance, draining=True, canary=True)], state.looking_at(since + release.drain_seconds)
+    return [*endpoints, _endpoint(instance, draining=True, canary=True)], state.looking_at(
+        since + release.drain_seconds
+    )
 
 
-def _endpoint(instance: ObservedInstance, *, draining: bool = False, canary: bool = False) -> Endpoint:
+def _endpoint(
+    instance: ObservedInstance, *, draining: bool = False, canary: bool = False
+) -> Endpoint:
     return Endpoint(
-        instance=instance.id, address=instance.address, port=instance.port, draining=draining, process=instance.place.process, canary=canary
+        instance=instance.id,
+        address=instance.address,
+        port=instance.port,
+        draining=draining,
+        process=instance.place.process,
+        canary=canary,
     )
 
 
 def _canary(state: PlanState, endpoints: list[Endpoint]) -> Canary | None:
-    if state.stage is None or state.moving is not StrategyKind.CANARY or not any(end.canary and not end.draining for end in endpoints):
+    if (
+        state.stage is None
+        or state.moving is not StrategyKind.CANARY
+        or not any(end.canary and not end.draining for end in endpoints)
+    ):
         return None
     strategy = state.desired.strategy
     step = min(state.stage.step, len(strategy.steps) - 1)
@@ -97,11 +136,18 @@ def _situation(state: PlanState, endpoints: list[Endpoint], process: str) -> App
         return AppSituation.SERVING
     if state.serving is None or state.target is None:
         return AppSituation.NOT_DEPLOYED
-    places = [place for replicas in replica_sets(state) for place, _ in replicas.places() if place.process == process]
+    places = [
+        place
+        for replicas in replica_sets(state)
+        for place, _ in replicas.places()
+        if place.process == process
+    ]
     if not places:
         return AppSituation.NO_INSTANCE
     # If all instances that should serve wait for a back-off, or boot after one, they will hardly be
     # ready in time. A lost instance is back sooner.
     crashes = [state.observed.crashes.get(place) for place in places]
-    hopeless = all(found is not None and found.count > backoff.AT_ONCE and not found.lost for found in crashes)
+    hopeless = all(
+        found is not None and found.count > backoff.AT_ONCE and not found.lost for found in crashes
+    )
     return AppSituation.CRASHED if hopeless else AppSituation.HOLDING

@@ -33,11 +33,15 @@ def take_over(digest: Digest, into: Path, places: Sequence[Path], *, user: str) 
             continue
         _make_ours(name, digest, user)
         return
-    raise ImageDamaged(f"The part {digest} of the image no longer exists.", hint="Push the image again.")
+    raise ImageDamaged(
+        f"The part {digest} of the image no longer exists.", hint="Push the image again."
+    )
 
 
 def _make_ours(path: Path, digest: Digest, user: str) -> None:
-    refused = ImageDamaged(f"The part {digest} of the image has the wrong owner or type.", hint="Push the image again.")
+    refused = ImageDamaged(
+        f"The part {digest} of the image has the wrong owner or type.", hint="Push the image again."
+    )
     try:
         fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError:
@@ -51,7 +55,9 @@ def _make_ours(path: Path, digest: Digest, user: str) -> None:
             os.fchmod(fd, 0o644)
         fcntl.fcntl(fd, fcntl.F_SETLEASE, fcntl.F_RDLCK)
     except BlockingIOError:
-        raise ImageDamaged(f"The part {digest} of the image is still being written.", hint="Push the image again.") from None
+        raise ImageDamaged(
+            f"The part {digest} of the image is still being written.", hint="Push the image again."
+        ) from None
     finally:
         os.close(fd)  # ends the lease; no other user can open the file for writing now
 

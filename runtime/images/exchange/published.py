@@ -4,7 +4,8 @@ Only root can read the store, so a guessed digest gives no access: the portal re
 of an app whose team makes the request. Hard links use no disk space. They keep a pushed image as
 long as the release that was made from it.
 
-    served/APP/IMAGE/HEX        a blob; APP is the app's number, IMAGE the hex of the release's image
+    served/APP/IMAGE/HEX        a blob; APP is the app's number, IMAGE the hex of the release's
+                                image
     served/APP/IMAGE/manifest   a symbolic link whose text is the hex of the manifest to serve
 """
 
@@ -39,7 +40,11 @@ class Published:
     def folders(self, app: int) -> tuple[Path, ...]:
         """Return the folders of an app, one for each image."""
         place = self._place / str(app)
-        return tuple(sorted(path for path in place.iterdir() if len(path.name) == 64)) if place.is_dir() else ()
+        return (
+            tuple(sorted(path for path in place.iterdir() if len(path.name) == 64))
+            if place.is_dir()
+            else ()
+        )
 
     def set(self, app: int, images: Iterable[str], *, keep: bool = False) -> None:
         """Serve these images of an app, and remove its others unless `keep`.
@@ -78,7 +83,11 @@ class Published:
                 original = Digest.parse(document.annotations[ORIGINAL])
                 pushed = self._store.manifest(original)
                 if self._store.blob(pushed.config.digest).exists():
-                    blobs |= {original, pushed.config.digest, *(layer.digest for layer in pushed.layers)}
+                    blobs |= {
+                        original,
+                        pushed.config.digest,
+                        *(layer.digest for layer in pushed.layers),
+                    }
                     handed_out = original
             for blob in blobs:
                 os.link(self._store.blob(blob), draft / blob.hex)

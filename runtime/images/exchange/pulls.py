@@ -47,11 +47,15 @@ class _Note:
 class Pulls:
     """The pulled images of one store."""
 
-    def __init__(self, config: NodeConfig, store: Store, *, now: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self, config: NodeConfig, store: Store, *, now: Callable[[], float] = time.time
+    ) -> None:
         self._config, self._store, self._now = config, store, now
         self._registries = Registries.of(config)
 
-    def find(self, text: str, log: Callable[[str], None], *, deadline: float, team: int = PLATFORM) -> Digest:
+    def find(
+        self, text: str, log: Callable[[str], None], *, deadline: float, team: int = PLATFORM
+    ) -> Digest:
         """Return the image of a name, and pull it if needed. The caller holds a lease.
 
         `deadline` is of time.monotonic(). The pull runs under the limits of `team`. Raises
@@ -68,10 +72,14 @@ class Pulls:
             limit = min(self._config.pull_timeout, max(deadline - time.monotonic(), 1.0))
 
             def transfer(seconds: float) -> Transfer:
-                return Transfer(self._config, self._store, time_limit=seconds, team=team, progress=log)
+                return Transfer(
+                    self._config, self._store, time_limit=seconds, team=team, progress=log
+                )
 
             try:
-                return self._ask(transfer(min(limit, _FIRST_ANSWER)), transfer(limit), name, note, log)
+                return self._ask(
+                    transfer(min(limit, _FIRST_ANSWER)), transfer(limit), name, note, log
+                )
             except Unreachable as failure:
                 if note is None:
                     raise
@@ -79,10 +87,19 @@ class Pulls:
                 mark(self._path(name))
                 return note.image
 
-    def _ask(self, first: Transfer, then: Transfer, name: RemoteName, note: _Note | None, log: Callable[[str], None]) -> Digest:
+    def _ask(
+        self,
+        first: Transfer,
+        then: Transfer,
+        name: RemoteName,
+        note: _Note | None,
+        log: Callable[[str], None],
+    ) -> Digest:
         """Return the registry's current image. `first` requests its digest, `then` pulls it."""
         asked = self._registries.asked(name)
-        access = Access(plain_http=self._registries.is_plain(asked), reach=reach(self._registries, name, asked))
+        access = Access(
+            plain_http=self._registries.is_plain(asked), reach=reach(self._registries, name, asked)
+        )
         source, started = f"docker://{asked}", time.monotonic()
         try:
             there = first.digest_of(source, access)
@@ -90,26 +107,36 @@ class Pulls:
                 self._write(name, _Note(image=note.image, source=there, asked_at=self._now()))
                 return note.image
             log(f"Pulling {name}" + (f" from {asked.host}" if asked != name else ""))
-            image = then.bring(f"docker://{asked.repository}@{there}", access, most=self._config.cache_size).digest
+            image = then.bring(
+                f"docker://{asked.repository}@{there}", access, most=self._config.cache_size
+            ).digest
         except (TransferFailed, ImageDamaged) as failure:
             raise pull_failed(name, failure) from None
         self._write(name, _Note(image=image, source=there, asked_at=self._now()))
         layers = self._store.layers_of(image)
         size = Bytes(sum(layer.size for layer in layers))
-        log(f"Pulled {name}: {size} in {len(layers)} layers, {time.monotonic() - started:.1f} s, {image.short}")
+        log(
+            f"Pulled {name}: {size} in {len(layers)} layers, {time.monotonic() - started:.1f} s,"
+            f" {image.short}"
+        )
         return image
 
     @contextmanager
     def _turn(self, name: RemoteName, deadline: float) -> Iterator[None]:
         """Hold the lock of a name, so that a second build uses the image of the first pull."""
         while True:
-            with journal.lock(self._config.locks / f"pull-{_key(name)[:16]}", timeout=_LOOK) as held:
+            with journal.lock(
+                self._config.locks / f"pull-{_key(name)[:16]}", timeout=_LOOK
+            ) as held:
                 if held:
                     yield
                     return
             cancellation.check()
             if time.monotonic() > deadline:
-                raise BuildFailed(f"The build ran out of time while another build pulled {name}.", hint="Deploy again.")
+                raise BuildFailed(
+                    f"The build ran out of time while another build pulled {name}.",
+                    hint="Deploy again.",
+                )
 
     def _path(self, name: RemoteName) -> Path:
         return self._config.cache / "pulls" / f"{_key(name)}.json"
@@ -117,7 +144,11 @@ class Pulls:
     def _read(self, name: RemoteName) -> _Note | None:
         try:
             document: dict[str, Any] = journal.read_json(self._path(name))
-            note = _Note(image=Digest.parse(document["image"]), source=document["source"], asked_at=float(document["asked_at"]))
+            note = _Note(
+                image=Digest.parse(document["image"]),
+                source=document["source"],
+                asked_at=float(document["asked_at"]),
+            )
             self._store.layers_of(note.image)
         except (KeyError, TypeError, ValueError, ImageDamaged):  # none, or damaged
             return None
@@ -125,7 +156,12 @@ class Pulls:
 
     def _write(self, name: RemoteName, note: _Note) -> None:
         self._path(name).parent.mkdir(parents=True, exist_ok=True)
-        record = {"name": str(name), "image": note.image, "source": note.source, "asked_at": note.asked_at}
+        record = {
+            "name": str(name),
+            "image": note.image,
+            "source": note.source,
+            "asked_at": note.asked_at,
+        }
         journal.write_json(self._path(name), record)
 
 
@@ -141,16 +177,27 @@ def allowed(registries: Registries, text: str, *, mirrored: bool = True) -> Remo
     if not registries.allows(name):
         raise NotAllowed(
             f"Builds on this node may not use images from {name.repository}.",
-            hint=f"Allowed: {', '.join(registries.allowed) or 'any registry except this machine itself'}. An admin sets SLIPWAY_REGISTRIES.",
+            hint=(
+                "Allowed:"
+                f" {', '.join(registries.allowed) or 'any registry except this machine itself'}. An"
+                " admin sets SLIPWAY_REGISTRIES."
+            ),
         )
     asked = registries.asked(name) if mirrored else name
     if (
         asked == name
         and not registries.are_named(name)
-        and any(registries.is_inside(address) or _is_own(address) for address in _addresses(name.host))
+        and any(
+            registries.is_inside(address) or _is_own(address) for address in _addresses(name.host)
+        )
     ):
-        what = f"Builds on this node may not use images from {name.repository}: that name leads to this machine or to an app on it."
-        raise NotAllowed(what, hint="Use another registry, or ask an admin to add it to SLIPWAY_REGISTRIES.")
+        what = (
+            f"Builds on this node may not use images from {name.repository}: that name leads to"
+            " this machine or to an app on it."
+        )
+        raise NotAllowed(
+            what, hint="Use another registry, or ask an admin to add it to SLIPWAY_REGISTRIES."
+        )
     return name
 
 
@@ -171,14 +218,19 @@ def reach(registries: Registries, name: RemoteName, asked: RemoteName) -> Reach:
 def _addresses(host: str) -> set[str]:
     """Return the current addresses of a name. If it has none, skopeo reports the error."""
     try:
-        return {str(found[4][0]).partition("%")[0] for found in socket.getaddrinfo(bare_host(host), None, type=socket.SOCK_STREAM)}
+        return {
+            str(found[4][0]).partition("%")[0]
+            for found in socket.getaddrinfo(bare_host(host), None, type=socket.SOCK_STREAM)
+        }
     except (OSError, UnicodeError):
         return set()
 
 
 def _is_own(address: str) -> bool:
     """Return whether this machine has the address: only then can it be bound (ip(7))."""
-    with socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET, socket.SOCK_DGRAM) as probe:
+    with socket.socket(
+        socket.AF_INET6 if ":" in address else socket.AF_INET, socket.SOCK_DGRAM
+    ) as probe:
         try:
             probe.bind((address, 0))
         except OSError:
@@ -186,7 +238,9 @@ def _is_own(address: str) -> bool:
     return True
 
 
-def pull_failed(name: RemoteName, failure: TransferFailed | ImageDamaged) -> TransferFailed | ImageDamaged:
+def pull_failed(
+    name: RemoteName, failure: TransferFailed | ImageDamaged
+) -> TransferFailed | ImageDamaged:
     """Return the same failure with the name that people gave."""
     reason = failure.what.partition(" could not be transferred. ")[2] or failure.what
     return type(failure)(f"Could not pull the image {name}: {reason}", hint=failure.hint)

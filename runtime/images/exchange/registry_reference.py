@@ -15,10 +15,12 @@ from typing import Self
 from runtime.config import NodeConfig
 
 HUB = "docker.io"
-_HOST = r"(?:[a-zA-Z0-9](?:[a-zA-Z0-9-]*[a-zA-Z0-9])?(?:\.[a-zA-Z0-9](?:[a-zA-Z0-9-]*[a-zA-Z0-9])?)*|\[[0-9a-fA-F:]+\])(?::[0-9]{1,5})?"
+_LABEL = r"[a-zA-Z0-9](?:[a-zA-Z0-9-]*[a-zA-Z0-9])?"
+_HOST = rf"(?:{_LABEL}(?:\.{_LABEL})*|\[[0-9a-fA-F:]+\])(?::[0-9]{{1,5}})?"
 _PATH = r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*"
 _NAME = re.compile(
-    rf"(?:(?P<host>{_HOST})/)?(?P<path>{_PATH}(?:/{_PATH})*)(?::(?P<tag>\w[\w.-]{{0,127}}))?(?:@(?P<digest>sha256:[0-9a-f]{{64}}))?",
+    rf"(?:(?P<host>{_HOST})/)?(?P<path>{_PATH}(?:/{_PATH})*)"
+    r"(?::(?P<tag>\w[\w.-]{0,127}))?(?:@(?P<digest>sha256:[0-9a-f]{64}))?",
     re.ASCII,
 )
 
@@ -59,11 +61,16 @@ class RemoteName:
         if host and not (set(host) & {".", ":"} or host == "localhost"):  # `user/app` of Docker Hub
             host, path = "", f"{host}/{path}"
             if not re.fullmatch(rf"{_PATH}(?:/{_PATH})*", path):
-                raise ValueError(f"{text[:80]!r} is not a valid image name: only a host or a tag may have capital letters")
+                raise ValueError(
+                    f"{text[:80]!r} is not a valid image name: only a host or a tag may have"
+                    " capital letters"
+                )
         if host in ("", "index.docker.io"):
             host, path = HUB, path if "/" in path else f"library/{path}"
         digest = match["digest"] or ""
-        return cls(host=host, path=path, tag=match["tag"] or ("" if digest else "latest"), digest=digest)
+        return cls(
+            host=host, path=path, tag=match["tag"] or ("" if digest else "latest"), digest=digest
+        )
 
     @property
     def repository(self) -> str:
@@ -71,7 +78,9 @@ class RemoteName:
 
     def __str__(self) -> str:
         """Return the name for skopeo, which accepts a tag or a digest, not both."""
-        return f"{self.repository}@{self.digest}" if self.digest else f"{self.repository}:{self.tag}"
+        return (
+            f"{self.repository}@{self.digest}" if self.digest else f"{self.repository}:{self.tag}"
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,7 +94,12 @@ class Registries:
 
     @classmethod
     def of(cls, config: NodeConfig) -> Self:
-        return cls(allowed=config.registries, mirrors=config.registry_mirrors, plain=config.plain_registries, network=config.network)
+        return cls(
+            allowed=config.registries,
+            mirrors=config.registry_mirrors,
+            plain=config.plain_registries,
+            network=config.network,
+        )
 
     def allows(self, name: RemoteName) -> bool:
         """Return whether builds may use the registry. This machine itself must be named."""
@@ -109,7 +123,9 @@ class Registries:
         if mirror is None:
             return name
         host, _, folder = mirror.partition("/")
-        return RemoteName(host=host, path=f"{folder}/{name.path}".lstrip("/"), tag=name.tag, digest=name.digest)
+        return RemoteName(
+            host=host, path=f"{folder}/{name.path}".lstrip("/"), tag=name.tag, digest=name.digest
+        )
 
     def is_plain(self, name: RemoteName) -> bool:
         return name.host in self.plain

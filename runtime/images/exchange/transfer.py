@@ -19,7 +19,14 @@ from runtime import journal, process
 from runtime.config import NodeConfig, package_environment
 from runtime.confined.session import PLATFORM, group_for
 from runtime.contract.quantities import Bytes
-from runtime.errors import HostLacks, ImageDamaged, LimitReached, ProcessFailed, TransferFailed, Unreachable
+from runtime.errors import (
+    HostLacks,
+    ImageDamaged,
+    LimitReached,
+    ProcessFailed,
+    TransferFailed,
+    Unreachable,
+)
 from runtime.images import manifest
 from runtime.images.digest import Digest
 from runtime.images.disk import size_of
@@ -33,16 +40,18 @@ from runtime.images.store import Store
 _THREADS = 256  # skopeo is a Go program: it has a thread for each file that it waits for
 TIME_LIMIT = 1800.0  # seconds a transfer may take
 _ANOTHER_TIME = re.compile(  # skopeo's errors if a registry is not available
-    r"did not end within|no such host|connection refused|connection reset|i/o timeout|timeout exceeded|no route to host"
-    r"|network is unreachable|server misbehaving|toomanyrequests|too many requests|\bstatus(?: code)?(?: from registry)?:? (?:429|5\d\d)\b"
+    r"did not end within|no such host|connection refused|connection reset|i/o timeout|timeout"
+    r" exceeded|no route to host"
+    r"|network is unreachable|server misbehaving|toomanyrequests|too many requests|\bstatus(?:"
+    r" code)?(?: from registry)?:? (?:429|5\d\d)\b"
     r"|\b(?:429|5\d\d) (?:Too Many|Internal|Bad Gateway|Service|Gateway)|TLS handshake|EOF",
     re.IGNORECASE,
 )
 _BLOB = re.compile(rb"Copying blob (?:sha256:)?([0-9a-f]{12})[0-9a-f]*.*")
 _SMALLER = "Make the image smaller, or ask an admin for more disk."
 _NOT_FOLLOWED = (
-    "Check that the registry runs. Redirects to this machine, to an app on it, or from outside into a private network "
-    "are not followed, unless an admin adds the registry to SLIPWAY_REGISTRIES."
+    "Check that the registry runs. Redirects to this machine, to an app on it, or from outside into"
+    " a private network are not followed, unless an admin adds the registry to SLIPWAY_REGISTRIES."
 )
 _ENTRY = "image"  # the name of the one image in a temporary layout
 
@@ -94,11 +103,22 @@ class Transfer:
         Raises the errors of `bring`.
         """
         with scratch(self._config.images / "ingest") as space:
-            words = ["inspect", "--raw", *(["--tls-verify=false"] if access.plain_http else []), source]
+            words = [
+                "inspect",
+                "--raw",
+                *(["--tls-verify=false"] if access.plain_http else []),
+                source,
+            ]
             return Digest.of(self._skopeo(words, space, source, access))
 
     def send(
-        self, digest: str, target: str, access: Access = Access(), *, compression: Compression | None = None, docker: bool = False
+        self,
+        digest: str,
+        target: str,
+        access: Access = Access(),
+        *,
+        compression: Compression | None = None,
+        docker: bool = False,
     ) -> None:
         """Export an image.
 
@@ -113,52 +133,116 @@ class Transfer:
             # a layout, but not when it writes such manifests.
             if docker:
                 packed = f"oci:{space / 'packed'}:{_ENTRY}"
-                self._copy(["--dest-compress-format", Compression.GZIP.value, source, packed], space, target, access)
+                self._copy(
+                    ["--dest-compress-format", Compression.GZIP.value, source, packed],
+                    space,
+                    target,
+                    access,
+                )
                 source, compression = packed, None
             words = ["--dest-tls-verify=false"] if access.plain_http else []
             words += ["--dest-compress-format", compression.value] if compression else []
             words += ["--format", "v2s2"] if docker else []
             self._copy([*words, source, target], space, target, access)
 
-    def _copy(self, words: Sequence[str], space: Path, what: str, access: Access, *, most: int | None = None) -> None:
+    def _copy(
+        self,
+        words: Sequence[str],
+        space: Path,
+        what: str,
+        access: Access,
+        *,
+        most: int | None = None,
+    ) -> None:
         def watch() -> None:
             if most is not None and size_of(space) > most:
-                raise ImageDamaged(f"{what} could not be transferred. It is larger than {Bytes(most)}.", hint=_SMALLER)
+                raise ImageDamaged(
+                    f"{what} could not be transferred. It is larger than {Bytes(most)}.",
+                    hint=_SMALLER,
+                )
 
         self._skopeo(["copy", *words], space, what, access, watch=watch)
 
-    def _skopeo(self, words: Sequence[str], space: Path, what: str, access: Access, *, watch: Callable[[], None] | None = None) -> bytes:
+    def _skopeo(
+        self,
+        words: Sequence[str],
+        space: Path,
+        what: str,
+        access: Access,
+        *,
+        watch: Callable[[], None] | None = None,
+    ) -> bytes:
         """Run skopeo and return its standard output. `what` is the name of the other side."""
         credentials = space / "auth.json"
         auths = {}
         if access.user:
-            auths[_host(what)] = {"auth": base64.b64encode(f"{access.user}:{access.password}".encode()).decode()}
+            auths[_host(what)] = {
+                "auth": base64.b64encode(f"{access.user}:{access.password}".encode()).decode()
+            }
         journal.write_json(credentials, {"auths": auths}, durable=False)
         spare = space / "tmp"
         spare.mkdir(exist_ok=True)
-        environment = {**package_environment(), "PATH": os.defpath, "TMPDIR": str(spare), "HOME": str(space)}
+        environment = {
+            **package_environment(),
+            "PATH": os.defpath,
+            "TMPDIR": str(spare),
+            "HOME": str(space),
+        }
         verb, *rest = words
         group = ["--regid", str(access.reach.value), "--clear-groups"] if access.reach else []
-        command = ["setpriv", "--pdeathsig", "KILL", *group, "skopeo", "--insecure-policy", verb, "--authfile", str(credentials), *rest]
+        command = [
+            "setpriv",
+            "--pdeathsig",
+            "KILL",
+            *group,
+            "skopeo",
+            "--insecure-policy",
+            verb,
+            "--authfile",
+            str(credentials),
+            *rest,
+        ]
         try:
             return self._limited(command, environment, what, watch)
         except HostLacks:
-            raise HostLacks("The program skopeo, which transfers images, is not installed.", hint="apt-get install skopeo") from None
+            raise HostLacks(
+                "The program skopeo, which transfers images, is not installed.",
+                hint="apt-get install skopeo",
+            ) from None
         except ProcessFailed as failure:
             kind = Unreachable if _ANOTHER_TIME.search(str(failure)) else TransferFailed
-            hint = _NOT_FOLLOWED if access.reach and "connection refused" in str(failure) else _remedy(str(failure))
+            hint = (
+                _NOT_FOLLOWED
+                if access.reach and "connection refused" in str(failure)
+                else _remedy(str(failure))
+            )
             raise kind(f"{what} could not be transferred. {_said(failure)}", hint=hint) from None
 
-    def _limited(self, command: Sequence[str], environment: dict[str, str], what: str, watch: Callable[[], None] | None) -> bytes:
+    def _limited(
+        self,
+        command: Sequence[str],
+        environment: dict[str, str],
+        what: str,
+        watch: Callable[[], None] | None,
+    ) -> bytes:
         with group_for(self._team, processes=_THREADS) as group:
             doors = group.doors if group else ()
             try:
                 return process.run(
-                    command, timeout=self._time_limit, env=environment, on_output=self._tell, stoppable=True, watch=watch, groups=doors
+                    command,
+                    timeout=self._time_limit,
+                    env=environment,
+                    on_output=self._tell,
+                    stoppable=True,
+                    watch=watch,
+                    groups=doors,
                 ).stdout
             except ProcessFailed:
                 if group and (limit := group.reached()):
-                    raise LimitReached(f"{what} could not be transferred: that needed more than {limit}.", hint=_SMALLER) from None
+                    raise LimitReached(
+                        f"{what} could not be transferred: that needed more than {limit}.",
+                        hint=_SMALLER,
+                    ) from None
                 raise
 
     def _tell(self, line: bytes) -> None:
@@ -171,14 +255,21 @@ class Transfer:
             named, unnamed = manifest.parse_index((layout / "index.json").read_bytes())
             (pointer,) = [*named.values(), *unnamed]
         except (ValueError, KeyError, TypeError) as error:
-            raise ImageDamaged(f"The received files are not an image: {error}.", hint="Ask its author, or use another.") from None
+            raise ImageDamaged(
+                f"The received files are not an image: {error}.",
+                hint="Ask its author, or use another.",
+            ) from None
         return adopt(self._store, layout / "blobs" / "sha256", pointer, most=most)
 
     def _lend(self, digest: Digest, layout: Path) -> Path:
         """Create a layout with this one image, which links to the store's blobs."""
         layout.mkdir()
         (layout / "blobs").symlink_to(self._config.images / "blobs")
-        pointer = Descriptor(media_type=manifest.MANIFEST, digest=digest, size=self._store.blob(digest).stat().st_size)
+        pointer = Descriptor(
+            media_type=manifest.MANIFEST,
+            digest=digest,
+            size=self._store.blob(digest).stat().st_size,
+        )
         (layout / "index.json").write_bytes(manifest.render_index({_ENTRY: pointer}, []))
         (layout / "oci-layout").write_text(json.dumps({"imageLayoutVersion": "1.0.0"}))
         return layout
@@ -203,7 +294,10 @@ def _remedy(text: str) -> str:
     if "unauthorized" in lower or "authentication required" in lower or "denied" in lower:
         return "Check user name and password, and that they have access to this image."
     if "server gave http response to https client" in lower:
-        return "If this registry should use plain HTTP, an admin adds it to SLIPWAY_PLAIN_REGISTRIES (`manage.py image` has --plain-http)."
+        return (
+            "If this registry should use plain HTTP, an admin adds it to SLIPWAY_PLAIN_REGISTRIES"
+            " (`manage.py image` has --plain-http)."
+        )
     if "manifest unknown" in lower or "name unknown" in lower or "not found" in lower:
         return "Check the name and the tag."
     if "no space left" in lower:
@@ -213,7 +307,10 @@ def _remedy(text: str) -> str:
     if "toomanyrequests" in lower or "too many requests" in lower or " 429" in lower:
         return "The registry limits requests: wait, or use a user name and a password."
     if "did not end within" in lower:
-        return "The registry hangs or is slow: try again, or ask an admin to raise SLIPWAY_PULL_TIMEOUT (`manage.py image` has --timeout)."
+        return (
+            "The registry hangs or is slow: try again, or ask an admin to raise"
+            " SLIPWAY_PULL_TIMEOUT (`manage.py image` has --timeout)."
+        )
     if "no such host" in lower:
         return "The registry's name has no address: check the name, and this machine's DNS."
     return "Check the name, the network, and that the registry runs."

@@ -40,7 +40,9 @@ def adopt(store: Store, blobs: Path, pointer: Descriptor, *, most: int | None = 
         configuration = _document(blobs, document.config)
         config, diff_ids = manifest.parse_config(configuration)
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise ImageDamaged(f"The received files are not an image: {error}.", hint="Ask its author, or use another.") from None
+        raise ImageDamaged(
+            f"The received files are not an image: {error}.", hint="Ask its author, or use another."
+        ) from None
     _check_machine(configuration)
     layers = pair_layers(document, diff_ids)
     left = most
@@ -69,13 +71,20 @@ def _document(blobs: Path, descriptor: Descriptor) -> bytes:
 def _check(blobs: Path, descriptor: Descriptor) -> None:
     path = blobs / descriptor.digest.hex
     if not path.is_file() or path.is_symlink():
-        raise ImageDamaged(f"The part {descriptor.digest} of the image is missing.", hint="Import it again from its source.")
+        raise ImageDamaged(
+            f"The part {descriptor.digest} of the image is missing.",
+            hint="Import it again from its source.",
+        )
     if path.stat().st_size != descriptor.size:
         raise ImageDamaged(
-            f"{descriptor.digest} has {path.stat().st_size} bytes, not {descriptor.size} as declared.", hint="Do not trust this image."
+            f"{descriptor.digest} has {path.stat().st_size} bytes, not {descriptor.size} as"
+            " declared.",
+            hint="Do not trust this image.",
         )
     if (found := Digest.of_file(path)) != descriptor.digest:
-        raise ImageDamaged(f"{descriptor.digest} has the digest {found}.", hint="Do not trust this image.")
+        raise ImageDamaged(
+            f"{descriptor.digest} has the digest {found}.", hint="Do not trust this image."
+        )
 
 
 def _check_content(store: Store, blob: Path, layer: Layer, most: int | None) -> int:
@@ -87,10 +96,15 @@ def _check_content(store: Store, blob: Path, layer: Layer, most: int | None) -> 
     try:
         content = store.reader.content(blob, most)
     except ImageDamaged as error:
-        what = error.what if error.hint else f"The layer {layer.digest} cannot be read: {error.what}."
+        what = (
+            error.what if error.hint else f"The layer {layer.digest} cannot be read: {error.what}."
+        )
         raise ImageDamaged(what, hint=error.hint or again) from None
     if content.diff_id != layer.diff_id:
-        raise ImageDamaged(f"The layer {layer.digest} holds {content.diff_id} instead of {layer.diff_id}.", hint=again)
+        raise ImageDamaged(
+            f"The layer {layer.digest} holds {content.diff_id} instead of {layer.diff_id}.",
+            hint=again,
+        )
     return content.length
 
 
@@ -98,6 +112,12 @@ def _check_machine(configuration: bytes) -> None:
     document = json.loads(configuration)
     meant, ours = document.get("architecture") or "", manifest.architecture(platform.machine())
     if meant and meant != ours:
-        raise ImageDamaged(f"The image is for {meant}; this machine is {ours}.", hint=f"Use an image for linux/{ours}.")
+        raise ImageDamaged(
+            f"The image is for {meant}; this machine is {ours}.",
+            hint=f"Use an image for linux/{ours}.",
+        )
     if (system := document.get("os") or "linux") != "linux":
-        raise ImageDamaged(f"The image is for {system}; this machine runs Linux.", hint=f"Use an image for linux/{ours}.")
+        raise ImageDamaged(
+            f"The image is for {system}; this machine runs Linux.",
+            hint=f"Use an image for linux/{ours}.",
+        )

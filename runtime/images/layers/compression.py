@@ -81,7 +81,9 @@ def compressing(sink: CompressionSink, compression: Compression) -> Iterator[Com
         with compressor.stream_writer(cast(BinaryIO, sink), closefd=False) as compressed:
             yield compressed
     else:
-        with gzip.GzipFile(filename="", mode="wb", compresslevel=_GZIP_LEVEL, fileobj=cast(BinaryIO, sink), mtime=0) as compressed:
+        with gzip.GzipFile(
+            filename="", mode="wb", compresslevel=_GZIP_LEVEL, fileobj=cast(BinaryIO, sink), mtime=0
+        ) as compressed:
             yield compressed
 
 

@@ -38,7 +38,10 @@ class Change:
         A name can contain bytes that are not text, line ends, and control sequences for a terminal.
         """
         readable = os.fsencode(self.path).decode(errors="backslashreplace")
-        return "".join(character if character.isprintable() else character.encode("unicode_escape").decode() for character in readable)
+        return "".join(
+            character if character.isprintable() else character.encode("unicode_escape").decode()
+            for character in readable
+        )
 
 
 @confined
@@ -49,9 +52,14 @@ def compare(before: tuple[Folder, ...], after: tuple[Folder, ...]) -> list[Chang
     """
     old, new = _merged(before), _merged(after)
     changes = [Change(kind=ChangeKind.DELETED, path=f"/{name}") for name in old.keys() - new.keys()]
-    changes += [Change(kind=ChangeKind.ADDED, path=f"/{name}", size=new[name].size) for name in new.keys() - old.keys()]
+    changes += [
+        Change(kind=ChangeKind.ADDED, path=f"/{name}", size=new[name].size)
+        for name in new.keys() - old.keys()
+    ]
     changed = [name for name in old.keys() & new.keys() if not _same(name, old[name], new[name])]
-    changes += [Change(kind=ChangeKind.CHANGED, path=f"/{name}", size=new[name].size) for name in changed]
+    changes += [
+        Change(kind=ChangeKind.CHANGED, path=f"/{name}", size=new[name].size) for name in changed
+    ]
     return sorted(changes, key=lambda change: change.path)
 
 

@@ -96,7 +96,10 @@ def unpack_tar(source: Source, target: Folder) -> None:
         except OSError as error:
             if error.errno not in _OF_THE_LAYER:
                 raise
-            raise ImageDamaged(f"The layer's entry {member.name!r} cannot be unpacked: {error.strerror}.", hint=_AGAIN) from None
+            raise ImageDamaged(
+                f"The layer's entry {member.name!r} cannot be unpacked: {error.strerror}.",
+                hint=_AGAIN,
+            ) from None
         folders.pop(name, None)
         if member.kind is Kind.FOLDER:
             folders[name] = member.modified
@@ -171,7 +174,10 @@ def _copy(found: Found, size: int, sink: Sink) -> int:
             sink.write(chunk)
             left -= len(chunk)
     if left:
-        raise ImageDamaged(f"{found.path} shrank while it was read into a layer.", hint="Do not write to a tree that becomes a layer.")
+        raise ImageDamaged(
+            f"{found.path} shrank while it was read into a layer.",
+            hint="Do not write to a tree that becomes a layer.",
+        )
     padding = -size % _BLOCK
     sink.write(bytes(padding))
     return size + padding
@@ -181,7 +187,9 @@ def _inside(target: Folder, name: str) -> str:
     """Return the entry's path, after creating missing parents; "" for the entry `./`."""
     parts = [part for part in name.split("/") if part not in ("", ".")]
     if ".." in parts:
-        raise ImageDamaged(f"The layer has the name {name!r}, which leads outside of it.", hint=_AGAIN)
+        raise ImageDamaged(
+            f"The layer has the name {name!r}, which leads outside of it.", hint=_AGAIN
+        )
     try:
         target.make_folders("/".join(parts[:-1]))
     except NotADirectoryError as error:
@@ -228,7 +236,9 @@ def _unpack_member(reader: TarReader, member: Member, name: str, target: Folder)
         _unpack_hard_link(member, name, target)
         return
     _make(reader, member, name, target)
-    target.set_owner(name, *(owner if owner <= _LARGEST_ID else _NOBODY for owner in (member.uid, member.gid)))
+    target.set_owner(
+        name, *(owner if owner <= _LARGEST_ID else _NOBODY for owner in (member.uid, member.gid))
+    )
     target.set_mode(name, member.mode)
     for key, value in member.attributes.items():
         if is_kept(key):  # an untrusted redirect would mislead the overlay
@@ -240,7 +250,10 @@ def _unpack_hard_link(member: Member, name: str, target: Folder) -> None:
     existing = _inside(target, member.link)
     found = target.find(existing) if existing else None
     if found is None or stat.S_ISDIR(found.st_mode):
-        what = f"The layer's entry {member.name!r} is a hard link to {member.link!r}, which is not an earlier file of the layer."
+        what = (
+            f"The layer's entry {member.name!r} is a hard link to {member.link!r}, which is not an"
+            " earlier file of the layer."
+        )
         raise ImageDamaged(what, hint=_AGAIN)
     target.make_hard_link(name, existing)
 

@@ -11,7 +11,13 @@ from typing import BinaryIO
 from runtime.confined.registry import confined
 from runtime.contract.quantities import Bytes
 from runtime.errors import ImageDamaged
-from runtime.images.layers.compression import Compression, Hashing, HashingReader, compressing, plain_of
+from runtime.images.layers.compression import (
+    Compression,
+    Hashing,
+    HashingReader,
+    compressing,
+    plain_of,
+)
 from runtime.images.layers.layer import normalise_opaque, unpack_tar, write_tar
 from runtime.trees.copying import copy_tree
 from runtime.trees.folder import Folder
@@ -69,7 +75,13 @@ def pack(top: Folder, blob: BinaryIO, compression: str) -> Packed:
         tar = Hashing(compressed)
         write_tar(top, tar)
     blob.flush()
-    return Packed(digest=written.digest(), size=written.size, diff_id=tar.digest(), length=tar.size, synced=_sync_few(top))
+    return Packed(
+        digest=written.digest(),
+        size=written.size,
+        diff_id=tar.digest(),
+        length=tar.size,
+        synced=_sync_few(top),
+    )
 
 
 @confined
@@ -81,7 +93,9 @@ def unpack(blob: BinaryIO, top: Folder) -> UnpackedLayer:
         tar.drain()
     except Unreadable as error:
         raise ImageDamaged(f"it cannot be read: {error.what.rstrip('.')}") from None
-    return UnpackedLayer(diff_id=tar.digest(), length=tar.size, fingerprint=fingerprint(top), synced=_sync_few(top))
+    return UnpackedLayer(
+        diff_id=tar.digest(), length=tar.size, fingerprint=fingerprint(top), synced=_sync_few(top)
+    )
 
 
 @confined

@@ -36,7 +36,9 @@ def tame(top: Folder, most: int, entries: int = MOST_ENTRIES, deepest: int = DEE
 
 
 @confined
-def measure(top: Folder, most: int, who: str, entries: int = MOST_ENTRIES, deepest: int = DEEPEST) -> None:
+def measure(
+    top: Folder, most: int, who: str, entries: int = MOST_ENTRIES, deepest: int = DEEPEST
+) -> None:
     """Raise BuildFailed like `tame`, without changes, before a tree that `who` made is copied."""
     for _ in _files(top, most=most, entries=entries, deepest=deepest, who=who):
         pass
@@ -58,7 +60,8 @@ def collect(upper: Folder, into: Folder, folders: tuple[str, ...], most: int) ->
                 break
             if not stat.S_ISDIR(found.st_mode):
                 raise BuildFailed(
-                    f"The build step replaced the folder /{folder} with a file or link.", hint="Look for an install script that does this."
+                    f"The build step replaced the folder /{folder} with a file or link.",
+                    hint="Look for an install script that does this.",
                 )
         else:
             _collect(upper, into, folder, most)
@@ -114,11 +117,15 @@ def _files(top: Folder, *, most: int, entries: int, deepest: int, who: str) -> I
     for count, found in enumerate(walk(top), start=1):
         status = found.status
         if count > entries:
-            raise BuildFailed(f"{who.capitalize()} made more than {entries:,} files.", hint="Use fewer dependencies.")
+            raise BuildFailed(
+                f"{who.capitalize()} made more than {entries:,} files.",
+                hint="Use fewer dependencies.",
+            )
         if found.is_folder:
             if found.path.count("/") + 2 > deepest:
                 raise BuildFailed(
-                    f"{who.capitalize()} made folders nested more than {deepest} deep.", hint="Look for a script that does this."
+                    f"{who.capitalize()} made folders nested more than {deepest} deep.",
+                    hint="Look for a script that does this.",
                 )
         elif stat.S_ISREG(status.st_mode) and (status.st_dev, status.st_ino) not in known:
             if status.st_nlink > 1:
@@ -126,6 +133,7 @@ def _files(top: Folder, *, most: int, entries: int, deepest: int, who: str) -> I
             size += status.st_size
             if size > most:
                 raise BuildFailed(
-                    f"The files of {who} are larger than {Bytes(most)}.", hint="Do not make sparse files larger than the disk."
+                    f"The files of {who} are larger than {Bytes(most)}.",
+                    hint="Do not make sparse files larger than the disk.",
                 )
             yield found

@@ -31,7 +31,9 @@ class Written:
 
 
 @confined
-def written(upper: Folder, layers: tuple[Folder, ...], ignored: frozenset[str], most: int) -> Written:
+def written(
+    upper: Folder, layers: tuple[Folder, ...], ignored: frozenset[str], most: int
+) -> Written:
     """Compare an overlay's upper with its `layers`, topmost first.
 
     `ignored` are the platform's mount points.
@@ -42,7 +44,9 @@ def written(upper: Folder, layers: tuple[Folder, ...], ignored: frozenset[str], 
     """
     walk = _Walk(ignored=ignored, most=most)
     walk.run(upper, layers)
-    return Written(changes=tuple(sorted(walk.changes, key=lambda change: change.path)), whole=walk.whole)
+    return Written(
+        changes=tuple(sorted(walk.changes, key=lambda change: change.path)), whole=walk.whole
+    )
 
 
 @dataclass(slots=True, kw_only=True)
@@ -62,7 +66,10 @@ class _Walk:
         self.whole = True
 
     def run(self, upper: Folder, layers: Sequence[Folder]) -> None:
-        stack, looked = [_opened(upper.subfolder("."), "", [layer.subfolder(".") for layer in layers])], 0
+        stack, looked = (
+            [_opened(upper.subfolder("."), "", [layer.subfolder(".") for layer in layers])],
+            0,
+        )
         try:
             while stack and self.whole:
                 folder = stack[-1]
@@ -72,7 +79,11 @@ class _Walk:
                 looked += 1
                 if (child := self._look(folder, folder.names.pop())) is not None:
                     stack.append(child)
-                self.whole = looked < MOST_ENTRIES and len(self.changes) < self._most and len(stack) <= DEEPEST
+                self.whole = (
+                    looked < MOST_ENTRIES
+                    and len(self.changes) < self._most
+                    and len(stack) <= DEEPEST
+                )
         finally:
             for folder in stack:
                 _close(folder)
@@ -91,7 +102,9 @@ class _Walk:
                 self._note(ChangeKind.DELETED, path, 0)
             return None
         if not stat.S_ISDIR(status.st_mode):
-            self._note(ChangeKind.ADDED if before is None else ChangeKind.CHANGED, path, status.st_size)
+            self._note(
+                ChangeKind.ADDED if before is None else ChangeKind.CHANGED, path, status.st_size
+            )
             return None
         if before is None:
             self._note(ChangeKind.ADDED, path, 0)
@@ -119,7 +132,11 @@ class _Walk:
         self.changes.append(Change(kind=kind, path=path, size=size))
 
     def _differs(self, status: os.stat_result, before: os.stat_result) -> bool:
-        return (status.st_mode, status.st_uid, status.st_gid) != (before.st_mode, before.st_uid, before.st_gid)
+        return (status.st_mode, status.st_uid, status.st_gid) != (
+            before.st_mode,
+            before.st_uid,
+            before.st_gid,
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

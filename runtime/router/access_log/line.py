@@ -53,7 +53,9 @@ def parse(line: str) -> AccessLine | None:
     if len(fields) != len(ACCESS_FIELDS) or not fields[0].isdecimal():
         return None
     try:
-        at, status, received, sent, took, queued = (int(fields[index]) for index in (0, 2, 6, 7, 8, 9))
+        at, status, received, sent, took, queued = (
+            int(fields[index]) for index in (0, 2, 6, 7, 8, 9)
+        )
     except ValueError:
         return None
     server = fields[5]

@@ -73,7 +73,9 @@ class Tally:
             sent=self.sent - earlier.sent,
             took=self.took - earlier.took,
             queued=self.queued - earlier.queued,
-            latency=[now - before for now, before in zip(self.latency, earlier.latency, strict=True)],
+            latency=[
+                now - before for now, before in zip(self.latency, earlier.latency, strict=True)
+            ],
             last_at=self.last_at,
         )
 
@@ -88,7 +90,9 @@ class Tally:
             sent=self.sent + other.sent,
             took=self.took + other.took,
             queued=self.queued + other.queued,
-            latency=[ours + theirs for ours, theirs in zip(self.latency, other.latency, strict=True)],
+            latency=[
+                ours + theirs for ours, theirs in zip(self.latency, other.latency, strict=True)
+            ],
             last_at=max(self.last_at, other.last_at),
         )
 
@@ -129,7 +133,9 @@ def bucket_of(milliseconds: int) -> int:
     if milliseconds < 1:
         return 0
     octave = milliseconds.bit_length() - 1
-    return min(octave * FINE + (milliseconds - (1 << octave)) * FINE // (1 << octave) + 1, BUCKETS - 1)
+    return min(
+        octave * FINE + (milliseconds - (1 << octave)) * FINE // (1 << octave) + 1, BUCKETS - 1
+    )
 
 
 def begin_of(bucket: int) -> float:
@@ -150,7 +156,10 @@ def exposition(metrics: Metrics, in_flight: Mapping[str, int]) -> str:
 
 def exposition_of_router(refused: int) -> str:
     """Return the metric that belongs to no app: the number of rejected connections."""
-    name, description = "slipway_connections_refused_total", "Connections rejected because their address exceeded its share."
+    name, description = (
+        "slipway_connections_refused_total",
+        "Connections rejected because their address exceeded its share.",
+    )
     return f"# HELP {name} {description}\n# TYPE {name} counter\n{name} {refused}\n"
 
 
@@ -160,18 +169,33 @@ def _exposed(metrics: Metrics, in_flight: Mapping[str, int]) -> Iterator[str]:
     yield "# TYPE slipway_requests_total counter"
     for app, tally in apps:
         kinds = [*_COUNTED, *(["none"] if tally.classes["none"] else [])]
-        yield from (f"slipway_requests_total{_labels(app=app, status=kind)} {tally.classes[kind]}" for kind in kinds)
-    yield "# HELP slipway_answers_by_router_total Requests that ended with an error code of the router."
+        yield from (
+            f"slipway_requests_total{_labels(app=app, status=kind)} {tally.classes[kind]}"
+            for kind in kinds
+        )
+    yield (
+        "# HELP slipway_answers_by_router_total Requests that ended with an error code of the"
+        " router."
+    )
     yield "# TYPE slipway_answers_by_router_total counter"
     for app, tally in apps:
-        yield from (f"slipway_answers_by_router_total{_labels(app=app, code=code)} {count}" for code, count in sorted(tally.codes.items()))
+        yield from (
+            f"slipway_answers_by_router_total{_labels(app=app, code=code)} {count}"
+            for code, count in sorted(tally.codes.items())
+        )
     for name, description in (("received", "from clients"), ("sent", "to clients")):
         yield f"# HELP slipway_{name}_bytes_total Bytes {description}."
         yield f"# TYPE slipway_{name}_bytes_total counter"
-        yield from (f"slipway_{name}_bytes_total{_labels(app=app)} {getattr(tally, name)}" for app, tally in apps)
+        yield from (
+            f"slipway_{name}_bytes_total{_labels(app=app)} {getattr(tally, name)}"
+            for app, tally in apps
+        )
     yield "# HELP slipway_requests_in_flight Requests and tunnels open now."
     yield "# TYPE slipway_requests_in_flight gauge"
-    yield from (f"slipway_requests_in_flight{_labels(app=app)} {count}" for app, count in sorted(in_flight.items()))
+    yield from (
+        f"slipway_requests_in_flight{_labels(app=app)} {count}"
+        for app, count in sorted(in_flight.items())
+    )
     yield "# HELP slipway_request_seconds Duration of requests, without tunnels."
     yield "# TYPE slipway_request_seconds histogram"
     for app, tally in apps:
@@ -189,5 +213,8 @@ def _seconds(octave: int) -> str:
 
 
 def _labels(**labels: str) -> str:
-    escaped = {name: value.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n") for name, value in labels.items()}
+    escaped = {
+        name: value.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
+        for name, value in labels.items()
+    }
     return "{" + ",".join(f'{name}="{value}"' for name, value in escaped.items()) + "}"

@@ -41,7 +41,9 @@ class AccessLogReceiver:
     lines are only counted.
     """
 
-    def __init__(self, config: NodeConfig, deliver: Callable[[str, Sequence[AccessLine]], None] | None = None) -> None:
+    def __init__(
+        self, config: NodeConfig, deliver: Callable[[str, Sequence[AccessLine]], None] | None = None
+    ) -> None:
         self.metrics = Metrics()
         self._config = config
         self._deliver = deliver
@@ -58,8 +60,9 @@ class AccessLogReceiver:
         if not await self._listens():
             host, port = self._config.access_address
             log.error(
-                "The address %s:%d, where the router sends its access log, is in use: requests are neither counted nor logged. "
-                "Stop the process that listens there (`ss -ltnp sport = %d` shows it), or set SLIPWAY_RUN to another folder.",
+                "The address %s:%d, where the router sends its access log, is in use: requests are"
+                " neither counted nor logged. Stop the process that listens there (`ss -ltnp sport"
+                " = %d` shows it), or set SLIPWAY_RUN to another folder.",
                 host,
                 port,
                 port,
@@ -69,7 +72,9 @@ class AccessLogReceiver:
     async def _listens(self) -> bool:
         host, port = self._config.access_address
         try:
-            self._server = await asyncio.start_server(self._connected, host, port, limit=_READ, reuse_address=True)
+            self._server = await asyncio.start_server(
+                self._connected, host, port, limit=_READ, reuse_address=True
+            )
         except OSError as error:
             if error.errno != errno.EADDRINUSE:
                 raise
@@ -102,7 +107,9 @@ class AccessLogReceiver:
 
     async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         if _owner(*writer.get_extra_info("peername")) not in self._speakers:
-            log.warning("Closed a connection to the access log's collector: the client is not the router.")
+            log.warning(
+                "Closed a connection to the access log's collector: the client is not the router."
+            )
             writer.close()
             return
         task = asyncio.current_task()
@@ -112,7 +119,13 @@ class AccessLogReceiver:
         try:
             while data := await reader.read(_READ):
                 *lines, rest = (rest + data).split(b"\n")
-                await self._take([parsed for line in lines if (parsed := parse(line.decode(errors="replace"))) is not None])
+                await self._take(
+                    [
+                        parsed
+                        for line in lines
+                        if (parsed := parse(line.decode(errors="replace"))) is not None
+                    ]
+                )
         except ConnectionError:
             return  # HAProxy ended; a new one connects again
         finally:

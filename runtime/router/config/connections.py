@@ -15,8 +15,13 @@ def binds(config: NodeConfig) -> str:
     The requested name (SNI) selects the certificate.
     """
     proxied = " accept-proxy" if config.proxy_protocol else ""
-    options = {"http": "", "https": f" ssl crt-list {config.certificates / 'list'} alpn h2,http/1.1"}
-    return "\n".join(f'  bind "${{{place.variable}}}"{proxied}{options[place.name]}' for place in places(config))
+    options = {
+        "http": "",
+        "https": f" ssl crt-list {config.certificates / 'list'} alpn h2,http/1.1",
+    }
+    return "\n".join(
+        f'  bind "${{{place.variable}}}"{proxied}{options[place.name]}' for place in places(config)
+    )
 
 
 def share(config: NodeConfig) -> str:
@@ -34,11 +39,13 @@ def share(config: NodeConfig) -> str:
     if percent == 100:
         return ""
     stage = "session" if config.proxy_protocol else "connection"
-    many = f"{{ sc_conn_cur(2) gt {FREE} }}" + (f" !{{ src {' '.join(config.trusted_proxies)} }}" if config.trusted_proxies else "")
+    many = f"{{ sc_conn_cur(2) gt {FREE} }}" + (
+        f" !{{ src {' '.join(config.trusted_proxies)} }}" if config.trusted_proxies else ""
+    )
     return f"""
   tcp-request {stage} track-sc2 src,ipmask(32,64) table by_address
   tcp-request {stage} set-var(sess.all) fe_conn,mul({percent}) if {many}
-  tcp-request {stage} reject if {many} {{ sc_conn_cur(2),mul({100 - percent}),add(sess.all) gt {MOST * percent} }}"""
+  tcp-request {stage} reject if {many} {{ sc_conn_cur(2),mul({100 - percent}),add(sess.all) gt {MOST * percent} }}"""  # noqa: E501
 
 
 def table() -> str:

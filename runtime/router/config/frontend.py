@@ -60,7 +60,9 @@ def answers(maps: Maps) -> str:
     """Return the backend of all answers that do not depend on an app's servers."""
     statuses = sorted({what.status for what in EXPLAINED.values() if what.status})
     returns = "\n".join(
-        f"  http-request return status {status} {body(maps)} if {{ var(txn.status) -m str {status} }}" for status in statuses
+        f"  http-request return status {status} {body(maps)} if {{ var(txn.status) -m str"
+        f" {status} }}"
+        for status in statuses
     )
     return f"""\
 backend {ANSWERS} from slot
@@ -108,7 +110,10 @@ def body(maps: Maps) -> str:
 def error(maps: Maps, status: int, code: Code) -> str:
     """Return the page for an error that HAProxy itself detects; it has one code."""
     # The lookup without a format finds nothing: only its variable is needed.
-    return f"  http-error status {status} {_prefixed(f'%[str({code}),set-var(txn.code),map_str({maps.pages})]', maps)}"
+    return (
+        f"  http-error status {status}"
+        f" {_prefixed(f'%[str({code}),set-var(txn.code),map_str({maps.pages})]', maps)}"
+    )
 
 
 def fault_error(maps: Maps) -> str:
@@ -116,7 +121,7 @@ def fault_error(maps: Maps) -> str:
 
     It is never the app's custom page, which may be too large for HAProxy's buffer and so the cause.
     """
-    plain = f"%[str(),set-var(txn.own)]%[var(txn.as),concat(-plain),map_str({maps.pages}),set-var(txn.as),map_str({maps.pages})]"
+    plain = f"%[str(),set-var(txn.own)]%[var(txn.as),concat(-plain),map_str({maps.pages}),set-var(txn.as),map_str({maps.pages})]"  # noqa: E501
     code = f"%[str({Code.ROUTER_FAULT}),set-var(txn.code),map_str({maps.pages})]"
     return f"  http-error status 500 {_prefixed(plain + code, maps)}"
 
@@ -127,8 +132,8 @@ def no_server_error(maps: Maps) -> str:
     The cases are: no server (0), no server free in time (2), and a chosen server that was not
     reached (3).
     """
-    end = f"%[nbsrv,bool,mul(2),set-var(txn.end),map_str({maps.pages})]%[srv_id,bool,add(2),set-var(txn.end),map_str({maps.pages})]"
-    code = f"%[var(txn.end),concat(-end),map_str({maps.pages}),set-var(txn.code),map_str({maps.pages})]"
+    end = f"%[nbsrv,bool,mul(2),set-var(txn.end),map_str({maps.pages})]%[srv_id,bool,add(2),set-var(txn.end),map_str({maps.pages})]"  # noqa: E501
+    code = f"%[var(txn.end),concat(-end),map_str({maps.pages}),set-var(txn.code),map_str({maps.pages})]"  # noqa: E501
     return f"  http-error status 503 {_prefixed(end + code, maps)}"
 
 
@@ -137,7 +142,10 @@ def _prefixed(prefix: str, maps: Maps) -> str:
 
 
 def _page(text: str) -> str:
-    return f'content-type "text/html; charset=utf-8" lf-string "{text}" hdr Cache-Control no-store hdr X-Slipway-Page 1'
+    return (
+        f'content-type "text/html; charset=utf-8" lf-string "{text}" hdr Cache-Control no-store hdr'
+        " X-Slipway-Page 1"
+    )
 
 
 def _head(config: NodeConfig) -> str:
@@ -165,7 +173,7 @@ def _record(maps: Maps, when: str = "") -> str:
     return f"""\
   http-request set-var(txn.record) var(txn.host),map_str({maps.hosts}){f" if {when}" if when else ""}
   http-request set-var(txn.record) var(txn.host),field(2,.,0),map_str({maps.wild}) if {when} !{{ var(txn.record) -m found }}
-  http-request set-var(txn.record) var(txn.record),map_str({maps.apps}) if {when} !{{ var(txn.record) -m sub | }}"""
+  http-request set-var(txn.record) var(txn.record),map_str({maps.apps}) if {when} !{{ var(txn.record) -m sub | }}"""  # noqa: E501
 
 
 def _plain() -> str:
@@ -188,7 +196,7 @@ def _state(when: str = "") -> str:
     situation, flags = (f"var(txn.record),{_field(name)}" for name in ("situation", "flags"))
     return f"""\
   http-request set-var(txn.situation) {situation} if {when} !{{ {situation} -m str {SITUATIONS[AppSituation.SERVING]} }}
-  http-request set-var(txn.flags) {flags} if {when} !{{ {flags} -m str -- - }}"""
+  http-request set-var(txn.flags) {flags} if {when} !{{ {flags} -m str -- - }}"""  # noqa: E501
 
 
 def _special(maps: Maps) -> str:
@@ -201,7 +209,7 @@ def _special(maps: Maps) -> str:
     answer = f"path,field(4,/),map_str({maps.acme})"
     return f"""\
   http-request return status 200 content-type application/octet-stream lf-string "%[{answer}]" if {{ path_beg {_ACME_PATH} }} {{ {answer} -m found }}
-  http-request return status 404 content-type text/plain string "Not found" hdr {PROOF_HEADER} here if {{ path {PROOF_PATH} }}"""
+  http-request return status 404 content-type text/plain string "Not found" hdr {PROOF_HEADER} here if {{ path {PROOF_PATH} }}"""  # noqa: E501
 
 
 def _redirects(config: NodeConfig) -> str:
@@ -214,7 +222,7 @@ def _redirects(config: NodeConfig) -> str:
   http-request set-var(txn.proto) str(https) if {_flag("t")} !{{ ssl_fc }}"""
     portal = f"""
   http-request set-var(txn.to) var(txn.host) if {_flag(PORTAL_FLAG)} {{ var(txn.host) -m str {config.portal_host} }} !{{ ssl_fc }}
-  http-request set-var(txn.proto) str(https) if {_flag(PORTAL_FLAG)} {{ var(txn.to) -m found }}"""
+  http-request set-var(txn.proto) str(https) if {_flag(PORTAL_FLAG)} {{ var(txn.to) -m found }}"""  # noqa: E501
     to = "{ var(txn.to) -m found }"
     return f"""\
   http-request set-var(txn.proto) str({headers.scheme(config)})
@@ -223,7 +231,7 @@ def _redirects(config: NodeConfig) -> str:
   http-request set-var(txn.to) var(txn.canonical) if {_flag("h")} !{{ var(txn.canonical),strcmp(txn.host) eq 0 }}
   http-request redirect prefix "http://%[var(txn.to)]{_port(config, "http")}" code 308 if {to} {{ var(txn.proto) -m str http }}
   http-request redirect prefix "https://%[var(txn.to)]{_port(config, "https")}" code 308 if {to}
-  http-request set-var(txn.hsts) var(txn.record),{_field("hsts")} if {_flag("s")}"""
+  http-request set-var(txn.hsts) var(txn.record),{_field("hsts")} if {_flag("s")}"""  # noqa: E501
 
 
 def _port(config: NodeConfig, scheme: str) -> str:
@@ -272,7 +280,7 @@ def _refusals(maps: Maps) -> str:
   http-request set-var(txn.name) var(txn.app),concat(/,txn.digest),map_str({maps.auth}) if {_flag("u")} {{ var(txn.digest) -m found }}
 {_refuse(Code.SIGN_IN, f"{_flag('u')} !{{ var(txn.name) -m found }}")}
   http-request del-header Authorization if {_flag("u")}
-  http-request set-header X-Forwarded-User %[var(txn.name)] if {_flag("u")} {_NO_CODE}"""
+  http-request set-header X-Forwarded-User %[var(txn.name)] if {_flag("u")} {_NO_CODE}"""  # noqa: E501
 
 
 def _path(maps: Maps, when: str = "") -> str:
@@ -287,7 +295,7 @@ def _path(maps: Maps, when: str = "") -> str:
   http-request set-var(txn.path) var(txn.app),concat(,txn.asked,/),map_beg({maps.paths}) if {when} {_flag("p")}
   http-request set-var(txn.process) var(txn.path),{_path_field("process")} if {when} {{ var(txn.path) -m found }}
   http-request unset-var(txn.situation) if {when} {awake}
-  http-request set-var(txn.situation) {situation} if {when} {awake} !{{ {situation} -m str {SITUATIONS[AppSituation.SERVING]} }}"""
+  http-request set-var(txn.situation) {situation} if {when} {awake} !{{ {situation} -m str {SITUATIONS[AppSituation.SERVING]} }}"""  # noqa: E501
 
 
 def _hold(maps: Maps) -> str:
@@ -307,7 +315,7 @@ def _hold(maps: Maps) -> str:
   http-request set-var(txn.slot) var(txn.record),{_field("slot")} if {awake}
   http-request unset-var(txn.situation) if {awake}
 {_state(awake)}
-{_path(maps, awake)}"""
+{_path(maps, awake)}"""  # noqa: E501
 
 
 def _choice() -> str:
@@ -331,7 +339,7 @@ def _choice() -> str:
 {_situations()}
   http-request set-var(txn.slot) str(woken) if {past}
   http-request set-var(txn.slot) str(woken_http2) if {past} {_flag("2")}
-  http-request set-var(txn.slot) str({ANSWERS}) if {{ var(txn.code) -m found }}"""
+  http-request set-var(txn.slot) str({ANSWERS}) if {{ var(txn.code) -m found }}"""  # noqa: E501
 
 
 def _situations() -> str:
@@ -360,7 +368,7 @@ def _answering(maps: Maps) -> str:
   http-after-response set-header Content-Type application/json if {{ var(txn.as) -m str json }}
   http-after-response set-header Connection close if {{ var(txn.code) -m str {Code.BAD_REQUEST} }}
   http-after-response del-header X-Slipway-Page
-  use_backend %[var(txn.slot)]"""
+  use_backend %[var(txn.slot)]"""  # noqa: E501
 
 
 def _refuse(code: Code, condition: str) -> str:

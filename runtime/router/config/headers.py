@@ -48,7 +48,9 @@ TARGET = (  # replacements of the request's host, scheme or path
     "x-arr-",
     "front-end-https",
 )
-OWN = (  # headers of the router, the variable HTTP_PROXY of CGI, and HTTP/2 upgrades (RFC 9113, 3.1: obsolete)
+# headers of the router, the variable HTTP_PROXY of CGI, and HTTP/2 upgrades (RFC 9113, 3.1:
+# obsolete)
+OWN = (
     "x-request-id",
     OWN_PREFIX,
     "proxy",
@@ -64,7 +66,9 @@ _BAD_LINES = (
     rf"host: (?!{_HOST})",
     "content-length: [0-9]{19}",  # HAProxy 2.6 reads 2**64 + 3 as 3, and forwards it unchanged
 )
-_CONTROL = r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]|\r(?!\n)|(?<!\r)\n"  # RFC 9110, 5.5: invalid in a field's value
+_CONTROL = (  # RFC 9110, 5.5: invalid in a field's value
+    r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]|\r(?!\n)|(?<!\r)\n"
+)
 _REFUSED = rf"{_CONTROL}|(?:^|\n)(?:{'|'.join(_BAD_LINES)})"
 # connection headers that usual clients do not send
 _HOPS = ("upgrade:", r"connection: (?!(?:keep-alive|close)\r)")
@@ -91,7 +95,7 @@ def rules(config: NodeConfig) -> str:
   http-request del-header Upgrade if {{ var(txn.odd) -m found }} {{ req.hdr(upgrade) -m beg -i h2c http/ tls/ }}
   http-request set-header Connection upgrade if {{ var(txn.odd) -m found }} {{ req.hdr(upgrade) -m found }}
   http-request del-header Connection if {{ var(txn.odd) -m found }} !{{ req.hdr(upgrade) -m found }}
-{_forwarded(config, proxy)}"""
+{_forwarded(config, proxy)}"""  # noqa: E501
 
 
 def slot_rules() -> str:
@@ -139,7 +143,7 @@ def _removal(proxy: str) -> str:
 
 
 def _removed(names: tuple[str, ...]) -> str:
-    return f"^(?!{PREVIEW}$)(?:{'|'.join(name if name.endswith('-') else f'{name}$' for name in names)})"
+    return f"^(?!{PREVIEW}$)(?:{'|'.join(name if name.endswith('-') else f'{name}$' for name in names)})"  # noqa: E501
 
 
 def _forwarded(config: NodeConfig, proxy: str) -> str:
@@ -147,14 +151,30 @@ def _forwarded(config: NodeConfig, proxy: str) -> str:
 
     From then on, the client's address is the last one in the trusted proxy's X-Forwarded-For.
     """
-    values = [("For", "%[src]", ""), ("Proto", scheme(config), ""), ("Host", "%[req.fhdr(host)]", "")]
+    values = [
+        ("For", "%[src]", ""),
+        ("Proto", scheme(config), ""),
+        ("Host", "%[req.fhdr(host)]", ""),
+    ]
     if config.https_port:
         values[1:2] = [("Proto", scheme(config), "!{ ssl_fc }"), ("Proto", "https", "{ ssl_fc }")]
     lines = []
     for name, value, when in values:
         sent = f"{{ req.hdr(x-forwarded-{name.lower()}) -m found }}"
-        others = [f"{when} !{proxy}".strip(), f"{when} !{sent}".strip()] if proxy else [when] if when else []
-        lines.append(f"  http-request set-header X-Forwarded-{name} {value}{' if ' + ' or '.join(others) if others else ''}")
+        others = (
+            [f"{when} !{proxy}".strip(), f"{when} !{sent}".strip()]
+            if proxy
+            else [when]
+            if when
+            else []
+        )
+        lines.append(
+            f"  http-request set-header X-Forwarded-{name}"
+            f" {value}{' if ' + ' or '.join(others) if others else ''}"
+        )
     if proxy:
-        lines.append(f"  http-request set-src req.hdr_ip(x-forwarded-for,-1) if {proxy} {{ req.hdr(x-forwarded-for) -m found }}")
+        lines.append(
+            f"  http-request set-src req.hdr_ip(x-forwarded-for,-1) if {proxy} {{"
+            " req.hdr(x-forwarded-for) -m found }"
+        )
     return "\n".join(lines)

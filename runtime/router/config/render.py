@@ -59,8 +59,15 @@ class Identity:
 
 def slot_config(slot: int, endpoints: tuple[Endpoint, ...] = (), link: Link = Link.FRESH) -> str:
     """Return the complete configuration of a slot, so that a restart needs nothing else."""
-    lines = [f"backend {slot_name(slot)} from slot", "  ignore-persist unless { var(txn.flags) -m sub k }"]
-    lines += [f"  server {server_name(end, link)} {server_options(end, link)}{' disabled' if end.draining else ''}" for end in endpoints]
+    lines = [
+        f"backend {slot_name(slot)} from slot",
+        "  ignore-persist unless { var(txn.flags) -m sub k }",
+    ]
+    lines += [
+        f"  server {server_name(end, link)}"
+        f" {server_options(end, link)}{' disabled' if end.draining else ''}"
+        for end in endpoints
+    ]
     return "\n".join(lines) + "\n"
 
 
@@ -78,7 +85,11 @@ def instance_of(server: str) -> str:
     "" for a server that is not an instance: HAProxy's `<NOSRV>`, and the one for held requests,
     whose instance is known by its address only.
     """
-    return "" if server.startswith("<") or server == frontend.ANY_INSTANCE else server.partition(":")[0]
+    return (
+        ""
+        if server.startswith("<") or server == frontend.ANY_INSTANCE
+        else server.partition(":")[0]
+    )
 
 
 def server_options(endpoint: Endpoint, link: Link = Link.FRESH) -> str:
@@ -88,8 +99,15 @@ def server_options(endpoint: Endpoint, link: Link = Link.FRESH) -> str:
     that the app is closing, and a drained server can be deleted at once. With a pool, HAProxy
     closes half of the unneeded idle connections every few seconds.
     """
-    options = {Link.FRESH: "pool-max-conn 0", Link.KEPT: "pool-max-conn 64 pool-purge-delay 5s", Link.HTTP2: "pool-max-conn 0 proto h2"}
-    return f"{endpoint.address}:{endpoint.port} weight {endpoint.weight} maxconn {CONNECTIONS_PER_INSTANCE} {options[link]}"
+    options = {
+        Link.FRESH: "pool-max-conn 0",
+        Link.KEPT: "pool-max-conn 64 pool-purge-delay 5s",
+        Link.HTTP2: "pool-max-conn 0 proto h2",
+    }
+    return (
+        f"{endpoint.address}:{endpoint.port} weight {endpoint.weight} maxconn"
+        f" {CONNECTIONS_PER_INSTANCE} {options[link]}"
+    )
 
 
 def portal_hosts(config: NodeConfig) -> tuple[str, ...]:
@@ -114,7 +132,9 @@ def map_entries(text: str) -> dict[str, str]:
     return dict(line.split(" ", 1) for line in text.splitlines() if " " in line)
 
 
-def fixed_config(config: NodeConfig, maps: Maps, identity: Identity | None, *, cookie_key: str, threads: int) -> str:
+def fixed_config(
+    config: NodeConfig, maps: Maps, identity: Identity | None, *, cookie_key: str, threads: int
+) -> str:
     """Return the configuration without the slots."""
     parts = [
         _global(config, identity, threads),

@@ -59,7 +59,12 @@ class Authority:
     """
 
     def __init__(
-        self, config: NodeConfig, *, publish: Callable[[str, str], None], withdraw: Callable[[str], None], ca: Path | None = None
+        self,
+        config: NodeConfig,
+        *,
+        publish: Callable[[str, str], None],
+        withdraw: Callable[[str], None],
+        ca: Path | None = None,
     ) -> None:
         self._config = config
         self._publish = publish
@@ -77,7 +82,10 @@ class Authority:
         if wildcard and self._config.acme_dns_hook is None:
             raise CertificateRefused(
                 f"A certificate for {wildcard} cannot be validated over HTTP.",
-                hint="Upload one for the wildcard, order names one by one, or set SLIPWAY_ACME_DNS_HOOK.",
+                hint=(
+                    "Upload one for the wildcard, order names one by one, or set"
+                    " SLIPWAY_ACME_DNS_HOOK."
+                ),
             )
         try:
             return self._order(names)
@@ -87,7 +95,8 @@ class Authority:
             raise _failed(failed, names) from None
         except (errors.Error, requests.RequestException, JoseError, ValueError) as error:
             raise CertificateRefused(
-                f"The certificate authority at {self._config.acme_directory} gave an unexpected answer: {error}.",
+                f"The certificate authority at {self._config.acme_directory} gave an unexpected"
+                f" answer: {error}.",
                 hint="Slipway retries this automatically. The current certificate stays in use.",
             ) from None
 
@@ -103,18 +112,36 @@ class Authority:
             done = acme.poll_and_finalize(order, deadline=datetime.now() + _ORDER_WAIT)  # noqa: DTZ005 - see above
         found = check(done.fullchain_pem, key, now=datetime.now(UTC))
         if missing := [name for name in names if not found.covers(name)]:
-            raise CertificateRefused(f"The authority's certificate is not valid for {missing[0]}.", hint="Order it again.")
+            raise CertificateRefused(
+                f"The authority's certificate is not valid for {missing[0]}.",
+                hint="Order it again.",
+            )
         return found
 
-    def _answer(self, acme: client.ClientV2, authorization: messages.AuthorizationResource, answers: ExitStack) -> None:
+    def _answer(
+        self,
+        acme: client.ClientV2,
+        authorization: messages.AuthorizationResource,
+        answers: ExitStack,
+    ) -> None:
         """Publish the answer to a challenge until `answers` closes, and ask the authority to check
         it.
         """
         wanted = challenges.DNS01 if authorization.body.wildcard else challenges.HTTP01
-        challenge = next((offered for offered in authorization.body.challenges if isinstance(offered.chall, wanted)), None)
+        challenge = next(
+            (
+                offered
+                for offered in authorization.body.challenges
+                if isinstance(offered.chall, wanted)
+            ),
+            None,
+        )
         if challenge is None:
             name = authorization.body.identifier.value
-            raise CertificateRefused(f"The certificate authority offers no supported challenge for {name}.", hint="Use another authority.")
+            raise CertificateRefused(
+                f"The certificate authority offers no supported challenge for {name}.",
+                hint="Use another authority.",
+            )
         response, answer = challenge.response_and_validation(acme.net.key)
         if isinstance(challenge.chall, challenges.DNS01):
             record = challenge.chall.validation_domain_name(authorization.body.identifier.value)
@@ -131,14 +158,20 @@ class Authority:
             process.run([str(self._config.acme_dns_hook), verb, record, value], timeout=_HOOK_WAIT)
         except RuntimeFailure as failure:
             raise CertificateRefused(
-                f"The program that writes DNS records failed to {verb} {record}. {failure.explain()}", hint="See SLIPWAY_ACME_DNS_HOOK."
+                f"The program that writes DNS records failed to {verb} {record}."
+                f" {failure.explain()}",
+                hint="See SLIPWAY_ACME_DNS_HOOK.",
             ) from None
 
     def _sign_in(self) -> client.ClientV2:
         """Return a client with the stored account, or with a new one."""
         path = self._config.certificates / "account.json"
         known = journal.read_json(path) or {}
-        key = JWK.from_json(known["key"]) if known else JWKEC(key=ec.generate_private_key(ec.SECP256R1()))
+        key = (
+            JWK.from_json(known["key"])
+            if known
+            else JWKEC(key=ec.generate_private_key(ec.SECP256R1()))
+        )
         net = _Network(key, alg=ES256, user_agent=_AGENT, timeout=_CALL_WAIT)
         if self._ca:
             net.verify_ssl = str(self._ca)  # type: ignore[assignment]  # handed to requests, which takes a file of roots as well
@@ -150,23 +183,43 @@ class Authority:
                 net.account = acme.query_registration(net.account)
                 return acme
         net.account = None
-        wish = messages.NewRegistration.from_data(email=self._config.acme_contact or None, terms_of_service_agreed=True)
+        wish = messages.NewRegistration.from_data(
+            email=self._config.acme_contact or None, terms_of_service_agreed=True
+        )
         try:
             account = acme.new_account(wish)
         except errors.ConflictError as conflict:
-            account = messages.RegistrationResource(uri=conflict.location, body=messages.Registration())
+            account = messages.RegistrationResource(
+                uri=conflict.location, body=messages.Registration()
+            )
             net.account = account
-        document = {"directory": self._config.acme_directory, "key": key.to_json(), "account": account.to_json()}
+        document = {
+            "directory": self._config.acme_directory,
+            "key": key.to_json(),
+            "account": account.to_json(),
+        }
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        journal.write_atomic(path, json.dumps(document, default=lambda value: value.to_json()).encode())
+        journal.write_atomic(
+            path, json.dumps(document, default=lambda value: value.to_json()).encode()
+        )
         return acme
 
 
 def _refusal(refused: messages.Error, names: Sequence[str]) -> CertificateRefused:
-    said = f"The certificate authority refused the order for {', '.join(names)}: {refused.detail or refused.typ}."
+    said = (
+        f"The certificate authority refused the order for {', '.join(names)}:"
+        f" {refused.detail or refused.typ}."
+    )
     if refused.code == "rateLimited":
-        return CertificateRefused(said, hint="It limits orders per hour and per week: wait, and order less often.", retry_after=3600)
-    return CertificateRefused(said, hint="Check the spelling of the domain, and that its DNS record leads to this machine.")
+        return CertificateRefused(
+            said,
+            hint="It limits orders per hour and per week: wait, and order less often.",
+            retry_after=3600,
+        )
+    return CertificateRefused(
+        said,
+        hint="Check the spelling of the domain, and that its DNS record leads to this machine.",
+    )
 
 
 def _failed(failed: errors.ValidationError, names: Sequence[str]) -> CertificateRefused:
@@ -177,6 +230,9 @@ def _failed(failed: errors.ValidationError, names: Sequence[str]) -> Certificate
         if challenge.error is not None
     ]
     return CertificateRefused(
-        f"The certificate authority could not verify that {', '.join(names)} leads here. {'; '.join(why)}",
-        hint="Its DNS record must lead to this machine, and port 80 must be open from the internet.",
+        f"The certificate authority could not verify that {', '.join(names)} leads here."
+        f" {'; '.join(why)}",
+        hint=(
+            "Its DNS record must lead to this machine, and port 80 must be open from the internet."
+        ),
     )

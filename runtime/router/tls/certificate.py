@@ -42,7 +42,9 @@ class Certificate:
         return now >= self.not_after - (self.not_after - self.not_before) / 3
 
 
-def check(chain: str, key: str, *, now: datetime, roots: frozenset[bytes] = frozenset()) -> Certificate:
+def check(
+    chain: str, key: str, *, now: datetime, roots: frozenset[bytes] = frozenset()
+) -> Certificate:
     """Return a valid certificate from uploaded or issued texts, or raise CertificateRefused.
 
     `chain` is PEM, with the host's certificate first. `roots` contains the names (DER) of
@@ -52,11 +54,13 @@ def check(chain: str, key: str, *, now: datetime, roots: frozenset[bytes] = froz
     leaf, private = certificates[0], _key(key)
     if private.public_key() != leaf.public_key():
         raise CertificateRefused(
-            "The key does not belong to the certificate.", hint="Upload the key that the certificate was requested with."
+            "The key does not belong to the certificate.",
+            hint="Upload the key that the certificate was requested with.",
         )
     if isinstance(private, rsa.RSAPrivateKey) and private.key_size < _BITS:
         raise CertificateRefused(
-            f"The key has {private.key_size} bits.", hint=f"Browsers require {_BITS} or more: request a certificate with a new key."
+            f"The key has {private.key_size} bits.",
+            hint=f"Browsers require {_BITS} or more: request a certificate with a new key.",
         )
     _check_time(leaf, now)
     _check_chain(certificates, roots)
@@ -89,8 +93,13 @@ def request(names: Sequence[str]) -> tuple[str, str]:
     private = ec.generate_private_key(ec.SECP256R1())
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, names[0])])
     builder = x509.CertificateSigningRequestBuilder().subject_name(subject)
-    builder = builder.add_extension(x509.SubjectAlternativeName([x509.DNSName(name) for name in names]), critical=False)
-    return _key_pem(private), builder.sign(private, hashes.SHA256()).public_bytes(serialization.Encoding.PEM).decode()
+    builder = builder.add_extension(
+        x509.SubjectAlternativeName([x509.DNSName(name) for name in names]), critical=False
+    )
+    return (
+        _key_pem(private),
+        builder.sign(private, hashes.SHA256()).public_bytes(serialization.Encoding.PEM).decode(),
+    )
 
 
 def read(pem: str) -> Certificate:
@@ -106,31 +115,47 @@ def _certificates(text: str) -> list[x509.Certificate]:
         return x509.load_pem_x509_certificates(text.encode())
     except ValueError:
         raise CertificateRefused(
-            "The certificate is not in PEM form.", hint="It begins with -----BEGIN CERTIFICATE-----; the chain follows in the same text."
+            "The certificate is not in PEM form.",
+            hint="It begins with -----BEGIN CERTIFICATE-----; the chain follows in the same text.",
         ) from None
 
 
 def _key(text: str) -> CertificateIssuerPrivateKeyTypes:
     try:
-        start = re.search(r"-----BEGIN [A-Z ]*PRIVATE KEY-----.*?-----END [A-Z ]*PRIVATE KEY-----", text, re.DOTALL)
-        private = serialization.load_pem_private_key(start[0].encode() if start else b"", password=None)
+        start = re.search(
+            r"-----BEGIN [A-Z ]*PRIVATE KEY-----.*?-----END [A-Z ]*PRIVATE KEY-----",
+            text,
+            re.DOTALL,
+        )
+        private = serialization.load_pem_private_key(
+            start[0].encode() if start else b"", password=None
+        )
     except TypeError:
         raise CertificateRefused(
-            "The key is protected by a password.", hint="Upload it without one: openssl pkey -in key.pem -out open.pem"
+            "The key is protected by a password.",
+            hint="Upload it without one: openssl pkey -in key.pem -out open.pem",
         ) from None
     except (ValueError, UnsupportedAlgorithm):
-        raise CertificateRefused("The key is not in PEM form.", hint="It begins with -----BEGIN PRIVATE KEY-----.") from None
+        raise CertificateRefused(
+            "The key is not in PEM form.", hint="It begins with -----BEGIN PRIVATE KEY-----."
+        ) from None
     if not isinstance(private, rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey):
-        raise CertificateRefused("Browsers do not support keys of this type.", hint="Use RSA or an elliptic curve.")
+        raise CertificateRefused(
+            "Browsers do not support keys of this type.", hint="Use RSA or an elliptic curve."
+        )
     return private
 
 
 def _check_time(leaf: x509.Certificate, now: datetime) -> None:
     if leaf.not_valid_after_utc <= now:
-        raise CertificateRefused(f"The certificate expired on {leaf.not_valid_after_utc:%Y-%m-%d}.", hint="Request a new one.")
+        raise CertificateRefused(
+            f"The certificate expired on {leaf.not_valid_after_utc:%Y-%m-%d}.",
+            hint="Request a new one.",
+        )
     if leaf.not_valid_before_utc > now:
         raise CertificateRefused(
-            f"The certificate is not valid before {leaf.not_valid_before_utc:%Y-%m-%d}.", hint="Wait, or check this machine's clock."
+            f"The certificate is not valid before {leaf.not_valid_before_utc:%Y-%m-%d}.",
+            hint="Wait, or check this machine's clock.",
         )
 
 
@@ -152,9 +177,14 @@ def _check_chain(certificates: Sequence[x509.Certificate], roots: frozenset[byte
         )
 
 
-def _whole(certificates: Sequence[x509.Certificate], private: CertificateIssuerPrivateKeyTypes) -> Certificate:
+def _whole(
+    certificates: Sequence[x509.Certificate], private: CertificateIssuerPrivateKeyTypes
+) -> Certificate:
     leaf = certificates[0]
-    chain = "".join(certificate.public_bytes(serialization.Encoding.PEM).decode() for certificate in certificates)
+    chain = "".join(
+        certificate.public_bytes(serialization.Encoding.PEM).decode()
+        for certificate in certificates
+    )
     return Certificate(
         pem=chain + _key_pem(private),
         names=_names(leaf),
@@ -166,20 +196,25 @@ def _whole(certificates: Sequence[x509.Certificate], private: CertificateIssuerP
 
 def _names(leaf: x509.Certificate) -> tuple[str, ...]:
     try:
-        found = leaf.extensions.get_extension_for_class(x509.SubjectAlternativeName).value.get_values_for_type(x509.DNSName)
+        found = leaf.extensions.get_extension_for_class(
+            x509.SubjectAlternativeName
+        ).value.get_values_for_type(x509.DNSName)
     except x509.ExtensionNotFound:
         found = []
     names = tuple(name.lower() for name in found if _NAME.fullmatch(name.lower()))
     if not names:
         raise CertificateRefused(
-            "The certificate names no host.", hint="Browsers read the subject alternative names; request a certificate with them."
+            "The certificate names no host.",
+            hint="Browsers read the subject alternative names; request a certificate with them.",
         )
     return names
 
 
 def _key_pem(private: CertificateIssuerPrivateKeyTypes) -> str:
     encoding = serialization.Encoding.PEM
-    return private.private_bytes(encoding, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()).decode()
+    return private.private_bytes(
+        encoding, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    ).decode()
 
 
 def _called(name: x509.Name) -> str:

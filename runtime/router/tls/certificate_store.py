@@ -54,7 +54,10 @@ class Certificates:
         with journal.lock(self._lock):
             self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
             if not self._path(_DEFAULT).exists():
-                journal.write_atomic(self._path(_DEFAULT), self_signed("slipway.invalid", now=datetime.now(UTC)).pem.encode())
+                journal.write_atomic(
+                    self._path(_DEFAULT),
+                    self_signed("slipway.invalid", now=datetime.now(UTC)).pem.encode(),
+                )
             self._write_list()
 
     def install(self, name: str, certificate: Certificate) -> None:
@@ -70,14 +73,21 @@ class Certificates:
             try:
                 known = str(path) in self._api.ask("show ssl cert").split()
                 if not known:
-                    self._expect("New empty certificate store", self._api.ask(f"new ssl cert {path}"))
+                    self._expect(
+                        "New empty certificate store", self._api.ask(f"new ssl cert {path}")
+                    )
                 self._expect("transaction", self._api.give(f"set ssl cert {path}", certificate.pem))
                 self._expect("Success", self._api.ask(f"commit ssl cert {path}"))
                 listed = str(path) in self._api.ask(f"show ssl crt-list {self._list}").split()
                 if not listed or before is None or before.names != certificate.names:
                     if listed:
                         self._api.ask(f"del ssl crt-list {self._list} {path}")
-                    self._expect("Success", self._api.give(f"add ssl crt-list {self._list}", self._line(name, certificate)))
+                    self._expect(
+                        "Success",
+                        self._api.give(
+                            f"add ssl crt-list {self._list}", self._line(name, certificate)
+                        ),
+                    )
             except RouterDown:
                 return  # its next start reads the files
 
@@ -103,25 +113,36 @@ class Certificates:
 
     def all(self) -> dict[str, Certificate]:
         """Return the certificates in use, by name, without the default."""
-        return {name: found for name in sorted(self.names()) if (found := self._read(name)) is not None}
+        return {
+            name: found for name in sorted(self.names()) if (found := self._read(name)) is not None
+        }
 
     def due(self, now: datetime) -> list[str]:
         """Return the names of the certificates to renew, the first to expire first."""
         found = self.all()
-        return sorted((name for name in found if found[name].due(now)), key=lambda name: found[name].not_after)
+        return sorted(
+            (name for name in found if found[name].due(now)), key=lambda name: found[name].not_after
+        )
 
     def _write_list(self) -> None:
         """Write HAProxy's list of certificates; its first entry is the default.
 
         Damaged ones are left out, so that HAProxy can use the others.
         """
-        lines = [str(self._path(_DEFAULT)), *(self._line(name, certificate) for name, certificate in self.all().items())]
+        lines = [
+            str(self._path(_DEFAULT)),
+            *(self._line(name, certificate) for name, certificate in self.all().items()),
+        ]
         text = "".join(f"{line}\n" for line in lines).encode()
         if not self._list.exists() or self._list.read_bytes() != text:
             journal.write_atomic(self._list, text)
 
     def _line(self, name: str, certificate: Certificate) -> str:
-        names = (name.removeprefix(ONLY).replace("_", "*"),) if name.startswith(ONLY) else certificate.names
+        names = (
+            (name.removeprefix(ONLY).replace("_", "*"),)
+            if name.startswith(ONLY)
+            else certificate.names
+        )
         return f"{self._path(name)} {' '.join(names)}"
 
     def _read(self, name: str) -> Certificate | None:
@@ -133,7 +154,8 @@ class Certificates:
     def _path(self, name: str) -> Path:
         if not _NAME.fullmatch(name):
             raise RouterRefused(
-                f"{name!r} is not a valid name of a certificate.", hint="Use the host's name, with _ for the star of a wildcard."
+                f"{name!r} is not a valid name of a certificate.",
+                hint="Use the host's name, with _ for the star of a wildcard.",
             )
         return self._folder / f"{name}.pem"
 
@@ -141,11 +163,15 @@ class Certificates:
     def _expect(word: str, said: str) -> None:
         if word.lower() not in said.lower():
             raise RouterRefused(
-                f"HAProxy did not accept the certificate. Its answer: {' '.join(said.split())}", hint="Slipway retries this automatically."
+                f"HAProxy did not accept the certificate. Its answer: {' '.join(said.split())}",
+                hint="Slipway retries this automatically.",
             )
 
 
 def known_roots() -> frozenset[bytes]:
     """Return the names of the authorities that this machine trusts, for `certificate.check`."""
     context = ssl.create_default_context()
-    return frozenset(x509.load_der_x509_certificate(root).subject.public_bytes() for root in context.get_ca_certs(binary_form=True))
+    return frozenset(
+        x509.load_der_x509_certificate(root).subject.public_bytes()
+        for root in context.get_ca_certs(binary_form=True)
+    )

@@ -1,4 +1,5 @@
-"""Find the source of Debian packages: the setting `debian_mirror`, the host's own apt, or mmdebstrap's default.
+"""Find the source of Debian packages: the setting `debian_mirror`, the host's own apt, or
+mmdebstrap's default.
 
 This code has no address. On a host other than Debian, apt has none, and mmdebstrap uses the
 mirror of its package.
@@ -36,27 +37,40 @@ class Mirror:
     settings: tuple[str, ...]  # lines of an apt.conf
 
 
-def find_mirror(config: NodeConfig, suite: str, *, of_apt: Callable[[], tuple[str, str]] | None = None) -> Mirror:
+def find_mirror(
+    config: NodeConfig, suite: str, *, of_apt: Callable[[], tuple[str, str]] | None = None
+) -> Mirror:
     """Return the host's Debian mirror (and its security archive, if it has one) for `suite`.
 
     HostLacks: Debian's keys are missing.
     """
     main, security = (config.debian_mirror, "") if config.debian_mirror else (of_apt or _from_apt)()
     if not _KEYRING.exists():
-        raise HostLacks(f"The keys of Debian's archive are missing: {_KEYRING}.", hint="apt-get install debian-archive-keyring")
+        raise HostLacks(
+            f"The keys of Debian's archive are missing: {_KEYRING}.",
+            hint="apt-get install debian-archive-keyring",
+        )
     if not main:
         return Mirror(sources=(), settings=tuple(_settings()))
-    lines = [f"deb [signed-by={_KEYRING}] {main} {part} main" for part in (suite, f"{suite}-updates")]
+    lines = [
+        f"deb [signed-by={_KEYRING}] {main} {part} main" for part in (suite, f"{suite}-updates")
+    ]
     if security:
         lines.append(f"deb [signed-by={_KEYRING}] {security} {suite}-security main")
     return Mirror(sources=tuple(lines), settings=tuple(_settings()))
 
 
 def _from_apt() -> tuple[str, str]:
-    """Return (main, security) addresses from apt's own list of its downloads; "" if there is none."""
+    """Return (main, security) addresses from apt's own list of its downloads; "" if there is
+    none.
+    """
     listed = process.run(["apt-get", "indextargets", "--format", _FIELDS]).stdout.decode()
     rows = [line.split("|") for line in listed.splitlines()]
-    packages = [(uri, origin, label) for by, uri, component, origin, label in rows if by == "Packages" and component == "main"]
+    packages = [
+        (uri, origin, label)
+        for by, uri, component, origin, label in rows
+        if by == "Packages" and component == "main"
+    ]
     main = security = ""
     for uri, origin, label in packages:
         path = uri.rstrip("/")

@@ -41,7 +41,17 @@ def unpack_node(runtime: NodeRuntime, tree: Path) -> None:
         into = modules / "npm" if tarball.name.startswith("npm-") else packed / "node"
         into.mkdir(parents=True)
         process.run(
-            ["tar", "-xzf", tarball, "-C", into, "--strip-components=1", "--no-same-owner", "--no-same-permissions"], stoppable=True
+            [
+                "tar",
+                "-xzf",
+                tarball,
+                "-C",
+                into,
+                "--strip-components=1",
+                "--no-same-owner",
+                "--no-same-permissions",
+            ],
+            stoppable=True,
         )
     (packed / "node" / "bin" / "node").rename(node / "bin" / "node")
     (node / "bin" / "node").chmod(0o755)
@@ -59,4 +69,7 @@ def _node_package() -> str:
     try:
         return _NODE_PACKAGES[platform.machine()]
     except KeyError:
-        raise HostLacks(f"The npm registry has no Node.js for {platform.machine()}.", hint="Use x86_64 or aarch64.") from None
+        raise HostLacks(
+            f"The npm registry has no Node.js for {platform.machine()}.",
+            hint="Use x86_64 or aarch64.",
+        ) from None

@@ -1,4 +1,5 @@
-"""Packages of the npm registry that become our layers: Node.js itself, and the tools that install packages.
+"""Packages of the npm registry that become our layers: Node.js itself, and the tools that install
+packages.
 
 This is trusted work of the platform, as root, with the host's own npm and its settings.
 No script of a package ever runs here.
@@ -15,7 +16,12 @@ from runtime import process
 from runtime.errors import BadSource, HostLacks, ProcessFailed
 from runtime.stacks.packages.package_manager import PackageManager
 
-_COMMANDS = {"npm": ("npm", "npx"), "pnpm": ("pnpm", "pnpx"), "yarn": ("yarn", "yarnpkg"), "corepack": ("corepack",)}
+_COMMANDS = {
+    "npm": ("npm", "npx"),
+    "pnpm": ("pnpm", "pnpx"),
+    "yarn": ("yarn", "yarnpkg"),
+    "corepack": ("corepack",),
+}
 
 
 def view(package: str) -> list[str]:
@@ -25,7 +31,17 @@ def view(package: str) -> list[str]:
 
 def pack(packages: list[str], into: Path) -> None:
     """Download packages as NAME-VERSION.tgz (npm checks their integrity)."""
-    _npm(["pack", "--loglevel=error", "--ignore-scripts", "--pack-destination", str(into), *packages], into)
+    _npm(
+        [
+            "pack",
+            "--loglevel=error",
+            "--ignore-scripts",
+            "--pack-destination",
+            str(into),
+            *packages,
+        ],
+        into,
+    )
 
 
 def unpack_manager(manager: PackageManager, tree: Path) -> None:
@@ -41,12 +57,25 @@ def unpack_manager(manager: PackageManager, tree: Path) -> None:
     except ProcessFailed as error:
         if "E404" in str(error) or "ETARGET" in str(error) or "notarget" in str(error):
             raise BadSource(
-                f"The npm registry has no {manager.tool} {manager.version}.", hint="Correct packageManager in package.json."
+                f"The npm registry has no {manager.tool} {manager.version}.",
+                hint="Correct packageManager in package.json.",
             ) from None
         raise
     (tarball,) = packed.glob("*.tgz")
     _check(manager, tarball)
-    _npm(["install", "--global", "--prefix", str(home), "--ignore-scripts", "--no-audit", "--no-fund", str(tarball)], packed)
+    _npm(
+        [
+            "install",
+            "--global",
+            "--prefix",
+            str(home),
+            "--ignore-scripts",
+            "--no-audit",
+            "--no-fund",
+            str(tarball),
+        ],
+        packed,
+    )
     local = tree / "usr" / "local" / "bin"
     local.mkdir(parents=True)
     for command in _COMMANDS[manager.tool]:
@@ -67,7 +96,8 @@ def _check(manager: PackageManager, tarball: Path) -> None:
         found = hashlib.file_digest(file, algorithm).hexdigest()
     if found != stated:
         raise BadSource(
-            f"{manager.tool} {manager.version} does not match the {algorithm} in packageManager of package.json.",
+            f"{manager.tool} {manager.version} does not match the {algorithm} in packageManager of"
+            " package.json.",
             hint=f"corepack use {manager.tool}@{manager.version} writes the correct one.",
         )
 
@@ -75,10 +105,15 @@ def _check(manager: PackageManager, tarball: Path) -> None:
 def _npm(arguments: list[str], folder: Path) -> process.Completed:
     ours = Path(sys.prefix) / "bin" / "npm"  # the npm of the lock file
     try:
-        return process.run([ours if ours.exists() else "npm", *arguments], timeout=300, cwd=folder, stoppable=True)
+        return process.run(
+            [ours if ours.exists() else "npm", *arguments], timeout=300, cwd=folder, stoppable=True
+        )
     except HostLacks:
         raise HostLacks(
-            "npm, which downloads Node.js, is not installed on this machine.", hint="Run `make up`, which installs it."
+            "npm, which downloads Node.js, is not installed on this machine.",
+            hint="Run `make up`, which installs it.",
         ) from None
     except ProcessFailed as error:
-        raise ProcessFailed(f"The request to the npm registry failed: {error}", hint="Check `npm ping` on the host.") from None
+        raise ProcessFailed(
+            f"The request to the npm registry failed: {error}", hint="Check `npm ping` on the host."
+        ) from None

@@ -1,14 +1,26 @@
-"""pnpm, yarn and other versions of npm: each in its own layer, from the packages of the npm registry. Pure: only values."""
+"""pnpm, yarn and other versions of npm: each in its own layer, from the packages of the npm
+registry. Pure: only values.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-PNPM = {"5": "7.33.7", "6": "8.15.9", "9": "10.34.9"}  # by the lock file's major format: the newest version that reads it and keeps it
+PNPM = {
+    "5": "7.33.7",
+    "6": "8.15.9",
+    "9": "10.34.9",
+}  # by the lock file's major format: the newest version that reads it and keeps it
 PNPM_OFFERED = ("7.33.7", "8.15.9", "9.15.9", "10.34.9", "11.28.11", "12.21.0")
 YARN_CLASSIC = "1.22.22"
 COREPACK = "0.34.7"
-YARN_BERRY = {"4": "2.4.2", "6": "3.8.7", "8": "4.13.0", "9": "4.14.1", "10": "4.18.1"}  # by `__metadata: version` of yarn.lock
+YARN_BERRY = {
+    "4": "2.4.2",
+    "6": "3.8.7",
+    "8": "4.13.0",
+    "9": "4.14.1",
+    "10": "4.18.1",
+}  # by `__metadata: version` of yarn.lock
 NPM_OFFERED = ("9.9.4", "11.21.2")  # in addition to the npm of every Node.js here
 
 
@@ -21,7 +33,9 @@ class PackageManager:
 
     tool: str  # npm, pnpm, yarn or corepack
     version: str
-    checksum: str = ""  # "sha512.HEX" of the packed tool, as `packageManager` in package.json may give it
+    checksum: str = (
+        ""  # "sha512.HEX" of the packed tool, as `packageManager` in package.json may give it
+    )
     revision: int = 1
 
     @property
@@ -39,7 +53,8 @@ class PackageManager:
         return self.tool == "yarn" and not self.version.startswith("1.")
 
 
-IN_NODE_IMAGES = (  # the tools that Docker's official images of Node.js have on the PATH next to npm
+# the tools that Docker's official images of Node.js have on the PATH next to npm
+IN_NODE_IMAGES = (
     PackageManager(tool="yarn", version=YARN_CLASSIC),
     PackageManager(tool="corepack", version=COREPACK),
 )

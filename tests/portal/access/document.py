@@ -10,9 +10,10 @@ from tests.portal.access.table import ROUTES, Route
 
 _HEAD = """# Who may reach what
 
-Every URL pattern of the portal and every operation of its API, by role. The tests send each of these requests as each role
-([test_access.py](../tests/portal/access/test_access.py)). They fail if a response differs from this page. They also fail if a route is
-missing here, or if this page has a route that does not exist. This page is generated from [table.py](../tests/portal/access/table.py).
+Every URL pattern of the portal and every operation of its API, by role. The tests send each of
+these requests as each role ([test_access.py](../tests/portal/access/test_access.py)). They fail if
+a response differs from this page. They also fail if a route is missing here, or if this page has a
+route that does not exist. This page is generated from [table.py](../tests/portal/access/table.py).
 
 The roles are:
 
@@ -31,8 +32,9 @@ The roles are:
 | 404 | The same response as for an object that does not exist |
 | refused | The page says who may do this |
 
-Pages need a session, and a CSRF token with every POST. The API and `/metrics` need `Authorization: Bearer TOKEN`. Git and the registry need
-the token as the password. A session alone gives no access to these, so another site cannot use it.
+Pages need a session, and a CSRF token with every POST. The API and `/metrics` need `Authorization:
+Bearer TOKEN`. Git and the registry need the token as the password. A session alone gives no access
+to these, so another site cannot use it.
 """
 
 

@@ -46,7 +46,9 @@ _YES, _OWN, _SIGN_IN, _401, _403, _404, _NOTICE = Outcome
 
 def _rule(*outcomes: Outcome) -> Rule:
     stranger, loner, other, member, owner, admin = outcomes
-    return Rule(stranger=stranger, loner=loner, other=other, member=member, owner=owner, admin=admin)
+    return Rule(
+        stranger=stranger, loner=loner, other=other, member=member, owner=owner, admin=admin
+    )
 
 
 EVERYONE = _rule(_YES, _YES, _YES, _YES, _YES, _YES)

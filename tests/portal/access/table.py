@@ -33,17 +33,35 @@ def _form(pattern: str, path: str = "", rule: Rule = rules.TEAM, **body: object)
     return Route(method="POST", pattern=pattern, path=path or _shop(pattern), rule=rule, body=body)
 
 
-def _api(method: str, pattern: str, path: str = "", rule: Rule = rules.TOKEN_TEAM, lists: str = "", **body: object) -> Route:
+def _api(
+    method: str,
+    pattern: str,
+    path: str = "",
+    rule: Rule = rules.TOKEN_TEAM,
+    lists: str = "",
+    **body: object,
+) -> Route:
     pattern = f"api/v1/{pattern}"
-    return Route(method=method, pattern=pattern, path=path or _shop(pattern), rule=rule, body=body, lists=lists)
+    return Route(
+        method=method,
+        pattern=pattern,
+        path=path or _shop(pattern),
+        rule=rule,
+        body=body,
+        lists=lists,
+    )
 
 
-def _registry(method: str, pattern: str, path: str, rule: Rule = rules.TOKEN_TEAM, raw: bytes = b"") -> Route:
+def _registry(
+    method: str, pattern: str, path: str, rule: Rule = rules.TOKEN_TEAM, raw: bytes = b""
+) -> Route:
     return Route(method=method, pattern=f"v2/{pattern}", path=f"/v2/{path}", rule=rule, raw=raw)
 
 
 def _shop(pattern: str) -> str:
-    return "/" + pattern.replace("<slug:name>", "shop").replace("<name>", "shop").replace("{name}", "shop")
+    return "/" + pattern.replace("<slug:name>", "shop").replace("<name>", "shop").replace(
+        "{name}", "shop"
+    )
 
 
 _BUILD = "apps/<slug:name>/builds/<int:number>"
@@ -66,7 +84,10 @@ PAGES = (
     _page("apps/<slug:name>/settings"),
     _form("apps/<slug:name>/settings/config", name="COLOR", value="blue"),
     _form("apps/<slug:name>/settings/config/many", lines="COLOR=blue"),
-    _page("apps/<slug:name>/settings/config/<str:variable>", "/apps/shop/settings/config/SECRET_KEY?reveal"),
+    _page(
+        "apps/<slug:name>/settings/config/<str:variable>",
+        "/apps/shop/settings/config/SECRET_KEY?reveal",
+    ),
     _form("apps/<slug:name>/settings/formation"),
     _page("apps/<slug:name>/settings/formation/preview"),
     _form("apps/<slug:name>/settings/health", remove="1"),
@@ -78,8 +99,18 @@ PAGES = (
     _page("teams/new", rule=rules.SIGNED_IN),
     _form("teams/new", rule=rules.SIGNED_IN, name="another"),
     _page("team/<slug:name>", "/team/harbour"),
-    _form("team/<slug:name>/people", "/team/harbour/people", rules.TEAM_OWNER, username="newcomer", role="member"),
-    _form("team/<slug:name>/people/<str:username>/remove", "/team/harbour/people/bosun/remove", rules.TEAM_OWNER),
+    _form(
+        "team/<slug:name>/people",
+        "/team/harbour/people",
+        rules.TEAM_OWNER,
+        username="newcomer",
+        role="member",
+    ),
+    _form(
+        "team/<slug:name>/people/<str:username>/remove",
+        "/team/harbour/people/bosun/remove",
+        rules.TEAM_OWNER,
+    ),
     _page("account", rule=rules.SIGNED_IN),
     _form("account", rule=rules.SIGNED_IN, label="another"),
     _form("account/password", rule=rules.SIGNED_IN),
@@ -127,35 +158,88 @@ PAGES = (
     _form("admin/people", rule=rules.ADMIN, username="another", password="a quiet harbour 8"),
     _page("admin/teams/<slug:name>", "/admin/teams/harbour", rules.ADMIN),
     _form("admin/teams/<slug:name>", "/admin/teams/harbour", rules.ADMIN, apps=3),
-    _form("admin/teams/<slug:name>/network", "/admin/teams/harbour/network", rules.ADMIN, egress="open"),
+    _form(
+        "admin/teams/<slug:name>/network",
+        "/admin/teams/harbour/network",
+        rules.ADMIN,
+        egress="open",
+    ),
 )
 STREAMS = (
     _page("apps/<slug:name>/events", rule=rules.STREAM),
     _page("apps/<slug:name>/deploys/events", rule=rules.STREAM),
-    _page("apps/<slug:name>/builds/<int:number>/events", "/apps/chat/builds/{build}/events", rules.STREAM),
-    _page("apps/<slug:name>/image-jobs/<int:number>/events", "/apps/shop/image-jobs/{save}/events", rules.STREAM),
+    _page(
+        "apps/<slug:name>/builds/<int:number>/events",
+        "/apps/chat/builds/{build}/events",
+        rules.STREAM,
+    ),
+    _page(
+        "apps/<slug:name>/image-jobs/<int:number>/events",
+        "/apps/shop/image-jobs/{save}/events",
+        rules.STREAM,
+    ),
     _page("apps/<slug:name>/metrics/events", rule=rules.STREAM),
     _page("apps/<slug:name>/logs/events", rule=rules.STREAM),
 )
 GIT = (
-    _page("git/<slug:name>.git/info/refs", "/git/shop.git/info/refs?service=git-receive-pack", rules.TOKEN_TEAM),
-    Route(method="POST", pattern=_GIT, path="/git/shop.git/git-upload-pack", rule=rules.TOKEN_TEAM, raw=b"0000"),
-    Route(method="POST", pattern=_GIT, path="/git/shop.git/git-receive-pack", rule=rules.TOKEN_TEAM, raw=b"0000"),
+    _page(
+        "git/<slug:name>.git/info/refs",
+        "/git/shop.git/info/refs?service=git-receive-pack",
+        rules.TOKEN_TEAM,
+    ),
+    Route(
+        method="POST",
+        pattern=_GIT,
+        path="/git/shop.git/git-upload-pack",
+        rule=rules.TOKEN_TEAM,
+        raw=b"0000",
+    ),
+    Route(
+        method="POST",
+        pattern=_GIT,
+        path="/git/shop.git/git-receive-pack",
+        rule=rules.TOKEN_TEAM,
+        raw=b"0000",
+    ),
 )
 REGISTRY = (
     _registry("GET", "", "", rules.TOKEN),
     _registry("POST", f"{_REPOSITORY}/blobs/uploads/", "harbour/shop/blobs/uploads/"),
     _registry("POST", f"{_REPOSITORY}/blobs/uploads", "harbour/shop/blobs/uploads"),
-    _registry("GET", f"{_REPOSITORY}/blobs/uploads/<str:id>", "harbour/shop/blobs/uploads/{upload}"),
-    _registry("PATCH", f"{_REPOSITORY}/blobs/uploads/<str:id>", "harbour/shop/blobs/uploads/{upload}", raw=b"some"),
-    _registry("PUT", f"{_REPOSITORY}/blobs/uploads/<str:id>", "harbour/shop/blobs/uploads/{upload}?digest={empty}"),
-    _registry("DELETE", f"{_REPOSITORY}/blobs/uploads/<str:id>", "harbour/shop/blobs/uploads/{upload}"),
+    _registry(
+        "GET", f"{_REPOSITORY}/blobs/uploads/<str:id>", "harbour/shop/blobs/uploads/{upload}"
+    ),
+    _registry(
+        "PATCH",
+        f"{_REPOSITORY}/blobs/uploads/<str:id>",
+        "harbour/shop/blobs/uploads/{upload}",
+        raw=b"some",
+    ),
+    _registry(
+        "PUT",
+        f"{_REPOSITORY}/blobs/uploads/<str:id>",
+        "harbour/shop/blobs/uploads/{upload}?digest={empty}",
+    ),
+    _registry(
+        "DELETE", f"{_REPOSITORY}/blobs/uploads/<str:id>", "harbour/shop/blobs/uploads/{upload}"
+    ),
     _registry("GET", f"{_REPOSITORY}/blobs/<str:digest>", "harbour/shop/blobs/{blob}"),
     _registry("HEAD", f"{_REPOSITORY}/blobs/<str:digest>", "harbour/shop/blobs/{blob}"),
-    _registry("GET", f"{_REPOSITORY}/manifests/<str:reference>", "harbour/shop/manifests/{manifest}"),
-    _registry("HEAD", f"{_REPOSITORY}/manifests/<str:reference>", "harbour/shop/manifests/{manifest}"),
-    _registry("PUT", f"{_REPOSITORY}/manifests/<str:reference>", "harbour/shop/manifests/latest", raw=b"{}"),
-    _registry("DELETE", f"{_REPOSITORY}/manifests/<str:reference>", "harbour/shop/manifests/{attached}"),
+    _registry(
+        "GET", f"{_REPOSITORY}/manifests/<str:reference>", "harbour/shop/manifests/{manifest}"
+    ),
+    _registry(
+        "HEAD", f"{_REPOSITORY}/manifests/<str:reference>", "harbour/shop/manifests/{manifest}"
+    ),
+    _registry(
+        "PUT",
+        f"{_REPOSITORY}/manifests/<str:reference>",
+        "harbour/shop/manifests/latest",
+        raw=b"{}",
+    ),
+    _registry(
+        "DELETE", f"{_REPOSITORY}/manifests/<str:reference>", "harbour/shop/manifests/{attached}"
+    ),
     _registry("GET", f"{_REPOSITORY}/tags/list", "harbour/shop/tags/list"),
     _registry("GET", f"{_REPOSITORY}/referrers/<str:digest>", "harbour/shop/referrers/{manifest}"),
     _registry("GET", "<path:rest>", "somewhere/else/entirely", rules.TOKEN_NOWHERE),
@@ -163,10 +247,22 @@ REGISTRY = (
 API = (
     Route(method="GET", pattern="api/openapi.json", path="/api/openapi.json", rule=rules.EVERYONE),
     Route(method="GET", pattern="api/", path="/api/", rule=rules.NOWHERE),
-    Route(method="GET", pattern="metrics", path="/metrics", rule=rules.TOKEN_METRICS, lists="docs-site"),
+    Route(
+        method="GET",
+        pattern="metrics",
+        path="/metrics",
+        rule=rules.TOKEN_METRICS,
+        lists="docs-site",
+    ),
     _api("GET", "teams", rule=rules.TOKEN_LIST, lists="harbour"),
     _api("GET", "teams/{name}/network", "/api/v1/teams/harbour/network"),
-    _api("PUT", "teams/{name}/network", "/api/v1/teams/harbour/network", rules.TOKEN_ADMIN_OF_TEAM, egress="open"),
+    _api(
+        "PUT",
+        "teams/{name}/network",
+        "/api/v1/teams/harbour/network",
+        rules.TOKEN_ADMIN_OF_TEAM,
+        egress="open",
+    ),
     _api("GET", "apps", rule=rules.TOKEN_LIST, lists="docs-site"),
     _api("POST", "apps", rule=rules.TOKEN_TEAM, name="another", team="harbour"),
     _api("GET", "apps/{name}"),
@@ -186,7 +282,9 @@ API = (
     _api("GET", "apps/{name}/log"),
     _api("GET", "apps/{name}/releases"),
     _api("POST", "apps/{name}/releases/{number}/rollback", "/api/v1/apps/shop/releases/1/rollback"),
-    _api("POST", "apps/{name}/releases/{number}/again", "/api/v1/apps/shop/releases/{release}/again"),
+    _api(
+        "POST", "apps/{name}/releases/{number}/again", "/api/v1/apps/shop/releases/{release}/again"
+    ),
     _api("GET", "apps/{name}/rollouts"),
     _api("GET", "apps/{name}/health"),
     _api("PATCH", "apps/{name}/health", path="/api/v1/apps/shop/health", attempts=4),
@@ -195,13 +293,24 @@ API = (
     _api("PATCH", "apps/{name}/traffic", drain_seconds=5),
     _api("GET", "apps/{name}/scalings"),
     _api("GET", "apps/{name}/sleep"),
-    _api("PUT", "apps/{name}/traffic/auth/{user}", "/api/v1/apps/shop/traffic/auth/visitor", password="a long password"),
+    _api(
+        "PUT",
+        "apps/{name}/traffic/auth/{user}",
+        "/api/v1/apps/shop/traffic/auth/visitor",
+        password="a long password",
+    ),
     _api("DELETE", "apps/{name}/traffic/auth/{user}", "/api/v1/apps/shop/traffic/auth/guest"),
     _api("GET", "apps/{name}/domains"),
     _api("POST", "apps/{name}/domains", host="another.example.com"),
     _api("POST", "apps/{name}/domains/{host}/verify", f"/api/v1{_HOST}/verify"),
     _api("DELETE", "apps/{name}/domains/{host}", f"/api/v1{_HOST}"),
-    _api("PUT", "apps/{name}/domains/{host}/certificate", f"/api/v1{_HOST}/certificate", chain="no chain", key="no key"),
+    _api(
+        "PUT",
+        "apps/{name}/domains/{host}/certificate",
+        f"/api/v1{_HOST}/certificate",
+        chain="no chain",
+        key="no key",
+    ),
     _api("POST", "apps/{name}/domains/{host}/certificate", f"/api/v1{_HOST}/certificate"),
     _api("GET", "apps/{name}/file"),
     _api("GET", "apps/{name}/crons"),
@@ -212,13 +321,29 @@ API = (
     _api("GET", "images", rule=rules.TOKEN_LIST, lists="docs-site"),
     _api("GET", "apps/{name}/images"),
     _api("GET", "apps/{name}/images/{image}", "/api/v1/apps/shop/images/v2"),
-    _api("POST", "apps/{name}/images/{image}/compare", "/api/v1/apps/shop/images/v1/compare", to="v2"),
-    _api("POST", "apps/{name}/images/{image}/save", "/api/v1/apps/shop/images/v2/save", format="oci-archive"),
+    _api(
+        "POST", "apps/{name}/images/{image}/compare", "/api/v1/apps/shop/images/v1/compare", to="v2"
+    ),
+    _api(
+        "POST",
+        "apps/{name}/images/{image}/save",
+        "/api/v1/apps/shop/images/v2/save",
+        format="oci-archive",
+    ),
     _api("POST", "apps/{name}/images/{image}/deploy", "/api/v1/apps/shop/images/v1/deploy"),
     _api("PUT", "apps/{name}/tags/{tag}", "/api/v1/apps/shop/tags/another", image="v1"),
     _api("DELETE", "apps/{name}/tags/{tag}", "/api/v1/apps/shop/tags/before-checkout"),
-    _api("POST", "apps/{name}/instances/{instance}/diff", "/api/v1/apps/shop/instances/shop-web-0/diff"),
-    _api("POST", "apps/{name}/instances/{instance}/commit", "/api/v1/apps/shop/instances/shop-web-0/commit", tag="another"),
+    _api(
+        "POST",
+        "apps/{name}/instances/{instance}/diff",
+        "/api/v1/apps/shop/instances/shop-web-0/diff",
+    ),
+    _api(
+        "POST",
+        "apps/{name}/instances/{instance}/commit",
+        "/api/v1/apps/shop/instances/shop-web-0/commit",
+        tag="another",
+    ),
     _api("GET", "apps/{name}/image-jobs/{number}", "/api/v1/apps/shop/image-jobs/{save}"),
     _api("GET", "apps/{name}/image-jobs/{number}/file", "/api/v1/apps/shop/image-jobs/{save}/file"),
 )

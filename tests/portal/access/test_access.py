@@ -50,7 +50,11 @@ def operations() -> set[tuple[str, str]]:
     found = set()
     for prefix, router in api._routers:
         for path, view in router.path_operations.items():
-            found |= {(method, f"api{prefix}{path}") for operation in view.operations for method in operation.methods}
+            found |= {
+                (method, f"api{prefix}{path}")
+                for operation in view.operations
+                for method in operation.methods
+            }
     return found
 
 
@@ -62,20 +66,38 @@ def test_the_table_has_exactly_the_urls_of_the_portal() -> None:
 
 def test_the_table_has_exactly_the_operations_of_the_api() -> None:
     assert len(operations()) > 50
-    assert {(route.method, route.pattern) for route in ROUTES if route.pattern.startswith("api/v1/")} == operations()
+    assert {
+        (route.method, route.pattern) for route in ROUTES if route.pattern.startswith("api/v1/")
+    } == operations()
 
 
 @pytest.mark.parametrize("area", AREAS)
 def test_each_role_gets_the_outcome_of_the_table(world: World, area: str) -> None:
-    found = {(route.method, route.pattern, role.value): str(tried(world, route, role)) for route in AREAS[area] for role in Role}
-    wanted = {(route.method, route.pattern, role.value): str(route.rule.of(role)) for route in AREAS[area] for role in Role}
+    found = {
+        (route.method, route.pattern, role.value): str(tried(world, route, role))
+        for route in AREAS[area]
+        for role in Role
+    }
+    wanted = {
+        (route.method, route.pattern, role.value): str(route.rule.of(role))
+        for route in AREAS[area]
+        for role in Role
+    }
     assert {call: outcome for call, outcome in found.items() if outcome != wanted[call]} == {}
 
 
-def test_each_role_gets_the_outcome_of_the_table_for_streams(transactional_db: None, broker: redis.Redis, portal_url: str) -> None:
+def test_each_role_gets_the_outcome_of_the_table_for_streams(
+    transactional_db: None, broker: redis.Redis, portal_url: str
+) -> None:
     with made() as world:
-        found = {(route.path, role.value): stream_of(world, route, role, portal_url) for route in STREAMS for role in Role}
-        wanted = {(route.path, role.value): route.rule.of(role) for route in STREAMS for role in Role}
+        found = {
+            (route.path, role.value): stream_of(world, route, role, portal_url)
+            for route in STREAMS
+            for role in Role
+        }
+        wanted = {
+            (route.path, role.value): route.rule.of(role) for route in STREAMS for role in Role
+        }
     assert found == wanted
 
 
@@ -94,4 +116,6 @@ def test_other_methods_do_not_give_access_to_more_people(world: World, area: str
 
 
 def test_the_document_matches_the_table() -> None:
-    assert DOCUMENT.read_text() == text_of(ROUTES), "write it again: python -m tests.portal.access.document"
+    assert DOCUMENT.read_text() == text_of(ROUTES), (
+        "write it again: python -m tests.portal.access.document"
+    )

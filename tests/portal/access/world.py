@@ -62,7 +62,9 @@ class World:
 def made() -> Iterator[World]:
     """Create the sample portal, one person per role, and one of each object that a route needs."""
     fleet.fill()
-    admin, owner, other = (Person.objects.get(username=name) for name in ("admin", "member", "newcomer"))
+    admin, owner, other = (
+        Person.objects.get(username=name) for name in ("admin", "member", "newcomer")
+    )
     harbour, shop = Team.objects.get(name="harbour"), App.objects.get(name="shop")
     loner = create_person(admin, username="loner", password=fleet.PASSWORD)
     member = create_person(admin, username="deckhand", password=fleet.PASSWORD, team=harbour)
@@ -70,18 +72,33 @@ def made() -> Iterator[World]:
     # in no team
     warden = create_person(admin, username="warden", password=fleet.PASSWORD, admin=True)
     add_member(owner, team=harbour, username="deckhand")
-    people = {Role.LONER: loner, Role.OTHER: other, Role.MEMBER: member, Role.OWNER: owner, Role.ADMIN: warden}
+    people = {
+        Role.LONER: loner,
+        Role.OTHER: other,
+        Role.MEMBER: member,
+        Role.OWNER: owner,
+        Role.ADMIN: warden,
+    }
     admit(owner, app=shop, name="guest", password="a long password")
     run, save = Run.objects.filter(app=shop).order_by("pk").first(), _saved(shop)
     files = [settings.DOWNLOADS / f"{save.pk}.tar"]
     layer, image_config = b"a layer" * 100, config()
     image = manifest(image_config, layer)
-    files += [blob_store.received(harbour.pk, blob_store.keep(harbour.pk, data)) for data in (layer, image_config, image)]
+    files += [
+        blob_store.received(harbour.pk, blob_store.keep(harbour.pk, data))
+        for data in (layer, image_config, image)
+    ]
     upload = uploads.begin(shop)
     signature = blob_store.keep(harbour.pk, b'{"a": "signature"}')
-    Attachment.objects.create(app=shop, digest=signature, media_type="application/json", size=18, blobs=[signature])
+    Attachment.objects.create(
+        app=shop, digest=signature, media_type="application/json", size=18, blobs=[signature]
+    )
     assert run is not None
-    client().hset(exposition.KEY, "docs-site", '# HELP requests Requests.\n# TYPE requests counter\nrequests{app="docs-site"} 1\n')
+    client().hset(
+        exposition.KEY,
+        "docs-site",
+        '# HELP requests Requests.\n# TYPE requests counter\nrequests{app="docs-site"} 1\n',
+    )
     values = {
         "token": create_token(owner, label="to revoke")[0].pk,
         "build": Build.objects.get(app__name="chat", state=BuildState.BUILDING).pk,
@@ -108,7 +125,12 @@ def made() -> Iterator[World]:
 
 def _saved(app: App) -> ImageJob:
     job = ImageJob.objects.create(
-        app=app, kind=JobKind.SAVE, about="", state=JobState.DONE, result={"filename": "shop.tar", "bytes": 3}, finished_at=timezone.now()
+        app=app,
+        kind=JobKind.SAVE,
+        about="",
+        state=JobState.DONE,
+        result={"filename": "shop.tar", "bytes": 3},
+        finished_at=timezone.now(),
     )
     Path(settings.DOWNLOADS).mkdir(parents=True, exist_ok=True)
     (settings.DOWNLOADS / f"{job.pk}.tar").write_bytes(b"tar")
@@ -124,12 +146,20 @@ def call(world: World, route: Route, role: Role, *, method: str = "") -> HttpRes
         headers = {"Authorization": f"Bearer {token}"} if token else {}
         if route.file:
             archive = SimpleUploadedFile("shop.zip", b"an archive")
-            return Client(raise_request_exception=False, headers=headers).post(path, {"archive": archive})
+            return Client(raise_request_exception=False, headers=headers).post(
+                path, {"archive": archive}
+            )
         body = json.dumps(route.body) if method not in ("GET", "HEAD") else ""
-        return Client(raise_request_exception=False, headers=headers).generic(method, path, body, content_type="application/json")
+        return Client(raise_request_exception=False, headers=headers).generic(
+            method, path, body, content_type="application/json"
+        )
     if route.pattern.startswith(("v2/", "^git/", "git/")):
         world.upload.touch()
-        basic = {"Authorization": f"Basic {b64encode(f'any:{token}'.encode()).decode()}"} if token else {}
+        basic = (
+            {"Authorization": f"Basic {b64encode(f'any:{token}'.encode()).decode()}"}
+            if token
+            else {}
+        )
         return _streamed(method, path, route.raw or b"", basic)
     browser = Client(raise_request_exception=False)
     if role in world.people:
@@ -148,7 +178,9 @@ def _streamed(method: str, path: str, body: bytes, headers: dict[str, str]) -> H
         def _base_scope(self, **request: Any) -> dict[str, Any]:
             return {**super()._base_scope(**request), UNREAD: receive}
 
-    return async_to_sync(Streaming(raise_request_exception=False).generic)(method, path, body, headers=headers)
+    return async_to_sync(Streaming(raise_request_exception=False).generic)(
+        method, path, body, headers=headers
+    )
 
 
 def stream_of(world: World, route: Route, role: Role, url: str) -> Outcome | str:
@@ -171,7 +203,11 @@ def outcome_of(response: HttpResponseBase, lists: str = "") -> Outcome | str:
         return Outcome.SIGN_IN
     if status in (302, 303):
         request = getattr(response, "wsgi_request", None)
-        errors = [str(message) for message in get_messages(request) if message.level_tag == "error"] if request else []
+        errors = (
+            [str(message) for message in get_messages(request) if message.level_tag == "error"]
+            if request
+            else []
+        )
         return Outcome.NOTICE if any("Only an" in error for error in errors) else Outcome.YES
     if status == 422 and "Only an owner" in str([form.errors for form in _forms(response)]):
         return Outcome.NOTICE

@@ -16,9 +16,13 @@ from tests.portal.conftest import PASSWORD, People
 
 def test_the_creator_of_a_team_owns_it_and_it_has_a_quota(people: People) -> None:
     team = account_actions.create_team(people.owner, name="green")
-    assert [(member.person, member.role) for member in members_of(team)] == [(people.owner, Role.OWNER)]
+    assert [(member.person, member.role) for member in members_of(team)] == [
+        (people.owner, Role.OWNER)
+    ]
     assert Quota.objects.get(team=team).apps == 10
-    assert AuditEntry.objects.filter(person=people.owner, team=team, text="created the team green").exists()
+    assert AuditEntry.objects.filter(
+        person=people.owner, team=team, text="created the team green"
+    ).exists()
 
 
 def test_a_team_name_is_unique(people: People) -> None:
@@ -46,7 +50,9 @@ def test_the_last_owner_cannot_be_removed(people: People) -> None:
     with pytest.raises(NotAllowed, match="last owner"):
         account_actions.remove_member(people.owner, team=people.blue, person=people.owner)
     with pytest.raises(NotAllowed, match="last owner"):
-        account_actions.add_member(people.owner, team=people.blue, username="owner", role=Role.MEMBER)
+        account_actions.add_member(
+            people.owner, team=people.blue, username="owner", role=Role.MEMBER
+        )
     account_actions.add_member(people.owner, team=people.blue, username="stranger", role=Role.OWNER)
     account_actions.remove_member(people.owner, team=people.blue, person=people.owner)
     assert not teams_of(people.owner).exists()
@@ -59,9 +65,16 @@ def test_only_admins_add_people(people: People) -> None:
 
 @pytest.mark.parametrize(
     ("name", "password"),
-    [("newcomer", "short"), ("newcomer", "1234567890123"), ("new comer", "a good long one"), ("OWNER", "a good long one")],
+    [
+        ("newcomer", "short"),
+        ("newcomer", "1234567890123"),
+        ("new comer", "a good long one"),
+        ("OWNER", "a good long one"),
+    ],
 )
-def test_weak_passwords_and_used_or_malformed_names_are_refused(people: People, name: str, password: str) -> None:
+def test_weak_passwords_and_used_or_malformed_names_are_refused(
+    people: People, name: str, password: str
+) -> None:
     with pytest.raises((ValueRefused, NameRefused)):
         account_actions.create_person(people.admin, username=name, password=password)
 
@@ -73,7 +86,9 @@ def test_a_tokens_text_is_stored_nowhere(people: People) -> None:
     assert text.startswith(token.prefix)
 
 
-def test_a_token_that_is_revoked_or_unknown_or_of_an_inactive_person_is_refused(people: People) -> None:
+def test_a_token_that_is_revoked_or_unknown_or_of_an_inactive_person_is_refused(
+    people: People,
+) -> None:
     token, text = account_actions.create_token(people.owner, label="laptop")
     Person.objects.filter(pk=people.owner.pk).update(is_active=False)
     assert person_of_token(text) is None

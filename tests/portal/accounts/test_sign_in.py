@@ -35,7 +35,9 @@ def solved(nonce: str, zeros: int) -> str:
     numbers = []
     for part in range(8):
         number = 0
-        while int.from_bytes(hashlib.sha256(f"{nonce}:{part}:{number}".encode()).digest(), "big") >> (256 - zeros):
+        while int.from_bytes(
+            hashlib.sha256(f"{nonce}:{part}:{number}".encode()).digest(), "big"
+        ) >> (256 - zeros):
             number += 1
         numbers.append(str(number))
     return ",".join(numbers)
@@ -58,17 +60,30 @@ class Visitor:
     def sign_in(self, password: str = PASSWORD, *, name: str = "owner", **fields: str) -> str:
         answer = self.client.post("/sign-in", {"username": name, "password": password, **fields})
         self.page = answer.content.decode()
-        return "in" if answer.status_code == 302 else "costs" if "Enter your password again" in self.page else "wrong"
+        return (
+            "in"
+            if answer.status_code == 302
+            else "costs"
+            if "Enter your password again" in self.page
+            else "wrong"
+        )
 
     def pay(self) -> dict[str, str]:
         ticket = self.ticket
-        return {"ticket": ticket["ticket"], "proof": solved(ticket["data-nonce"], int(ticket["data-zeros"]))}
+        return {
+            "ticket": ticket["ticket"],
+            "proof": solved(ticket["data-nonce"], int(ticket["data-zeros"])),
+        }
 
 
 @pytest.fixture(autouse=True)
 def low_costs(monkeypatch: pytest.MonkeyPatch) -> None:
     """Use lower costs."""
-    for name, price in (("OF_A_NAME", OF_A_NAME), ("OF_AN_ADDRESS", OF_AN_ADDRESS), ("OF_BOTH", OF_BOTH)):
+    for name, price in (
+        ("OF_A_NAME", OF_A_NAME),
+        ("OF_AN_ADDRESS", OF_AN_ADDRESS),
+        ("OF_BOTH", OF_BOTH),
+    ):
         monkeypatch.setattr(attempts, name, replace(price, bits=8, most=10))
 
 
@@ -76,7 +91,9 @@ def guess(count: int, *, name: str = "owner", address: str = HERE) -> list[str]:
     return [Visitor(address).sign_in(f"guess {number}", name=name) for number in range(count)]
 
 
-def test_the_eleventh_guess_of_a_name_needs_a_proof_of_work_from_any_address(people: People) -> None:
+def test_the_eleventh_guess_of_a_name_needs_a_proof_of_work_from_any_address(
+    people: People,
+) -> None:
     assert guess(5) + guess(5, address=THERE) == ["wrong"] * 10
     assert Visitor("192.0.2.9").sign_in("guess") == "costs"
     assert Visitor("192.0.2.9").sign_in("guess", name="OWNER ") == "costs"
@@ -117,7 +134,18 @@ def test_a_proof_is_valid_once_and_for_its_own_address(people: People) -> None:
     assert visitor.sign_in(PASSWORD, **paid) == "costs"
 
 
-@pytest.mark.parametrize("forged", ["", "0,0,0,0,0,0,0,0", "1,2,3", ",,,,,,,", "-1,-1,-1,-1,-1,-1,-1,-1", "٣,٣,٣,٣,٣,٣,٣,٣", "9" * 150])
+@pytest.mark.parametrize(
+    "forged",
+    [
+        "",
+        "0,0,0,0,0,0,0,0",
+        "1,2,3",
+        ",,,,,,,",
+        "-1,-1,-1,-1,-1,-1,-1,-1",
+        "٣,٣,٣,٣,٣,٣,٣,٣",
+        "9" * 150,
+    ],
+)
 def test_another_text_is_not_a_valid_proof(people: People, forged: str) -> None:
     guess(10)
     visitor = Visitor()
@@ -126,7 +154,9 @@ def test_another_text_is_not_a_valid_proof(people: People, forged: str) -> None:
     assert visitor.sign_in(ticket=ticket, proof=forged) == "costs"
 
 
-def test_a_forged_or_old_ticket_is_not_valid(people: People, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_forged_or_old_ticket_is_not_valid(
+    people: People, monkeypatch: pytest.MonkeyPatch
+) -> None:
     easy = Ticket.make(22, HERE)
     assert Ticket.read(easy.text, HERE) == easy
     assert Ticket.read(signing.dumps([easy.nonce, 22, HERE, 0.0], salt="another"), HERE) is None
@@ -148,17 +178,25 @@ def test_an_easier_ticket_does_not_pay_for_an_attempt_that_costs_more(people: Pe
     assert visitor.sign_in(**paid) == "costs"
 
 
-def test_a_browser_without_scripts_waits_and_a_guesser_gains_only_one_attempt(people: People, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_browser_without_scripts_waits_and_a_guesser_gains_only_one_attempt(
+    people: People, monkeypatch: pytest.MonkeyPatch
+) -> None:
     guess(10)
     visitors = [Visitor() for _ in range(3)]
     for visitor in visitors:
         assert visitor.sign_in() == "costs"
         assert visitor.sign_in(ticket=visitor.ticket["ticket"]) == "costs", "not yet"
     monkeypatch.setattr(proof, "WAIT_SECONDS", 0)
-    assert [visitor.sign_in("guess", ticket=visitor.ticket["ticket"]) for visitor in visitors] == ["wrong", "costs", "costs"]
+    assert [visitor.sign_in("guess", ticket=visitor.ticket["ticket"]) for visitor in visitors] == [
+        "wrong",
+        "costs",
+        "costs",
+    ]
     elsewhere = Visitor(THERE)
     elsewhere.sign_in()
-    assert elsewhere.sign_in(ticket=elsewhere.ticket["ticket"]) == "in", "the guesser has not used up the owner's turn"
+    assert elsewhere.sign_in(ticket=elsewhere.ticket["ticket"]) == "in", (
+        "the guesser has not used up the owner's turn"
+    )
 
 
 def test_a_sign_in_removes_the_persons_failures(people: People) -> None:
@@ -186,7 +224,9 @@ def test_a_hundred_simultaneous_guesses_count_as_a_hundred(committed_people: Peo
     assert passed == 10
 
 
-@pytest.mark.parametrize(("failures", "bits"), [(0, 0), (9, 0), (10, 17), (19, 17), (20, 18), (40, 19), (10**9, 20)])
+@pytest.mark.parametrize(
+    ("failures", "bits"), [(0, 0), (9, 0), (10, 17), (19, 17), (20, 18), (40, 19), (10**9, 20)]
+)
 def test_the_cost_doubles_with_the_failures_up_to_a_maximum(failures: int, bits: int) -> None:
     assert Price(free=10, bits=17, most=20).after(failures) == bits
 
@@ -205,7 +245,11 @@ def test_the_browsers_script_solves_what_we_check() -> None:
         console.log(proof, performance.now() - begun);
     """
     result = subprocess.run(
-        (node, "--input-type=module", "-e", script), check=True, capture_output=True, text=True, timeout=60
+        (node, "--input-type=module", "-e", script),
+        check=True,
+        capture_output=True,
+        text=True,
+        timeout=60,
     ).stdout.split()
     assert Ticket(nonce="ab" * 16, bits=15, address=HERE, made=0).is_proved_by(result[0])
     assert result[0] == solved("ab" * 16, 12)
@@ -240,7 +284,9 @@ def test_passwords_are_hashed_one_at_a_time_with_low_priority_and_too_many_are_r
             at_once += 1
             most = max(most, at_once)
         time.sleep(0.02)
-        assert os.getpriority(os.PRIO_PROCESS, threading.get_native_id()) > os.getpriority(os.PRIO_PROCESS, os.getpid())
+        assert os.getpriority(os.PRIO_PROCESS, threading.get_native_id()) > os.getpriority(
+            os.PRIO_PROCESS, os.getpid()
+        )
         with lock:
             at_once -= 1
         return hashlib.sha256()

@@ -6,7 +6,15 @@ import pytest
 import redis
 
 from portal.activity.access import audit_of_app
-from portal.apps.access import app_for, apps_of, config_of, formation_of, instances_of, url_of, usage_of
+from portal.apps.access import (
+    app_for,
+    apps_of,
+    config_of,
+    formation_of,
+    instances_of,
+    url_of,
+    usage_of,
+)
 from portal.apps.models import App, Instance, InstanceState, ProcessFormation
 from portal.apps.sizes import Size
 from portal.builds.models import BuildState
@@ -62,13 +70,18 @@ def test_a_config_change_of_a_deployed_app_makes_a_release(people: People) -> No
     assert second.description == "Set B and unset A"
     assert config_of_release(release) == {"A": "1", "B": "2"}, "releases are immutable"
     assert config_of(app) == {"B": "3"}
-    assert "2" not in " ".join(entry.text for entry in audit_of_app(app) if "set" in entry.text).replace("v2", "")
+    assert "2" not in " ".join(
+        entry.text for entry in audit_of_app(app) if "set" in entry.text
+    ).replace("v2", "")
 
 
 def test_a_config_change_that_changes_nothing_makes_no_release(people: People) -> None:
     app = live_app(people)
     app_actions.set_config_vars(people.owner, app=app, changes={"A": "1"})
-    assert app_actions.set_config_vars(people.owner, app=app, changes={"A": "1", "NOT_THERE": None}) is None
+    assert (
+        app_actions.set_config_vars(people.owner, app=app, changes={"A": "1", "NOT_THERE": None})
+        is None
+    )
 
 
 def test_a_config_change_during_a_rollout_keeps_the_new_code(people: People) -> None:
@@ -82,13 +95,27 @@ def test_a_config_change_during_a_rollout_keeps_the_new_code(people: People) -> 
     release = app_actions.set_config_vars(people.owner, app=app, changes={"A": "1"})
     assert release is not None
     assert release.image == "sha256:" + "1" * 64
-    assert [rollout.state for rollout in rollouts_of(app)[:2]] == [RolloutState.PENDING, RolloutState.SUPERSEDED]
+    assert [rollout.state for rollout in rollouts_of(app)[:2]] == [
+        RolloutState.PENDING,
+        RolloutState.SUPERSEDED,
+    ]
 
 
 @pytest.mark.parametrize(
-    ("name", "value"), [("1A", "x"), ("A-B", "x"), ("", "x"), ("PORT", "1"), ("A", "a\0b"), ("A", "x" * 40_000), ("A" * 129, "x")]
+    ("name", "value"),
+    [
+        ("1A", "x"),
+        ("A-B", "x"),
+        ("", "x"),
+        ("PORT", "1"),
+        ("A", "a\0b"),
+        ("A", "x" * 40_000),
+        ("A" * 129, "x"),
+    ],
 )
-def test_config_vars_that_no_process_can_have_are_refused(people: People, name: str, value: str) -> None:
+def test_config_vars_that_no_process_can_have_are_refused(
+    people: People, name: str, value: str
+) -> None:
     with pytest.raises(ValueRefused):
         app_actions.set_config_vars(people.owner, app=people.app(), changes={name: value})
 
@@ -118,7 +145,13 @@ def test_scaling_an_unknown_process_type_lists_the_known_ones(people: People) ->
 
 def test_sizes_too_small_to_start_are_refused(people: People) -> None:
     app = live_app(people)
-    for size in (Size(memory=2**20), Size(cpu=1), Size(processes=1), Size(count=-1), Size(count=2**40)):
+    for size in (
+        Size(memory=2**20),
+        Size(cpu=1),
+        Size(processes=1),
+        Size(count=-1),
+        Size(count=2**40),
+    ):
         with pytest.raises(ValueRefused):
             app_actions.scale(people.owner, app=app, sizes={"web": size})
 
@@ -157,7 +190,9 @@ def test_an_app_that_was_not_deleted_is_not_forgotten(people: People) -> None:
 
 
 def instance(app: App, id: str, state: str, *, process: str = "web", detail: str = "") -> Instance:
-    return Instance.objects.create(id=id, app=app, process=process, release_number=1, node="here", state=state, detail=detail)
+    return Instance.objects.create(
+        id=id, app=app, process=process, release_number=1, node="here", state=state, detail=detail
+    )
 
 
 def test_the_status_describes_each_state_of_an_app(people: People) -> None:
@@ -168,8 +203,13 @@ def test_the_status_describes_each_state_of_an_app(people: People) -> None:
     web = instance(app, "a", InstanceState.STARTING)
     assert status_of(app).word == "changing"
     Instance.objects.filter(pk=web.pk).update(state=InstanceState.LIVE)
-    assert (status_of(app).word, status_of(app).sentence) == ("live", "v1 is live, 1 of 1 instance healthy.")
-    Instance.objects.filter(pk=web.pk).update(state=InstanceState.CRASHED, detail="It exited with code 3.")
+    assert (status_of(app).word, status_of(app).sentence) == (
+        "live",
+        "v1 is live, 1 of 1 instance healthy.",
+    )
+    Instance.objects.filter(pk=web.pk).update(
+        state=InstanceState.CRASHED, detail="It exited with code 3."
+    )
     assert status_of(app).word == "failed"
     assert "It exited with code 3." in status_of(app).sentence
     Instance.objects.filter(pk=web.pk).update(state=InstanceState.LIVE)
@@ -178,7 +218,10 @@ def test_the_status_describes_each_state_of_an_app(people: People) -> None:
     from portal.deploys.actions import fail
 
     fail(build, "No Procfile.")
-    assert status_of(app).sentence == "v1 is live, 1 of 1 instance healthy. The last build failed: No Procfile."
+    assert (
+        status_of(app).sentence
+        == "v1 is live, 1 of 1 instance healthy. The last build failed: No Procfile."
+    )
     ProcessFormation.objects.update(count=0)
     assert status_of(app).word == "stopped"
     assert open_rollout(app) is None
@@ -189,7 +232,14 @@ def test_usage_comes_from_redis_and_may_be_missing(people: People, broker: redis
     instance(app, "web.1", InstanceState.LIVE)
     instance(app, "web.2", InstanceState.LIVE)
     instance(app, "web.0", InstanceState.STOPPED)
-    sample = {"cpu_millicores": 12, "memory_bytes": 1, "memory_limit": 2, "processes": 3, "disk_bytes": 4, "at": 5}
+    sample = {
+        "cpu_millicores": 12,
+        "memory_bytes": 1,
+        "memory_limit": 2,
+        "processes": 3,
+        "disk_bytes": 4,
+        "at": 5,
+    }
     broker.set("slipway:usage:web.1", json.dumps(sample), ex=15)
     there = list(instances_of(app))
     assert [row.id for row in there] == ["web.1", "web.2"]

@@ -29,8 +29,21 @@ from tests.portal.shipyard import roll_out, submit_archive
 from tests.portal.test_api import Caller
 from workers.bridge import translate
 
-FORM = {"kind": "http", "path": "/", "command": "", "timeout": "5", "interval": "10", "attempts": "3", "start_period": "30"}
-OF_DOCKERFILE: dict[str, Any] = {**fleet.APP_FILE["health"], "kind": "command", "command": ["./well"], "words": "`./well`"}
+FORM = {
+    "kind": "http",
+    "path": "/",
+    "command": "",
+    "timeout": "5",
+    "interval": "10",
+    "attempts": "3",
+    "start_period": "30",
+}
+OF_DOCKERFILE: dict[str, Any] = {
+    **fleet.APP_FILE["health"],
+    "kind": "command",
+    "command": ["./well"],
+    "words": "`./well`",
+}
 
 
 def live_app(people: People, **said: Any) -> App:
@@ -69,11 +82,24 @@ def test_the_default_of_the_portal_is_the_default_of_the_node(people: People) ->
     assert check_for_node(live_app(people)) == HealthCheck()
 
 
-def test_a_command_from_the_page_is_the_command_that_the_node_runs(people: People, browser: Client) -> None:
+def test_a_command_from_the_page_is_the_command_that_the_node_runs(
+    people: People, browser: Client
+) -> None:
     app = live_app(people)
-    typed = {"kind": "command", "command": "python manage.py check --deploy", "timeout": "2.5", "interval": "60", "attempts": "5"}
-    answer = browser.post("/apps/hello/settings/health", {**FORM, **typed, "start_period": "120"}, follow=True)
-    assert "Instances that start from now on use: `python manage.py check --deploy`." in answer.content.decode()
+    typed = {
+        "kind": "command",
+        "command": "python manage.py check --deploy",
+        "timeout": "2.5",
+        "interval": "60",
+        "attempts": "5",
+    }
+    answer = browser.post(
+        "/apps/hello/settings/health", {**FORM, **typed, "start_period": "120"}, follow=True
+    )
+    assert (
+        "Instances that start from now on use: `python manage.py check --deploy`."
+        in answer.content.decode()
+    )
     assert check_for_node(app) == HealthCheck(
         kind=CheckKind.COMMAND,
         command=("/bin/sh", "-c", "python manage.py check --deploy"),
@@ -85,14 +111,20 @@ def test_a_command_from_the_page_is_the_command_that_the_node_runs(people: Peopl
     current = translate.desired_app(app).current
     assert current is not None
     assert current.boot_seconds == 420.0
-    assert audit_of_app(app)[0].text == (
-        "set the health check to `python manage.py check --deploy`, timeout 2.5 s, every 60 s, 5 attempts, start period 120 s"
+    assert (
+        audit_of_app(app)[0].text
+        == "set the health check to `python manage.py check --deploy`, timeout 2.5 s, every 60 s, 5"
+        " attempts, start period 120 s"
     )
 
 
-def test_an_empty_field_is_the_default_and_fields_of_other_kinds_are_kept(people: People, browser: Client) -> None:
+def test_an_empty_field_is_the_default_and_fields_of_other_kinds_are_kept(
+    people: People, browser: Client
+) -> None:
     app = live_app(people)
-    browser.post("/apps/hello/settings/health", {**FORM, "path": "/up", "command": "./well", "attempts": "7"})
+    browser.post(
+        "/apps/hello/settings/health", {**FORM, "path": "/up", "command": "./well", "attempts": "7"}
+    )
     browser.post("/apps/hello/settings/health", {"kind": "tcp", "path": "/up", "command": "./well"})
     assert check_for_node(app) == HealthCheck(kind=CheckKind.TCP)
     row = health_of(app)
@@ -101,7 +133,12 @@ def test_an_empty_field_is_the_default_and_fields_of_other_kinds_are_kept(people
 
 
 def test_the_words_of_a_check_match_the_node() -> None:
-    for changes in ({}, {"path": "/up"}, {"kind": "tcp"}, {"kind": "command", "command": "test -e /tmp/ready && echo 'well'"}):
+    for changes in (
+        {},
+        {"path": "/up"},
+        {"kind": "tcp"},
+        {"kind": "command", "command": "test -e /tmp/ready && echo 'well'"},
+    ):
         check = check_of(HealthSettings(**changes))
         values = {name: value for name, value in asdict(check).items() if name != "words"}
         assert check.words == HealthCheck(**{**values, "kind": CheckKind(check.kind)}).describe()
@@ -110,14 +147,20 @@ def test_the_words_of_a_check_match_the_node() -> None:
 def test_the_patience_matches_the_node() -> None:
     for seconds in (30.0, 0.0):
         row = HealthSettings(start_period=seconds, interval=1.0, attempts=2)
-        assert check_of(row).patience == HealthCheck(start_period=seconds, interval=1.0, attempts=2).boot_seconds
+        assert (
+            check_of(row).patience
+            == HealthCheck(start_period=seconds, interval=1.0, attempts=2).boot_seconds
+        )
 
 
 @pytest.mark.parametrize("field", list(NUMBERS))
 def test_the_page_accepts_the_same_numbers_as_the_manifest(field: str) -> None:
     _, least, most = NUMBERS[field]
     for value in (least, most):
-        assert getattr(toml.read(f"[health]\n{field} = {value}").health, field) == checked({field: value})[field]
+        assert (
+            getattr(toml.read(f"[health]\n{field} = {value}").health, field)
+            == checked({field: value})[field]
+        )
     for value in (least - (1 if field == "attempts" else 0.01), most + 1):
         with pytest.raises(ValueRefused):
             checked({field: value})
@@ -126,9 +169,12 @@ def test_the_page_accepts_the_same_numbers_as_the_manifest(field: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("file", "page", "image", "source"), [(1, 1, 1, "file"), (0, 1, 1, "settings"), (0, 0, 1, "dockerfile"), (0, 0, 0, "default")]
+    ("file", "page", "image", "source"),
+    [(1, 1, 1, "file"), (0, 1, 1, "settings"), (0, 0, 1, "dockerfile"), (0, 0, 0, "default")],
 )
-def test_precedence_is_manifest_settings_dockerfile(people: People, file: int, page: int, image: int, source: str) -> None:
+def test_precedence_is_manifest_settings_dockerfile(
+    people: People, file: int, page: int, image: int, source: str
+) -> None:
     app = people.app()
     if page:
         app_actions.set_health(people.owner, app=app, changes={"kind": "tcp"})
@@ -137,7 +183,9 @@ def test_precedence_is_manifest_settings_dockerfile(people: People, file: int, p
     assert effective_check_of(app, declared).source == source
 
 
-def test_a_check_in_the_settings_replaces_the_dockerfiles_check_until_it_is_removed(people: People, browser: Client) -> None:
+def test_a_check_in_the_settings_replaces_the_dockerfiles_check_until_it_is_removed(
+    people: People, browser: Client
+) -> None:
     app = live_app(people, image_health=OF_DOCKERFILE)
     page = browser.get("/apps/hello/settings").content.decode()
     assert "Active check: HEALTHCHECK of the Dockerfile:" in page
@@ -145,7 +193,9 @@ def test_a_check_in_the_settings_replaces_the_dockerfiles_check_until_it_is_remo
     page = browser.post("/apps/hello/settings/health", FORM, follow=True).content.decode()
     assert "Active check: from these settings" in page
     assert check_for_node(app) == HealthCheck()
-    page = browser.post("/apps/hello/settings/health", {**FORM, "remove": "health"}, follow=True).content.decode()
+    page = browser.post(
+        "/apps/hello/settings/health", {**FORM, "remove": "health"}, follow=True
+    ).content.decode()
     assert "The health check of these settings was removed." in page
     assert check_for_node(app).command == ("./well",)
     assert audit_of_app(app)[0].text == "removed the health check of the settings"
@@ -153,7 +203,9 @@ def test_a_check_in_the_settings_replaces_the_dockerfiles_check_until_it_is_remo
 
 def test_the_page_shows_that_the_manifest_has_precedence(people: People, browser: Client) -> None:
     live_app(people, health=fleet.APP_FILE["health"])
-    page = browser.post("/apps/hello/settings/health", {**FORM, "kind": "tcp"}, follow=True).content.decode()
+    page = browser.post(
+        "/apps/hello/settings/health", {**FORM, "kind": "tcp"}, follow=True
+    ).content.decode()
     assert "slipway.toml has precedence: GET /healthz." in page
     assert "Active check: from slipway.toml:" in page
 
@@ -192,7 +244,11 @@ def test_an_invalid_value_is_refused_at_its_field(field: str, value: object, say
     [
         ({"path": "healthz now"}, "path", "it starts with a slash"),
         ({"kind": "command", "command": " "}, "command", "A check by command needs a command."),
-        ({"timeout": "soon"}, "timeout", "This is not a valid number of seconds. From 0.1 to 30. Empty: 5."),
+        (
+            {"timeout": "soon"},
+            "timeout",
+            "This is not a valid number of seconds. From 0.1 to 30. Empty: 5.",
+        ),
         ({"interval": "0"}, "interval", "Use a number of seconds from 1 to 3,600."),
         ({"start_period": "4000"}, "start_period", "The start period cannot be 4000"),
         ({"attempts": "2.5"}, "attempts", "This is not a whole number. From 1 to 100. Empty: 3."),
@@ -211,10 +267,17 @@ def test_the_page_keeps_the_input_and_marks_the_field(
     assert health_of(app) is None
 
 
-def test_the_api_shows_the_source_and_changes_only_what_is_sent(people: People, owner: Caller) -> None:
+def test_the_api_shows_the_source_and_changes_only_what_is_sent(
+    people: People, owner: Caller
+) -> None:
     app = live_app(people, image_health=OF_DOCKERFILE)
     status, answer = owner("get", "/apps/hello/health")
-    assert (status, answer["source"], answer["counts"]["check"], answer["settings"]) == (200, "dockerfile", "`./well`", None)
+    assert (status, answer["source"], answer["counts"]["check"], answer["settings"]) == (
+        200,
+        "dockerfile",
+        "`./well`",
+        None,
+    )
     status, answer = owner("patch", "/apps/hello/health", {"kind": "tcp", "interval": 2})
     assert (status, answer["source"]) == (200, "settings")
     assert answer["counts"] == {
@@ -235,13 +298,18 @@ def test_the_api_shows_the_source_and_changes_only_what_is_sent(people: People, 
         "interval": 2.0,
         "attempts": 9,
     }
-    assert check_for_node(app) == HealthCheck(kind=CheckKind.TCP, timeout=0.5, interval=2.0, attempts=9)
+    assert check_for_node(app) == HealthCheck(
+        kind=CheckKind.TCP, timeout=0.5, interval=2.0, attempts=9
+    )
     assert owner("patch", "/apps/hello/health", {"interval": None})[1]["counts"]["interval"] == 10.0
     assert owner("patch", "/apps/hello/health", {"kind": "command"}) == (
         400,
         {
             "error": "A check by command needs a command.",
-            "hint": "Write a shell line that exits with 0 when the instance is healthy, or choose another kind.",
+            "hint": (
+                "Write a shell line that exits with 0 when the instance is healthy, or choose"
+                " another kind."
+            ),
         },
     )
     assert owner("patch", "/apps/hello/health", {"attempts": "many"})[0] == 422
@@ -292,10 +360,13 @@ def test_a_path_from_before_there_were_kinds_is_kept(transactional_db: None) -> 
         for name, path in (("plain", "/"), ("asked", "/healthz")):
             then.get_model("apps", "App").objects.create(team=team, name=name, health_path=path)
         call_command("migrate", "apps", verbosity=0)
-        assert [(row.app.name, row.kind, row.path, row.attempts) for row in HealthSettings.objects.all()] == [
-            ("asked", "http", "/healthz", 3)
-        ]
+        assert [
+            (row.app.name, row.kind, row.path, row.attempts) for row in HealthSettings.objects.all()
+        ] == [("asked", "http", "/healthz", 3)]
         call_command("migrate", "apps", "0005_waking", verbosity=0)
-        assert dict(then.get_model("apps", "App").objects.values_list("name", "health_path")) == {"plain": "/", "asked": "/healthz"}
+        assert dict(then.get_model("apps", "App").objects.values_list("name", "health_path")) == {
+            "plain": "/",
+            "asked": "/healthz",
+        }
     finally:
         call_command("migrate", verbosity=0)

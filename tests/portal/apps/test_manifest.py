@@ -46,7 +46,13 @@ def process(count: int | None = None, **sizes: int) -> dict[str, Any]:
 
 
 def cron(name: str, schedule: str = "0 * * * *", **changes: Any) -> dict[str, Any]:
-    usual = {"command": f"./{name}", "timezone": "UTC", "overlap": "skip", "timeout": 60.0, "sizes": dict(NONE)}
+    usual = {
+        "command": f"./{name}",
+        "timezone": "UTC",
+        "overlap": "skip",
+        "timeout": 60.0,
+        "sizes": dict(NONE),
+    }
     return {"name": name, "schedule": schedule, **usual, **changes}
 
 
@@ -58,7 +64,9 @@ def made(people: People, app: App, file: dict[str, Any] | None = None, **process
     return rollout
 
 
-def deployed(people: People, app: App, file: dict[str, Any] | None = None, **processes: str) -> Rollout:
+def deployed(
+    people: People, app: App, file: dict[str, Any] | None = None, **processes: str
+) -> Rollout:
     rollout = made(people, app, file, **processes)
     roll_out(rollout)
     rollout.refresh_from_db()
@@ -70,7 +78,13 @@ def deployed(people: People, app: App, file: dict[str, Any] | None = None, **pro
 def test_defaults_set_missing_vars_and_a_secret_is_generated_once(people: People) -> None:
     app = people.app()
     set_config_vars(people.owner, app=app, changes={"MINE": "by hand"})
-    wanted = said(variables={"MINE": variable(value="default"), "LEVEL": variable(value="info"), "KEY": variable(digits=20)})
+    wanted = said(
+        variables={
+            "MINE": variable(value="default"),
+            "LEVEL": variable(value="info"),
+            "KEY": variable(digits=20),
+        }
+    )
     rollout = deployed(people, app, wanted)
     config = config_of(app)
     assert (config["MINE"], config["LEVEL"], len(config["KEY"])) == ("by hand", "info", 20)
@@ -80,7 +94,10 @@ def test_defaults_set_missing_vars_and_a_secret_is_generated_once(people: People
     assert config["KEY"] not in str(rollout.steps)
     set_config_vars(people.owner, app=app, changes={"KEY": None, "LEVEL": "debug"})
     deployed(people, app, wanted)
-    assert config_of(app) == {**config, "LEVEL": "debug"}, "the same secret again, and no default over a person's value"
+    assert config_of(app) == {
+        **config,
+        "LEVEL": "debug",
+    }, "the same secret again, and no default over a person's value"
     stored = bytes(GeneratedSecret.objects.get(app=app).encrypted_value)
     assert config["KEY"].encode() not in stored
     assert reencrypt_all() > 0
@@ -101,18 +118,28 @@ def test_a_rollback_to_before_the_secret_does_not_lose_it(people: People) -> Non
 
 def test_a_missing_required_var_stops_the_release_until_it_is_set(people: People) -> None:
     app = people.app()
-    wanted = said(variables={"STRIPE": variable(required=True, description="From the dashboard"), "OTHER": variable(required=True)})
+    wanted = said(
+        variables={
+            "STRIPE": variable(required=True, description="From the dashboard"),
+            "OTHER": variable(required=True),
+        }
+    )
     first = made(people, app, wanted)
     assert first.state == RolloutState.FAILED
     assert (
-        "v1 needs the config vars STRIPE (From the dashboard), OTHER: slipway.toml requires them, and they have no value." in first.reason
+        "v1 needs the config vars STRIPE (From the dashboard), OTHER: slipway.toml requires them,"
+        " and they have no value." in first.reason
     )
     assert '{"changes": {"STRIPE": "VALUE", "OTHER": "VALUE"}}' in first.reason
     assert not ProcessFormation.objects.filter(app=app).exists()
     assert set_config_vars(people.owner, app=app, changes={"STRIPE": "sk"}) is None
     released = set_config_vars(people.owner, app=app, changes={"OTHER": "x"})
     assert released is not None
-    assert (released.number, released.image, released.build) == (2, first.release.image, first.release.build)
+    assert (released.number, released.image, released.build) == (
+        2,
+        first.release.image,
+        first.release.build,
+    )
     rollout = Rollout.objects.get(release=released)
     assert rollout.state == RolloutState.PENDING
     roll_out(rollout)
@@ -142,7 +169,9 @@ def test_a_stopped_deploy_does_not_affect_an_open_rollout_or_later_changes(peopl
     assert released.declared.variables["STRIPE"].required
 
 
-def test_the_first_deploys_use_the_formation_of_the_manifest_and_scaling_by_people_is_kept(people: People) -> None:
+def test_the_first_deploys_use_the_formation_of_the_manifest_and_scaling_by_people_is_kept(
+    people: People,
+) -> None:
     app = people.app()
     wanted = said(processes={"web": process(2, memory=128 * MIB, cpu=250), "worker": process(0)})
     finish_failed(made(people, app, wanted, worker="w"), "it did not come up")
@@ -153,9 +182,17 @@ def test_the_first_deploys_use_the_formation_of_the_manifest_and_scaling_by_peop
     deployed(people, app, corrected, worker="w")
     rows = {row.process: Size.of(row) for row in ProcessFormation.objects.filter(app=app)}
     assert rows == {"web": Size(count=2, memory=256 * MIB), "worker": Size(count=1)}
-    deployed(people, app, said(processes={"web": process(7), "clock": process(memory=64 * MIB)}), clock="c")
+    deployed(
+        people,
+        app,
+        said(processes={"web": process(7), "clock": process(memory=64 * MIB)}),
+        clock="c",
+    )
     rows = {row.process: Size.of(row) for row in ProcessFormation.objects.filter(app=app)}
-    assert rows == {"web": Size(count=2, memory=256 * MIB), "clock": Size(memory=64 * MIB)}, "only the new process type is formed"
+    assert rows == {
+        "web": Size(count=2, memory=256 * MIB),
+        "clock": Size(memory=64 * MIB),
+    }, "only the new process type is formed"
 
 
 def test_a_formation_over_the_quota_is_reduced_and_reported(people: People) -> None:
@@ -177,7 +214,10 @@ def test_cron_jobs_change_with_the_live_release(people: People) -> None:
     deployed(people, app, said(crons=[cron("a", command="./changed"), cron("c")]))
     after = {job.name: job for job in CronJob.objects.filter(app=app)}
     assert after.keys() == {"a", "c"}
-    assert (after["a"].command, after["a"].next_at) == ("./changed", before["a"] - timedelta(minutes=1))
+    assert (after["a"].command, after["a"].next_at) == (
+        "./changed",
+        before["a"] - timedelta(minutes=1),
+    )
     roll_out(rollback(people.owner, app=app, number=2))
     assert [job.name for job in CronJob.objects.filter(app=app)] == ["a", "b"]
 
@@ -195,15 +235,23 @@ def test_a_due_time_makes_one_run_and_missed_times_are_combined(people: People) 
     assert (run.scheduled_for, run.state, run.source) == (due, RunState.QUEUED, "cron.sweep")
     assert CronJob.objects.get().next_at > now
     CronJob.objects.update(next_at=due)
-    assert jobs.tick(CronJob.objects.get(), now) is None, "the same tick again, as after a replaced row"
+    assert jobs.tick(CronJob.objects.get(), now) is None, (
+        "the same tick again, as after a replaced row"
+    )
     assert Run.objects.count() == 1
 
 
 @pytest.mark.parametrize(
     ("overlap", "states"),
-    [("skip", ["running", "skipped"]), ("allow", ["running", "running"]), ("replace", ["stopped", "running"])],
+    [
+        ("skip", ["running", "skipped"]),
+        ("allow", ["running", "running"]),
+        ("replace", ["stopped", "running"]),
+    ],
 )
-def test_the_overlap_rule_decides_while_the_last_run_is_running(people: People, overlap: str, states: list[str]) -> None:
+def test_the_overlap_rule_decides_while_the_last_run_is_running(
+    people: People, overlap: str, states: list[str]
+) -> None:
     app = people.app()
     deployed(people, app, said(crons=[cron("sweep", overlap=overlap)]))
     for minutes in (2, 1):
@@ -243,7 +291,12 @@ def test_the_post_deploy_script_is_queued_once_after_the_first_live_release(peop
     assert not Run.objects.exists()
     rollout = deployed(people, app, file)
     run = Run.objects.get()
-    assert (run.kind, run.command, run.timeout, run.release) == (RunKind.POSTDEPLOY, "./seed", 5.0, rollout.release)
+    assert (run.kind, run.command, run.timeout, run.release) == (
+        RunKind.POSTDEPLOY,
+        "./seed",
+        5.0,
+        rollout.release,
+    )
     deployed(people, app, file)
     assert Run.objects.count() == 1
     jobs.take_up(run, most=4)
@@ -253,17 +306,29 @@ def test_the_post_deploy_script_is_queued_once_after_the_first_live_release(peop
     other = people.app("other")
     deployed(people, other)
     deployed(people, other, file)
-    assert not Run.objects.filter(app=other).exists(), "a script that comes later than the first deploy"
+    assert not Run.objects.filter(app=other).exists(), (
+        "a script that comes later than the first deploy"
+    )
 
 
 def test_old_runs_are_deleted_except_the_last_of_each_job(people: People) -> None:
     app = people.app()
     rollout = deployed(people, app, said(postdeploy={"command": "./seed", "timeout": 5.0}))
-    usual = {"app": app, "release": rollout.release, "kind": RunKind.CRON, "command": "x", "timeout": 1}
+    usual = {
+        "app": app,
+        "release": rollout.release,
+        "kind": RunKind.CRON,
+        "command": "x",
+        "timeout": 1,
+    }
     for name, count in (("many", jobs.KEPT + 5), ("few", 2)):
         for _ in range(count):
-            Run.objects.create(**usual, name=name, state=RunState.SUCCEEDED, finished_at=timezone.now())
-    Run.objects.create(**usual, name="few", state=RunState.FAILED, finished_at=timezone.now() - timedelta(days=31))
+            Run.objects.create(
+                **usual, name=name, state=RunState.SUCCEEDED, finished_at=timezone.now()
+            )
+    Run.objects.create(
+        **usual, name="few", state=RunState.FAILED, finished_at=timezone.now() - timedelta(days=31)
+    )
     jobs.forget_old()
     assert Run.objects.filter(name="many").count() == jobs.KEPT
     assert Run.objects.filter(name="few").count() == 2

@@ -11,7 +11,10 @@ def test_a_dns_label_is_accepted(name: str) -> None:
     assert check_app_name(name) == name.strip()
 
 
-@pytest.mark.parametrize("name", ["", " ", "-a", "a-", "1a", "A", "a_b", "a.b", "ä", "x" * 41, "xn--bcher-kva", "a b", "a/../b"])
+@pytest.mark.parametrize(
+    "name",
+    ["", " ", "-a", "a-", "1a", "A", "a_b", "a.b", "ä", "x" * 41, "xn--bcher-kva", "a b", "a/../b"],
+)
 def test_a_name_that_is_not_a_hostname_is_refused_with_the_rule(name: str) -> None:
     with pytest.raises(NameRefused) as refusal:
         check_app_name(name)

@@ -40,7 +40,9 @@ def test_a_missing_key_is_named(settings: Settings) -> None:
         secrets.encrypt("x")
 
 
-def test_rotation_encrypts_everything_with_the_newest_key(people: People, settings: Settings) -> None:
+def test_rotation_encrypts_everything_with_the_newest_key(
+    people: People, settings: Settings
+) -> None:
     app = people.app()
     set_config_vars(people.owner, app=app, changes={"A": "1"})
     deploy(submit_archive(people.owner, app))
@@ -53,12 +55,17 @@ def test_rotation_encrypts_everything_with_the_newest_key(people: People, settin
     assert config_of(app) == config_of_release(Release.objects.get()) == {"A": "1"}
 
 
-def test_secrets_are_created_once_and_readable_only_by_the_portal(settings: Settings, tmp_path: Path) -> None:
+def test_secrets_are_created_once_and_readable_only_by_the_portal(
+    settings: Settings, tmp_path: Path
+) -> None:
     settings.SECRETS = tmp_path / "secrets"
     call_command("make_secrets", stdout=StringIO())
     first = {path.name: path.read_text() for path in settings.SECRETS.iterdir()}
     assert sorted(first) == ["config.key", "django.key"]
     Fernet(first["config.key"].strip())
-    assert all(not path.stat().st_mode & stat.S_IRWXO for path in (settings.SECRETS, *settings.SECRETS.iterdir()))
+    assert all(
+        not path.stat().st_mode & stat.S_IRWXO
+        for path in (settings.SECRETS, *settings.SECRETS.iterdir())
+    )
     call_command("make_secrets", stdout=StringIO())
     assert {path.name: path.read_text() for path in settings.SECRETS.iterdir()} == first

@@ -1,4 +1,6 @@
-"""Attacks on sign-in, sessions and cookies of the portal's pages, and on its host name. Each fails."""
+"""Attacks on sign-in, sessions and cookies of the portal's pages, and on its host name. Each
+fails.
+"""
 
 from __future__ import annotations
 
@@ -28,9 +30,14 @@ ELSEWHERE = [
 @pytest.mark.parametrize("target", ELSEWHERE)
 def test_sign_in_does_not_redirect_to_another_site(people: People, target: str) -> None:
     for client in (Client(),):
-        answer = client.post(f"/sign-in?{httpx.QueryParams({'next': target})}", {"username": "owner", "password": PASSWORD, "next": target})
+        answer = client.post(
+            f"/sign-in?{httpx.QueryParams({'next': target})}",
+            {"username": "owner", "password": PASSWORD, "next": target},
+        )
         assert (answer.status_code, answer["Location"]) == (302, "/")
-        assert client.get("/sign-in", {"next": target})["Location"] == "/", "who is signed in already"
+        assert client.get("/sign-in", {"next": target})["Location"] == "/", (
+            "who is signed in already"
+        )
         assert client.post("/theme", {"theme": "dark", "next": target})["Location"] == "/"
         assert client.post("/sign-out", {"next": target})["Location"] == "/sign-in"
 
@@ -54,14 +61,18 @@ def test_a_session_id_chosen_by_another_is_replaced_at_sign_in(people: People) -
     assert made_up.cookies[settings.SESSION_COOKIE_NAME].value != "chosen-by-an-attacker-0000000000"
 
 
-def test_a_changed_password_ends_all_other_sessions_and_signing_out_ends_the_own_one(people: People) -> None:
+def test_a_changed_password_ends_all_other_sessions_and_signing_out_ends_the_own_one(
+    people: People,
+) -> None:
     here, there = Client(), Client()
     for client in (here, there):
         client.post("/sign-in", {"username": "owner", "password": PASSWORD})
         assert client.get("/account").status_code == 200
     old_key = here.cookies[settings.SESSION_COOKIE_NAME].value
     new = "eleven red bottles"
-    changed = here.post("/account/password", {"old_password": PASSWORD, "new_password1": new, "new_password2": new})
+    changed = here.post(
+        "/account/password", {"old_password": PASSWORD, "new_password1": new, "new_password2": new}
+    )
     assert changed.status_code == 302
     assert here.get("/account").status_code == 200
     assert there.get("/account").status_code == 302
@@ -93,26 +104,50 @@ def test_with_https_an_app_cannot_set_a_cookie_for_the_portal(
     session = Client()
     session.force_login(committed_people.owner)
     key = session.cookies[settings.SESSION_COOKIE_NAME].value
-    with listening_portal() as url, httpx.Client(base_url=url, headers={"X-Forwarded-Proto": "https"}, timeout=20) as browser:
+    with (
+        listening_portal() as url,
+        httpx.Client(base_url=url, headers={"X-Forwarded-Proto": "https"}, timeout=20) as browser,
+    ):
         for line in browser.get("/sign-in").headers.get_list("Set-Cookie"):
             name, rest = line.split("=", 1)
             assert name.startswith("__Host-slipway-")
-            assert {"secure", "httponly", "path=/"} <= {part.strip().lower() for part in rest.split(";")}
+            assert {"secure", "httponly", "path=/"} <= {
+                part.strip().lower() for part in rest.split(";")
+            }
             assert "domain" not in rest.lower()
         for planted in ("slipway-session", "__Secure-slipway-session"):
-            assert browser.get("/account", headers={"Cookie": f"{planted}={key}"}).status_code == 302
-        assert browser.get("/account", headers={"Cookie": f"__Host-slipway-session={key}"}).status_code == 200
-        assert browser.get("/sign-in").headers["Strict-Transport-Security"].startswith("max-age=31536000")
+            assert (
+                browser.get("/account", headers={"Cookie": f"{planted}={key}"}).status_code == 302
+            )
+        assert (
+            browser.get("/account", headers={"Cookie": f"__Host-slipway-session={key}"}).status_code
+            == 200
+        )
+        assert (
+            browser.get("/sign-in")
+            .headers["Strict-Transport-Security"]
+            .startswith("max-age=31536000")
+        )
 
 
 @pytest.mark.parametrize(
-    "host", ["evil.example", "localhost.evil.example", "shop.slipway.localhost", "localhost:8080@evil.example", "", "localhost/x"]
+    "host",
+    [
+        "evil.example",
+        "localhost.evil.example",
+        "shop.slipway.localhost",
+        "localhost:8080@evil.example",
+        "",
+        "localhost/x",
+    ],
 )
 def test_a_host_that_is_not_the_portals_is_refused(people: People, host: str) -> None:
     assert Client().get("/sign-in", headers={"Host": host}).status_code == 400
 
 
-def test_forged_headers_change_neither_host_nor_scheme_nor_the_signed_in_person(people: People) -> None:
+def test_forged_headers_change_neither_host_nor_scheme_nor_the_signed_in_person(
+    people: People,
+) -> None:
     forged = {
         "X-Forwarded-Host": "evil.example",
         "X-Forwarded-Port": "666",

@@ -47,7 +47,20 @@ def of_owner(world: World, **options: bool) -> Client:
 
 def state() -> list[object]:
     """Return everything that a form could change."""
-    models = (Person, Team, Token, App, ConfigVar, Build, Release, Rollout, Domain, ImageJob, Run, AuditEntry)
+    models = (
+        Person,
+        Team,
+        Token,
+        App,
+        ConfigVar,
+        Build,
+        Release,
+        Rollout,
+        Domain,
+        ImageJob,
+        Run,
+        AuditEntry,
+    )
     return [list(model.objects.order_by("pk").values()) for model in models]
 
 
@@ -56,18 +69,28 @@ def test_another_site_cannot_submit_a_form_as_the_signed_in_person(world: World)
     forms = [route for route in PAGES if route.method == "POST"]
     assert len(forms) > 35
     for route in forms:
-        answer = client.post(world.path_of(route), route.body, headers={"Origin": "https://evil.example"})
+        answer = client.post(
+            world.path_of(route), route.body, headers={"Origin": "https://evil.example"}
+        )
         assert answer.status_code == 403, route.pattern
-        assert client.post(world.path_of(route), route.body).status_code == 403, f"{route.pattern} without a token"
+        assert client.post(world.path_of(route), route.body).status_code == 403, (
+            f"{route.pattern} without a token"
+        )
     assert state() == before
 
 
 def test_a_session_gives_no_access_to_the_api_git_the_registry_or_metrics(world: World) -> None:
     client, before = of_owner(world), state()
-    guarded = [route for route in (*API, *GIT, *REGISTRY) if route.pattern not in ("api/openapi.json", "api/")]
+    guarded = [
+        route
+        for route in (*API, *GIT, *REGISTRY)
+        if route.pattern not in ("api/openapi.json", "api/")
+    ]
     assert len(guarded) > 70
     for route in guarded:
-        answer = client.generic(route.method, world.path_of(route), "{}", content_type="application/json")
+        answer = client.generic(
+            route.method, world.path_of(route), "{}", content_type="application/json"
+        )
         assert answer.status_code == 401, f"{route.method} {route.pattern}"
     assert state() == before
 
@@ -87,7 +110,9 @@ class Found(HTMLParser):
             tag == "script" and not (given.get("src") or "").startswith("/static/")
         ):
             self.dangers.append(f"<{tag}>")
-        self.dangers += [f"{tag} {name}" for name in given if name.startswith("on") or name == "style"]
+        self.dangers += [
+            f"{tag} {name}" for name in given if name.startswith("on") or name == "style"
+        ]
         self.dangers += [
             f"{tag} {name}={value}"
             for name, value in given.items()
@@ -113,11 +138,21 @@ def poison() -> None:
     Domain.objects.filter(host="www.shop.example.com").update(host=EVIL)
     changes = [["A", EVIL, 1]]
     for job in ImageJob.objects.all():
-        job.result = {**job.result, "changes": changes, "added": 1, "changed": 0, "deleted": 0, "filename": EVIL}
+        job.result = {
+            **job.result,
+            "changes": changes,
+            "added": 1,
+            "changed": 0,
+            "deleted": 0,
+            "filename": EVIL,
+        }
         job.reason = EVIL
         job.save()
     for log in ("shop", "docs-site", "chat", "reports"):
-        write_log(settings.APP_LOGS / f"{log}.log", [("web.1", "stdout", EVIL), (EVIL.replace(" ", ""), "stderr", EVIL)])
+        write_log(
+            settings.APP_LOGS / f"{log}.log",
+            [("web.1", "stdout", EVIL), (EVIL.replace(" ", ""), "stderr", EVIL)],
+        )
     for build in Build.objects.all():
         write_log(settings.BUILD_LOGS / f"{build.pk}.log", [("build", "stdout", EVIL)])
 
@@ -130,7 +165,9 @@ def test_names_messages_files_and_log_lines_are_escaped_in_pages(world: World) -
     for route in (page for page in PAGES if page.method == "GET"):
         for role, client in clients.items():
             answer = client.get(world.path_of(route))
-            if answer.status_code != 200 or not answer.headers.get("Content-Type", "").startswith("text/html"):
+            if answer.status_code != 200 or not answer.headers.get("Content-Type", "").startswith(
+                "text/html"
+            ):
                 continue
             found = Found(answer.content.decode())
             assert not found.dangers, f"{route.pattern} as {role}: {found.dangers}"
@@ -139,20 +176,35 @@ def test_names_messages_files_and_log_lines_are_escaped_in_pages(world: World) -
     assert seen >= 15, "the text reached the pages"
 
 
-@pytest.mark.parametrize("field", ["name", "value", "username", "label", "host", "tag", "auth_name"])
+@pytest.mark.parametrize(
+    "field", ["name", "value", "username", "label", "host", "tag", "auth_name"]
+)
 def test_refused_input_is_shown_as_text(world: World, field: str) -> None:
     client = of_owner(world)
     for route in PAGES:
         if route.method == "POST" and field in route.body:
-            html = client.post(world.path_of(route), {**route.body, field: EVIL}, follow=True).content.decode()
+            html = client.post(
+                world.path_of(route), {**route.body, field: EVIL}, follow=True
+            ).content.decode()
             assert not Found(html).dangers, route.pattern
 
 
 @pytest.mark.parametrize(
-    "query", ["new/hint?name={}", "requests?id={}", "requests/{}", "codes/{}", "apps/shop/logs?source={}", "apps/{}", "nowhere/{}"]
+    "query",
+    [
+        "new/hint?name={}",
+        "requests?id={}",
+        "requests/{}",
+        "codes/{}",
+        "apps/shop/logs?source={}",
+        "apps/{}",
+        "nowhere/{}",
+    ],
 )
 def test_parts_of_the_url_are_shown_as_text(world: World, query: str) -> None:
-    answer = of_owner(world).get("/" + query.format("%22%3E%3Cx-evil%20onload=alert(1)%3E%3Cscript%3Ealert(1)"))
+    answer = of_owner(world).get(
+        "/" + query.format("%22%3E%3Cx-evil%20onload=alert(1)%3E%3Cscript%3Ealert(1)")
+    )
     assert not Found(answer.content.decode()).dangers
 
 
@@ -183,7 +235,9 @@ def test_parts_of_the_url_are_shown_as_text(world: World, query: str) -> None:
         "",
     ],
 )
-def test_a_custom_domain_cannot_be_a_name_of_the_portal_or_of_another_app_or_an_address(people: People, host: str) -> None:
+def test_a_custom_domain_cannot_be_a_name_of_the_portal_or_of_another_app_or_an_address(
+    people: People, host: str
+) -> None:
     app = people.app()
     with pytest.raises(Refused):
         add(people.owner, app=app, host=host)
@@ -195,9 +249,18 @@ def test_no_page_can_be_framed_or_load_scripts_of_other_sites(world: World) -> N
     for route in (*pages, Route(method="GET", pattern="", rule=pages[0].rule, path="/nowhere")):
         for client in (of_owner(world), Client()):
             answer = client.get(world.path_of(route))
-            policy = dict(part.strip().split(" ", 1) for part in answer["Content-Security-Policy"].split(";"))
+            policy = dict(
+                part.strip().split(" ", 1) for part in answer["Content-Security-Policy"].split(";")
+            )
             assert policy["default-src"] == "'self'", route.pattern
-            assert policy["frame-ancestors"] == policy["base-uri"] == policy["object-src"] == "'none'"
+            assert (
+                policy["frame-ancestors"] == policy["base-uri"] == policy["object-src"] == "'none'"
+            )
             assert policy["form-action"] == "'self'"
-            assert (answer["X-Frame-Options"], answer["X-Content-Type-Options"]) == ("DENY", "nosniff")
-            assert answer["Cross-Origin-Opener-Policy"] == answer["Referrer-Policy"] == "same-origin"
+            assert (answer["X-Frame-Options"], answer["X-Content-Type-Options"]) == (
+                "DENY",
+                "nosniff",
+            )
+            assert (
+                answer["Cross-Origin-Opener-Policy"] == answer["Referrer-Policy"] == "same-origin"
+            )

@@ -34,7 +34,11 @@ class Pack:
 
     def zeros(self, size: int) -> str:
         """Add a blob of zeros, without having it in memory."""
-        digest, packer, packed = hashlib.sha1(f"blob {size}\0".encode()), zlib.compressobj(1), bytearray(_head(KINDS["blob"], size))
+        digest, packer, packed = (
+            hashlib.sha1(f"blob {size}\0".encode()),
+            zlib.compressobj(1),
+            bytearray(_head(KINDS["blob"], size)),
+        )
         for place in range(0, size, 2**20):
             block = bytes(min(2**20, size - place))
             digest.update(block)
@@ -48,7 +52,9 @@ class Pack:
         # from offset 0, with a length of three bytes
         copy = bytes([0x80 | 0x70, *struct.pack("<I", len(base))[:3]])
         delta = _varint(len(base)) + _varint(len(base) * times) + copy * times
-        self._entries.append(_head(REF_DELTA, len(delta)) + bytes.fromhex(kept) + zlib.compress(delta))
+        self._entries.append(
+            _head(REF_DELTA, len(delta)) + bytes.fromhex(kept) + zlib.compress(delta)
+        )
         digest = hashlib.sha1(f"blob {len(base) * times}\0".encode())
         for _ in range(times):
             digest.update(base)
@@ -56,11 +62,25 @@ class Pack:
 
     def tree(self, entries: Iterable[tuple[str, bytes, str]]) -> str:
         """Add a tree of (mode, name, id) in this order, even if git would refuse it."""
-        return self.add("tree", b"".join(mode.encode() + b" " + name + b"\0" + bytes.fromhex(inner) for mode, name, inner in entries))
+        return self.add(
+            "tree",
+            b"".join(
+                mode.encode() + b" " + name + b"\0" + bytes.fromhex(inner)
+                for mode, name, inner in entries
+            ),
+        )
 
-    def commit(self, tree: str, *, parent: str = "", message: bytes = b"boom\n", headers: bytes = b"") -> str:
+    def commit(
+        self, tree: str, *, parent: str = "", message: bytes = b"boom\n", headers: bytes = b""
+    ) -> str:
         before = f"parent {parent}\n" if parent else ""
-        return self.add("commit", f"tree {tree}\n{before}author {NOBODY}\ncommitter {NOBODY}\n".encode() + headers + b"\n" + message)
+        return self.add(
+            "commit",
+            f"tree {tree}\n{before}author {NOBODY}\ncommitter {NOBODY}\n".encode()
+            + headers
+            + b"\n"
+            + message,
+        )
 
     def data(self) -> bytes:
         content = b"PACK" + struct.pack(">II", 2, len(self._entries)) + b"".join(self._entries)
@@ -82,10 +102,19 @@ def object_id(kind: str, content: bytes) -> str:
     return hashlib.sha1(f"{kind} {len(content)}\0".encode() + content).hexdigest()
 
 
-def body_of(commit: str, pack: bytes, *, ref: str = "refs/heads/main", more: Iterable[str] = ()) -> bytes:
+def body_of(
+    commit: str, pack: bytes, *, ref: str = "refs/heads/main", more: Iterable[str] = ()
+) -> bytes:
     """Return what a client sends to push a new branch."""
-    commands = [f"{'0' * 40} {commit} {ref}\0report-status side-band-64k\n", *(f"{'0' * 40} {commit} {other}\n" for other in more)]
-    return b"".join(f"{len(line.encode()) + 4:04x}{line}".encode() for line in commands) + b"0000" + pack
+    commands = [
+        f"{'0' * 40} {commit} {ref}\0report-status side-band-64k\n",
+        *(f"{'0' * 40} {commit} {other}\n" for other in more),
+    ]
+    return (
+        b"".join(f"{len(line.encode()) + 4:04x}{line}".encode() for line in commands)
+        + b"0000"
+        + pack
+    )
 
 
 def push(portal: str, app: str, token: str, body: bytes) -> Pushed:
@@ -107,7 +136,9 @@ def push(portal: str, app: str, token: str, body: bytes) -> Pushed:
     )
 
 
-def post(portal: str, path: str, token: str, body: bytes) -> tuple[int, http.client.HTTPMessage, bytes]:
+def post(
+    portal: str, path: str, token: str, body: bytes
+) -> tuple[int, http.client.HTTPMessage, bytes]:
     address = urlsplit(portal)
     connection = http.client.HTTPConnection(address.hostname or "", address.port, timeout=120)
     try:
@@ -147,7 +178,11 @@ def watched(subtrees: Iterable[Path]) -> Iterator[Peak]:
         while not over.wait(0.01):
             found = list(groups_in(subtrees))
             peak.groups = max(peak.groups, len(found))
-            for file in (group / name for group in found for name in ("memory.max_usage_in_bytes", "memory.peak")):
+            for file in (
+                group / name
+                for group in found
+                for name in ("memory.max_usage_in_bytes", "memory.peak")
+            ):
                 try:
                     peak.bytes = max(peak.bytes, int(file.read_text()))
                 except OSError:

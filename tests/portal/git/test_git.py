@@ -42,8 +42,21 @@ class Checkout:
         return self.portal.replace("http://", f"http://any:{quote(token)}@") + f"/git/{app}.git"
 
     def git(self, *words: str, check: bool = True) -> subprocess.CompletedProcess[str]:
-        environment = {"PATH": os.environ["PATH"], "HOME": str(self.folder), "GIT_TERMINAL_PROMPT": "0", "LC_ALL": "C.UTF-8"}
-        return subprocess.run(("git", *words), cwd=self.folder, env=environment, check=check, capture_output=True, text=True, timeout=60)
+        environment = {
+            "PATH": os.environ["PATH"],
+            "HOME": str(self.folder),
+            "GIT_TERMINAL_PROMPT": "0",
+            "LC_ALL": "C.UTF-8",
+        }
+        return subprocess.run(
+            ("git", *words),
+            cwd=self.folder,
+            env=environment,
+            check=check,
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
 
     def push(self, app: str, token: str, *refs: str) -> subprocess.CompletedProcess[str]:
         return self.git("push", self.remote(app, token), *(refs or ("main",)), check=False)
@@ -70,19 +83,33 @@ def test_a_push_deploys_shows_the_build_log_and_ends_with_the_url(
     commit = checkout.commit("Say hello")
     pushed = checkout.push("hello", token)
     assert pushed.returncode == 0, pushed.stderr
-    remote = [line.removeprefix("remote: ").strip() for line in pushed.stderr.splitlines() if line.startswith("remote:")]
+    remote = [
+        line.removeprefix("remote: ").strip()
+        for line in pushed.stderr.splitlines()
+        if line.startswith("remote:")
+    ]
     assert remote[0] == f"Deploying {commit[:8]} Say hello"
     assert "-> Found a Procfile" in remote
     assert "v1: start web.1" in remote
-    assert remote.index("-> Found a Procfile") < remote.index("-> Done") < remote.index("v1: start web.1")
+    assert (
+        remote.index("-> Found a Procfile")
+        < remote.index("-> Done")
+        < remote.index("v1: start web.1")
+    )
     assert [line for line in remote if line][-1] == "http://hello.slipway.localhost:8080 is live."
     build = Build.objects.get()
-    assert (build.state, build.origin, build.created_by) == (BuildState.SUCCEEDED, Origin.GIT, committed_people.owner)
+    assert (build.state, build.origin, build.created_by) == (
+        BuildState.SUCCEEDED,
+        Origin.GIT,
+        committed_people.owner,
+    )
     assert build.description == f"{commit[:8]} Say hello"
     assert path_of(build.source).read_bytes()[257:262] == b"ustar"
 
 
-def test_a_failed_build_refuses_the_ref_with_the_reason(checkout: Checkout, fake_workers: FakeWorkers, app: App, token: str) -> None:
+def test_a_failed_build_refuses_the_ref_with_the_reason(
+    checkout: Checkout, fake_workers: FakeWorkers, app: App, token: str
+) -> None:
     checkout.commit()
     fake_workers.fails_with = "no version of flask matches 99"
     pushed = checkout.push("hello", token)
@@ -94,7 +121,9 @@ def test_a_failed_build_refuses_the_ref_with_the_reason(checkout: Checkout, fake
     assert checkout.push("hello", token).returncode == 0, "the same commit can be pushed again"
 
 
-def test_a_failed_rollout_refuses_the_ref_with_the_reason(checkout: Checkout, fake_workers: FakeWorkers, app: App, token: str) -> None:
+def test_a_failed_rollout_refuses_the_ref_with_the_reason(
+    checkout: Checkout, fake_workers: FakeWorkers, app: App, token: str
+) -> None:
     checkout.commit()
     fake_workers.never_live = "web listens on 127.0.0.1:5000, not on 0.0.0.0:$PORT."
     pushed = checkout.push("hello", token)
@@ -129,12 +158,16 @@ def _until(reached: Callable[[], bool]) -> None:
         time.sleep(0.05)
 
 
-def test_the_pusher_sees_lines_while_the_build_runs(checkout: Checkout, fake_workers: FakeWorkers, app: App, token: str) -> None:
+def test_the_pusher_sees_lines_while_the_build_runs(
+    checkout: Checkout, fake_workers: FakeWorkers, app: App, token: str
+) -> None:
     checkout.commit()
     fake_workers.waits_for.clear()
     environment = {"PATH": os.environ["PATH"], "HOME": str(checkout.folder)}
     command = ("git", "push", checkout.remote("hello", token), "main")
-    push = subprocess.Popen(command, cwd=checkout.folder, env=environment, stderr=subprocess.PIPE, text=True)
+    push = subprocess.Popen(
+        command, cwd=checkout.folder, env=environment, stderr=subprocess.PIPE, text=True
+    )
     assert push.stderr is not None
     for line in push.stderr:
         if "Found a Procfile" in line:
@@ -145,12 +178,21 @@ def test_the_pusher_sees_lines_while_the_build_runs(checkout: Checkout, fake_wor
     assert push.wait(20) == 0
 
 
-def test_a_pusher_who_disconnects_does_not_stop_the_deploy(checkout: Checkout, fake_workers: FakeWorkers, app: App, token: str) -> None:
+def test_a_pusher_who_disconnects_does_not_stop_the_deploy(
+    checkout: Checkout, fake_workers: FakeWorkers, app: App, token: str
+) -> None:
     commit = checkout.commit()
     fake_workers.waits_for.clear()
     environment = {"PATH": os.environ["PATH"], "HOME": str(checkout.folder)}
     command = ("git", "push", checkout.remote("hello", token), "main")
-    push = subprocess.Popen(command, cwd=checkout.folder, env=environment, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    push = subprocess.Popen(
+        command,
+        cwd=checkout.folder,
+        env=environment,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
     assert push.stderr is not None
     for line in push.stderr:
         if "Found a Procfile" in line:
@@ -167,7 +209,9 @@ def test_a_pusher_who_disconnects_does_not_stop_the_deploy(checkout: Checkout, f
     assert commit in refs, "the ref follows the deploy"
 
 
-def test_only_main_is_deployed_and_other_pushes_get_a_hint(checkout: Checkout, fake_workers: FakeWorkers, app: App, token: str) -> None:
+def test_only_main_is_deployed_and_other_pushes_get_a_hint(
+    checkout: Checkout, fake_workers: FakeWorkers, app: App, token: str
+) -> None:
     checkout.commit()
     checkout.git("branch", "feature")
     pushed = checkout.push("hello", token, "feature")
@@ -181,12 +225,16 @@ def test_only_main_is_deployed_and_other_pushes_get_a_hint(checkout: Checkout, f
     assert "cannot be deleted" in checkout.push("hello", token, ":main").stderr
 
 
-def test_a_branch_called_master_deploys_too(checkout: Checkout, fake_workers: FakeWorkers, app: App, token: str) -> None:
+def test_a_branch_called_master_deploys_too(
+    checkout: Checkout, fake_workers: FakeWorkers, app: App, token: str
+) -> None:
     checkout.commit()
     assert checkout.push("hello", token, "main:master").returncode == 0
 
 
-def test_a_rewritten_history_deploys_by_force(checkout: Checkout, fake_workers: FakeWorkers, app: App, token: str) -> None:
+def test_a_rewritten_history_deploys_by_force(
+    checkout: Checkout, fake_workers: FakeWorkers, app: App, token: str
+) -> None:
     checkout.commit("One")
     assert checkout.push("hello", token).returncode == 0
     checkout.git("commit", "--quiet", "--amend", "--message", "Another")
@@ -195,7 +243,9 @@ def test_a_rewritten_history_deploys_by_force(checkout: Checkout, fake_workers: 
     assert Build.objects.count() == 2
 
 
-def test_what_was_pushed_can_be_cloned(checkout: Checkout, fake_workers: FakeWorkers, app: App, token: str) -> None:
+def test_what_was_pushed_can_be_cloned(
+    checkout: Checkout, fake_workers: FakeWorkers, app: App, token: str
+) -> None:
     checkout.commit("One")
     assert checkout.push("hello", token).returncode == 0
     checkout.git("clone", "--quiet", checkout.remote("hello", token), "copy")
@@ -220,20 +270,29 @@ def test_a_team_over_its_quota_is_refused_with_limit_use_and_admins(
     Quota.objects.update(instances=0)
     pushed = checkout.push("hello", token)
     assert pushed.returncode != 0
-    assert "The quota of team blue is 0 instances in total. It uses 0; the change would need 1." in pushed.stderr
+    assert (
+        "The quota of team blue is 0 instances in total. It uses 0; the change would need 1."
+        in pushed.stderr
+    )
     assert "ask an admin of this Slipway to raise the quota: keeper" in pushed.stderr
     assert not Build.objects.exists()
 
 
-def test_a_refused_push_leaves_no_objects_behind(checkout: Checkout, fake_workers: FakeWorkers, app: App, token: str) -> None:
+def test_a_refused_push_leaves_no_objects_behind(
+    checkout: Checkout, fake_workers: FakeWorkers, app: App, token: str
+) -> None:
     checkout.commit(Procfile="web: x\n" + "y" * 5000)
     fake_workers.fails_with = "no"
     checkout.push("hello", token)
-    objects = [path for path in (repositories.path_of(app) / "objects").rglob("*") if path.is_file()]
+    objects = [
+        path for path in (repositories.path_of(app) / "objects").rglob("*") if path.is_file()
+    ]
     assert objects == []
 
 
-def test_a_push_larger_than_gits_buffer_is_sent_in_chunks(checkout: Checkout, fake_workers: FakeWorkers, app: App, token: str) -> None:
+def test_a_push_larger_than_gits_buffer_is_sent_in_chunks(
+    checkout: Checkout, fake_workers: FakeWorkers, app: App, token: str
+) -> None:
     (checkout.folder / "noise").write_bytes(os.urandom(8 * 2**20))
     checkout.commit()
     pushed = checkout.push("hello", token)
@@ -251,7 +310,10 @@ def test_two_simultaneous_pushes_both_end(
     def push(name: str, person: Person) -> None:
         ends[name] = checkout.push(name, token).returncode
 
-    threads = [threading.Thread(target=push, args=(name, committed_people.owner)) for name in ("hello", other.name)]
+    threads = [
+        threading.Thread(target=push, args=(name, committed_people.owner))
+        for name in ("hello", other.name)
+    ]
     for thread in threads:
         thread.start()
     for thread in threads:

@@ -29,10 +29,15 @@ class Target:
     def __init__(self, portal: str, app: App, token: str, peak: Peak) -> None:
         self.portal, self.app, self.token, self.peak = portal, app, token, peak
 
-    def push(self, commit: str, pack: Pack, *, ref: str = "refs/heads/main", more: Iterable[str] = ()) -> Pushed:
+    def push(
+        self, commit: str, pack: Pack, *, ref: str = "refs/heads/main", more: Iterable[str] = ()
+    ) -> Pushed:
         body = body_of(commit, pack.data(), ref=ref, more=more)
         pushed = push(self.portal, self.app.name, self.token, body)
-        print(f"\n{len(body):,} bytes pushed: {pushed.seconds:.1f} s, at most {self.peak.bytes / MIB:.0f} MiB. {pushed.said[:300]!r}")
+        print(
+            f"\n{len(body):,} bytes pushed: {pushed.seconds:.1f} s, at most"
+            f" {self.peak.bytes / MIB:.0f} MiB. {pushed.said[:300]!r}"
+        )
         return pushed
 
 
@@ -42,7 +47,9 @@ def subtrees(portal_groups: Cgroups) -> list[Path]:
 
 
 @pytest.fixture
-def target(portal_url: str, committed_people: People, fake_workers: FakeWorkers, subtrees: list[Path]) -> Iterator[Target]:
+def target(
+    portal_url: str, committed_people: People, fake_workers: FakeWorkers, subtrees: list[Path]
+) -> Iterator[Target]:
     """Check after each test that the limit was not reached and that nothing is left."""
     app = committed_people.app()
     with watched(subtrees) as peak:
@@ -60,17 +67,26 @@ def until_nothing_is_left(subtrees: list[Path], path: Path) -> None:
 
 
 def _drafts(path: Path) -> list[Path]:
-    return [*path.glob("objects/*incoming*"), *path.glob("objects/pack/*tmp*"), *settings.INCOMING.glob("git-*")]
+    return [
+        *path.glob("objects/*incoming*"),
+        *path.glob("objects/pack/*tmp*"),
+        *settings.INCOMING.glob("git-*"),
+    ]
 
 
 def bomb_of_trees(pack: Pack, *, levels: int, entries: int) -> str:
     inner, mode = pack.add("blob", b"boom\n"), "100644"
     for _ in range(levels):
-        inner, mode = pack.tree((mode, f"f{number:03}".encode(), inner) for number in range(entries)), "40000"
+        inner, mode = (
+            pack.tree((mode, f"f{number:03}".encode(), inner) for number in range(entries)),
+            "40000",
+        )
     return pack.commit(inner)
 
 
-def test_trees_that_name_ten_billion_files_are_refused_before_they_are_written(target: Target) -> None:
+def test_trees_that_name_ten_billion_files_are_refused_before_they_are_written(
+    target: Target,
+) -> None:
     pack = Pack()
     pushed = target.push(bomb_of_trees(pack, levels=10, entries=10), pack)
     assert "! The commit has too many files and folders. The limit is 50,000." in pushed.said
@@ -82,7 +98,9 @@ def test_a_delta_of_three_gigabytes_ends_at_the_limit_while_another_team_pushes(
     target: Target, committed_people: People, tmp_path: Path
 ) -> None:
     pack = Pack()
-    commit = pack.commit(pack.tree([("100644", b"boom", pack.repeated(os.urandom(4095) * 4096, 192))]))
+    commit = pack.commit(
+        pack.tree([("100644", b"boom", pack.repeated(os.urandom(4095) * 4096, 192))])
+    )
     checkout = Checkout(tmp_path, target.portal)
     checkout.commit()
     create_app(committed_people.stranger, team=committed_people.red, name="neighbour")
@@ -121,14 +139,18 @@ def test_a_history_of_fifty_thousand_commits_is_deployed(target: Target) -> None
 
 def test_a_gigabyte_of_zeros_is_refused_before_it_is_written(target: Target) -> None:
     pack = Pack()
-    pushed = target.push(pack.commit(pack.tree([("100644", b"zeros", pack.zeros(1100 * MIB))])), pack)
+    pushed = target.push(
+        pack.commit(pack.tree([("100644", b"zeros", pack.zeros(1100 * MIB))])), pack
+    )
     assert "! The commit's files are too large. The limit is 1024 MiB." in pushed.said
 
 
 def test_a_commit_message_of_a_hundred_megabytes_is_truncated(target: Target) -> None:
     pack = Pack()
     tree = pack.tree([("100644", b"Procfile", pack.add("blob", b"web: x\n"))])
-    message = b"Hello \x1b]0;title\x07 there\nsecond line\n\n" + bytes(100 * MIB).replace(b"\0", b"y")
+    message = b"Hello \x1b]0;title\x07 there\nsecond line\n\n" + bytes(100 * MIB).replace(
+        b"\0", b"y"
+    )
     pushed = target.push(pack.commit(tree, message=message), pack)
     assert "Hello ]0;title there second line\n" in pushed.said
 
@@ -138,7 +160,9 @@ def test_a_chain_of_tags_is_not_a_commit(target: Target) -> None:
     inner, kind = pack.commit(pack.tree([])), "commit"
     for number in range(20_000):
         inner = pack.add(
-            "tag", f"object {inner}\ntype {kind}\ntag t{number}\ntagger Nobody <nobody@localhost> 1700000000 +0000\n\nx\n".encode()
+            "tag",
+            f"object {inner}\ntype {kind}\ntag t{number}\ntagger Nobody <nobody@localhost>"
+            " 1700000000 +0000\n\nx\n".encode(),
         )
         kind = "tag"
     pushed = target.push(inner, pack)
@@ -178,7 +202,9 @@ ODD = {
 
 
 @pytest.mark.parametrize("entries", ODD.values(), ids=ODD.keys())
-def test_names_that_cannot_be_checked_out_are_refused(target: Target, entries: list[tuple[str, bytes]]) -> None:
+def test_names_that_cannot_be_checked_out_are_refused(
+    target: Target, entries: list[tuple[str, bytes]]
+) -> None:
     pack = Pack()
     blob, inner = pack.add("blob", b"x"), pack.tree([])
     tree = pack.tree((mode, name, inner if mode == "40000" else blob) for mode, name in entries)
@@ -189,12 +215,20 @@ def test_names_that_cannot_be_checked_out_are_refused(target: Target, entries: l
 
 def test_a_link_whose_target_is_a_megabyte_is_refused(target: Target) -> None:
     pack = Pack()
-    pushed = target.push(pack.commit(pack.tree([("120000", b"link", pack.add("blob", b"/" * MIB))])), pack)
+    pushed = target.push(
+        pack.commit(pack.tree([("120000", b"link", pack.add("blob", b"/" * MIB))])), pack
+    )
     assert "! The target of the link link is longer than 4,095 bytes." in pushed.said
 
 
 def test_a_submodule_is_an_empty_folder_and_control_bytes_are_escaped(target: Target) -> None:
     pack = Pack()
     blob = pack.add("blob", b"web: x\n")
-    tree = pack.tree([("100644", b"Procfile", blob), ("160000", b"module", "1" * 40), ("100644", b"odd\x1b\n\xff", blob)])
+    tree = pack.tree(
+        [
+            ("100644", b"Procfile", blob),
+            ("160000", b"module", "1" * 40),
+            ("100644", b"odd\x1b\n\xff", blob),
+        ]
+    )
     assert "ok refs/heads/main" in target.push(pack.commit(tree), pack).report

@@ -65,7 +65,10 @@ def test_a_push_over_the_limit_is_refused_with_a_reason_and_a_time(
         checkout = Checkout(tmp_path, portal_url)
         checkout.commit()
         output = checkout.push("hello", token).stderr
-        assert "remote: Team blue, or you, already have 10 pushes in progress, which is the maximum." in output
+        assert (
+            "remote: Team blue, or you, already have 10 pushes in progress, which is the maximum."
+            in output
+        )
         refused = push(portal_url, "hello", token, small_push())
         assert (refused.status, refused.retry_after) == (429, "30")
     finally:
@@ -85,18 +88,30 @@ def test_a_push_waits_for_a_slot_and_then_deploys(
     assert pushed.seconds > 1.5
 
 
-def test_a_push_that_waits_too_long_for_a_slot_is_refused(app: App, committed_people: People) -> None:
+def test_a_push_that_waits_too_long_for_a_slot_is_refused(
+    app: App, committed_people: People
+) -> None:
     held = hold(git_limits.unpacking(app, committed_people.owner))
-    assert asyncio.run(slots.wait(git_limits.unpacking(app, committed_people.owner), patience=0.3)) is None
+    assert (
+        asyncio.run(slots.wait(git_limits.unpacking(app, committed_people.owner), patience=0.3))
+        is None
+    )
     held[0].free()
-    held.append(slots.take(git_limits.unpacking(app, committed_people.owner)) or pytest.fail("the slot was not freed"))
+    held.append(
+        slots.take(git_limits.unpacking(app, committed_people.owner))
+        or pytest.fail("the slot was not freed")
+    )
     for held_slots in held[1:]:
         held_slots.free()
 
 
 def test_a_person_with_two_teams_has_one_limit(committed_people: People) -> None:
     first = committed_people.app()
-    second = create_app(committed_people.owner, team=create_team(committed_people.owner, name="green"), name="second")
+    second = create_app(
+        committed_people.owner,
+        team=create_team(committed_people.owner, name="green"),
+        name="second",
+    )
     held = hold(git_limits.unpacking(first, committed_people.owner))
     assert slots.take(git_limits.unpacking(second, committed_people.owner)) is None
     for held_slots in held:
@@ -126,7 +141,7 @@ def test_nothing_is_left_of_a_killed_portal_after_the_next_start(
         cut = threading.Thread(target=lambda: _push_cut(url, token))
         cut.start()
         _until(Build.objects.exists, "the push did not come as far as its build")
-        (group, *_) = groups_in(subtrees)
+        group, *_ = groups_in(subtrees)
         pids = [int(pid) for pid in (group / "cgroup.procs").read_text().split()]
         assert list(repositories.path_of(app).glob("objects/*incoming*")), "git has a quarantine"
         (settings.INCOMING / "git-abandoned.tar").write_bytes(b"half")
@@ -165,33 +180,55 @@ def test_repositories_count_as_disk_usage_of_the_team(
     portal_url: str, fake_workers: FakeWorkers, app: App, token: str, tmp_path: Path
 ) -> None:
     Quota.objects.update(disk=18 * MIB, disk_per_instance=15 * MIB)
-    assert "ok refs/heads/main" in push(portal_url, "hello", token, small_push(ballast=3 * MIB)).report
+    assert (
+        "ok refs/heads/main" in push(portal_url, "hello", token, small_push(ballast=3 * MIB)).report
+    )
     assert repositories.size_of(repositories.path_of(app)) > 3 * MIB
     checkout = Checkout(tmp_path, portal_url)
     checkout.commit()
     output = checkout.push("hello", token, "+main").stderr
-    assert "remote: The quota of team blue is 18 MiB of disk in total. It uses 15 MiB; the change would need 18" in output
+    assert (
+        "remote: The quota of team blue is 18 MiB of disk in total. It uses 15 MiB; the change"
+        " would need 18" in output
+    )
 
 
-def test_a_pack_larger_than_the_teams_disk_is_cut_off(portal_url: str, fake_workers: FakeWorkers, app: App, token: str) -> None:
+def test_a_pack_larger_than_the_teams_disk_is_cut_off(
+    portal_url: str, fake_workers: FakeWorkers, app: App, token: str
+) -> None:
     Quota.objects.update(disk=MIB, disk_per_instance=MIB)
     pushed = push(portal_url, "hello", token, small_push(ballast=3 * MIB))
     assert "! The sent data is larger than 9" in pushed.said
     assert " KiB, the remaining disk quota of team blue." in pushed.said
-    _until(lambda: not [path for path in repositories.path_of(app).glob("objects/**/*") if path.is_file()], "a part of the pack stays")
+    _until(
+        lambda: (
+            not [path for path in repositories.path_of(app).glob("objects/**/*") if path.is_file()]
+        ),
+        "a part of the pack stays",
+    )
 
 
-def test_many_packs_are_joined(portal_url: str, fake_workers: FakeWorkers, app: App, token: str) -> None:
+def test_many_packs_are_joined(
+    portal_url: str, fake_workers: FakeWorkers, app: App, token: str
+) -> None:
     path = repositories.path_of(app)
     assert "ok refs/heads/main" in push(portal_url, "hello", token, small_push()).report
     for number in range(35):
         pack = Pack()
         pack.add("blob", b"%d" % number)
-        subprocess.run(("git", "-C", path, "index-pack", "--stdin"), input=pack.data(), check=True, capture_output=True)
+        subprocess.run(
+            ("git", "-C", path, "index-pack", "--stdin"),
+            input=pack.data(),
+            check=True,
+            capture_output=True,
+        )
     assert len(list(path.glob("objects/pack/*.pack"))) > 30
     push(portal_url, "hello", token, small_push(b"Again\n"))
     _until(lambda: len(list(path.glob("objects/pack/*.pack"))) <= 2, "the packs stay many")
-    assert subprocess.run(("git", "-C", path, "fsck"), check=False, capture_output=True).returncode == 0
+    assert (
+        subprocess.run(("git", "-C", path, "fsck"), check=False, capture_output=True).returncode
+        == 0
+    )
 
 
 def _until(reached: object, complaint: str) -> None:

@@ -10,7 +10,9 @@ REPORT = frame(b"\1" + frame(b"unpack ok\n") + b"0000")
 SAID = frame(b"\2Resolving deltas\r")
 
 
-def answered(data: bytes, sentence: str, *, is_push: bool = True, cuts: list[int] | None = None) -> bytes:
+def answered(
+    data: bytes, sentence: str, *, is_push: bool = True, cuts: list[int] | None = None
+) -> bytes:
     answer, passed, place = Answer(is_push=is_push), b"", 0
     for cut in [*sorted(cuts or []), len(data)]:
         passed += answer.feed(data[place:cut])
@@ -21,7 +23,10 @@ def answered(data: bytes, sentence: str, *, is_push: bool = True, cuts: list[int
 @given(cuts=st.lists(st.integers(0, len(SAID + REPORT) + 4)))
 def test_a_response_is_passed_on_unchanged(cuts: list[int]) -> None:
     assert answered(SAID + REPORT + b"0000", "", cuts=cuts) == SAID + REPORT + b"0000"
-    assert answered(SAID + REPORT + b"0000", "No.", cuts=cuts) == SAID + REPORT + frame(b"\2\n! No.\n") + b"0000"
+    assert (
+        answered(SAID + REPORT + b"0000", "No.", cuts=cuts)
+        == SAID + REPORT + frame(b"\2\n! No.\n") + b"0000"
+    )
 
 
 @given(st.binary(max_size=300))
@@ -38,7 +43,11 @@ def test_bytes_that_are_not_packet_lines_are_passed_on_too(data: bytes) -> None:
         (frame(b"unpack ok\n") + b"0000", True, frame(b"unpack ok\n") + b"0000"),
         (b"", False, frame(b"ERR No.\n")),
         (frame(b"packfile\n"), False, frame(b"packfile\n") + frame(b"ERR No.\n")),
-        (frame(b"packfile\n") + frame(b"\1PACK"), False, frame(b"packfile\n") + frame(b"\1PACK") + frame(b"\3No.\n") + b"0000"),
+        (
+            frame(b"packfile\n") + frame(b"\1PACK"),
+            False,
+            frame(b"packfile\n") + frame(b"\1PACK") + frame(b"\3No.\n") + b"0000",
+        ),
     ],
     ids=[
         "nothing",
@@ -50,5 +59,7 @@ def test_bytes_that_are_not_packet_lines_are_passed_on_too(data: bytes) -> None:
         "fetch: in the pack",
     ],
 )
-def test_a_response_that_was_cut_off_ends_with_the_sentence(data: bytes, is_push: bool, wanted: bytes) -> None:
+def test_a_response_that_was_cut_off_ends_with_the_sentence(
+    data: bytes, is_push: bool, wanted: bytes
+) -> None:
     assert answered(data, "No.", is_push=is_push) == wanted

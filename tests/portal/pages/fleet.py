@@ -26,7 +26,13 @@ from portal.lifecycle import app_actions as apps
 from portal.quotas.actions import set_quota
 from portal.releases import actions as releases
 from portal.releases.models import Rollout, RolloutState
-from tests.portal.pages.fleet_rows import create_domains, create_instances, create_naps, create_runs, spread_over_days
+from tests.portal.pages.fleet_rows import (
+    create_domains,
+    create_instances,
+    create_naps,
+    create_runs,
+    spread_over_days,
+)
 from tests.portal.pages.images import CHANGES, answer, image
 
 PASSWORD = "a quiet harbour 7"
@@ -37,7 +43,14 @@ _NONE = {"cpu": None, "memory": None, "disk": None, "pids": None}
 APP_FILE = {  # the content of slipway.toml as the workers store it
     "file": "slipway.toml",
     "processes": {"web": {"count": 2, "sizes": {**_NONE, "memory": 256 * MIB}}},
-    "variables": {"SESSION_KEY": {"value": None, "digits": 64, "required": False, "description": "Signs sessions"}},
+    "variables": {
+        "SESSION_KEY": {
+            "value": None,
+            "digits": 64,
+            "required": False,
+            "description": "Signs sessions",
+        }
+    },
     "release": {"command": "", "timeout": 1200.0},
     "postdeploy": {"command": "python manage.py loaddata demo", "timeout": 1200.0},
     "crons": [
@@ -50,7 +63,10 @@ APP_FILE = {  # the content of slipway.toml as the workers store it
             "timeout": 600.0,
             "sizes": _NONE,
         }
-        for name, schedule, zone in (("digest", "0 7 * * MON-FRI", "Europe/Berlin"), ("sweep", "*/15 * * * *", "UTC"))
+        for name, schedule, zone in (
+            ("digest", "0 7 * * MON-FRI", "Europe/Berlin"),
+            ("sweep", "*/15 * * * *", "UTC"),
+        )
     ],
     "health": {
         "kind": "http",
@@ -78,15 +94,31 @@ def fill() -> None:
     accounts.add_member(member, team=harbour, username="admin")
     pier = accounts.create_team(admin, name="pier")
     accounts.create_team(newcomer, name="dock")
-    set_quota(admin, team=harbour, limits={"cpu": 4000, "memory": 6 * 2**30, "memory_per_instance": 2 * 2**30})
+    set_quota(
+        admin,
+        team=harbour,
+        limits={"cpu": 4000, "memory": 6 * 2**30, "memory_per_instance": 2 * 2**30},
+    )
     accounts.create_token(member, label="laptop")
     accounts.create_token(member, label="continuous integration")
     _shop(member, harbour)
-    _live(member, harbour, "docs-site", {"web": "python3 -m http.server $PORT"}, deploys=("docs.tar.gz",))
+    _live(
+        member,
+        harbour,
+        "docs-site",
+        {"web": "python3 -m http.server $PORT"},
+        deploys=("docs.tar.gz",),
+    )
     _building(member, harbour)
     _broken(member, harbour)
     apps.create_app(member, team=harbour, name="empty-hull")
-    _live(admin, pier, "ticker", {"web": "node server.js", "worker": "node worker.js"}, deploys=("ticker.zip",))
+    _live(
+        admin,
+        pier,
+        "ticker",
+        {"web": "node server.js", "worker": "node worker.js"},
+        deploys=("ticker.zip",),
+    )
 
 
 def sample_usage() -> None:
@@ -107,14 +139,19 @@ def sample_usage() -> None:
         client().set(f"slipway:usage:{instance.id}", json.dumps(sample), ex=15)
 
 
-def write_log(path: Path, lines: list[tuple[str, str, str]], *, ago: float = 60, step: float = 0.4) -> None:
+def write_log(
+    path: Path, lines: list[tuple[str, str, str]], *, ago: float = 60, step: float = 0.4
+) -> None:
     """Write (source, stream, text) lines in the log format. The last one is from now."""
     path.parent.mkdir(parents=True, exist_ok=True)
     begin = datetime.now(UTC) - timedelta(seconds=ago)
     with path.open("a") as file:
         for number, (source, stream, text) in enumerate(lines):
             moment = begin + timedelta(seconds=number * step)
-            file.write(f"{moment.strftime('%Y-%m-%dT%H:%M:%S')}.{moment.microsecond // 1000:03d}Z {source} {stream} {text}\n")
+            file.write(
+                f"{moment.strftime('%Y-%m-%dT%H:%M:%S')}.{moment.microsecond // 1000:03d}Z {source}"
+                f" {stream} {text}\n"
+            )
 
 
 def _shop(person: Person, team: Team) -> None:
@@ -132,32 +169,52 @@ def _shop(person: Person, team: Team) -> None:
     create_naps(app)
     write_series("shop")
     apps.set_config_vars(
-        person, app=app, changes={"DATABASE_URL": "postgresql://shop@db/shop", "SECRET_KEY": "not-so-secret", "FEATURE_NEW_CHECKOUT": "1"}
+        person,
+        app=app,
+        changes={
+            "DATABASE_URL": "postgresql://shop@db/shop",
+            "SECRET_KEY": "not-so-secret",
+            "FEATURE_NEW_CHECKOUT": "1",
+        },
     )
     _finish_open(app)
-    failing = _deploy(person, app, "shop-checkout.zip", {"web": "gunicorn shop.wsgi", "worker": "celery -A shop worker"})
+    failing = _deploy(
+        person,
+        app,
+        "shop-checkout.zip",
+        {"web": "gunicorn shop.wsgi", "worker": "celery -A shop worker"},
+    )
     releases.advance(failing, RolloutState.LAUNCHING)
     reason = (
-        "The instance web did not become healthy within 60 s.\n"
-        "GET / answered 500, and the last line of its log was: ModuleNotFoundError: No module named 'payments'.\n"
-        "Add the module to requirements.txt and deploy again."
+        "The instance web did not become healthy within 60 s.\nGET / answered 500, and the last"
+        " line of its log was: ModuleNotFoundError: No module named 'payments'.\nAdd the module to"
+        " requirements.txt and deploy again."
     )
     releases.finish_failed(failing, reason)
-    apps.scale(person, app=app, sizes={"web": Size(count=2), "worker": Size(count=1, cpu=250, memory=256 * MIB)})
+    apps.scale(
+        person,
+        app=app,
+        sizes={"web": Size(count=2), "worker": Size(count=1, cpu=250, memory=256 * MIB)},
+    )
     app.refresh_from_db()
     create_instances(app)
     image_actions.add_tag(person, image=named(app, "v1"), tag="before-checkout")
     answer(image_actions.compare(person, before=named(app, "v1"), after=named(app, "v2")), CHANGES)
     requests = [
         ("web.1a2b3c4d", "stdout", '10.210.0.1 - "GET / HTTP/1.1" 200 5120 12ms'),
-        ("web.9c8d7e6f", "stdout", '10.210.0.1 - "GET /products/42?ref=mail HTTP/1.1" 200 18233 31ms'),
+        (
+            "web.9c8d7e6f",
+            "stdout",
+            '10.210.0.1 - "GET /products/42?ref=mail HTTP/1.1" 200 18233 31ms',
+        ),
         ("worker.5e6f7a8b", "stderr", "warning: retrying mail to the queue, attempt 2 of 5"),
         ("web.1a2b3c4d", "stdout", '10.210.0.1 - "POST /cart HTTP/1.1" 302 0 18ms'),
         ("web.9c8d7e6f", "stderr", "ERROR checkout: the payment provider answered 503"),
         ("slipway", "system", "v3 is live, 2 of 2 instances healthy"),
     ]
     failed = (
-        f"GET /checkout 504 code=H12 too-slow took=30002ms queued=0ms sent=512 instance=shop-web-0 client=203.0.113.7 request_id={REQUEST}"
+        "GET /checkout 504 code=H12 too-slow took=30002ms queued=0ms sent=512 instance=shop-web-0"
+        f" client=203.0.113.7 request_id={REQUEST}"
     )
     write_log(settings.APP_LOGS / "shop.log", requests * 20)
     write_log(settings.APP_LOGS / "shop.log", [("router", "system", failed), *requests[:2]], ago=10)
@@ -181,7 +238,11 @@ def write_series(app: str, *, points: int = 300) -> None:
                 "at": now - step * (count - 1 - number),
                 "seconds": step,
                 "requests": requests,
-                "classes": {"2xx": requests - 3 * (step // 10), "3xx": 2 * (step // 10), "5xx": step // 10 if wave > 30 else 0},
+                "classes": {
+                    "2xx": requests - 3 * (step // 10),
+                    "3xx": 2 * (step // 10),
+                    "5xx": step // 10 if wave > 30 else 0,
+                },
                 "p50": 11.5 + wave / 10,
                 "p95": 38.0 + wave,
                 "p99": 90.0 + 3 * wave,
@@ -208,7 +269,11 @@ def _building(person: Person, team: Team) -> None:
             ("build", "system", "Node 22 layer: reused"),
             ("build", "system", "Dependencies changed: npm ci"),
             ("build", "stdout", "added 68 packages in 2s"),
-            ("build", "stderr", "npm warn deprecated har-validator@5.1.5: this library is no longer supported"),
+            (
+                "build",
+                "stderr",
+                "npm warn deprecated har-validator@5.1.5: this library is no longer supported",
+            ),
         ],
         ago=4,
     )
@@ -225,19 +290,30 @@ def _broken(person: Person, team: Team) -> None:
             ("build", "system", "Found requirements.txt: this is Python 3.13"),
             ("build", "system", "Dependencies changed: uv pip install -r requirements.txt"),
             ("build", "stderr", "  × No solution found when resolving dependencies:"),
-            ("build", "stderr", "  ╰─▶ Because there is no version of pandas==9.9 and you require pandas==9.9,"),
+            (
+                "build",
+                "stderr",
+                "  ╰─▶ Because there is no version of pandas==9.9 and you require pandas==9.9,",
+            ),
             ("build", "stderr", "      we can conclude that your requirements are unsatisfiable."),
             ("build", "system", "The build failed."),
         ],
     )
     builds.fail(
         build,
-        "The dependencies in requirements.txt could not be installed.\nThere is no version of pandas==9.9.\nName a version that exists, and deploy again.",
+        "The dependencies in requirements.txt could not be installed.\nThere is no version of"
+        " pandas==9.9.\nName a version that exists, and deploy again.",
     )
 
 
 def _live(
-    person: Person, team: Team, name: str, processes: dict[str, str], *, deploys: tuple[str, ...], file: dict[str, Any] | None = None
+    person: Person,
+    team: Team,
+    name: str,
+    processes: dict[str, str],
+    *,
+    deploys: tuple[str, ...],
+    file: dict[str, Any] | None = None,
 ) -> App:
     app = apps.create_app(person, team=team, name=name)
     for filename in deploys:
@@ -252,12 +328,21 @@ def _live(
     return app
 
 
-def _deploy(person: Person, app: App, filename: str, processes: dict[str, str], file: dict[str, Any] | None = None) -> Rollout:
+def _deploy(
+    person: Person,
+    app: App,
+    filename: str,
+    processes: dict[str, str],
+    file: dict[str, Any] | None = None,
+) -> Rollout:
     build = _submit(person, app, filename)
     builds.mark_building(build)
     write_log(
         settings.BUILD_LOGS / f"{build.pk}.log",
-        [("build", "system", f"Unpacked {filename}"), ("build", "system", "Dependencies unchanged: layer reused")],
+        [
+            ("build", "system", f"Unpacked {filename}"),
+            ("build", "system", "Dependencies unchanged: layer reused"),
+        ],
     )
     rollout = builds.succeed(build, image(app.name, build.pk), processes, file)
     assert rollout is not None
@@ -266,7 +351,8 @@ def _deploy(person: Person, app: App, filename: str, processes: dict[str, str], 
 
 def _submit(person: Person, app: App, filename: str) -> Build:
     source = sources.store_upload(
-        SimpleUploadedFile(filename, f"{app.name} {filename} {Build.objects.count()}".encode()), filename=filename
+        SimpleUploadedFile(filename, f"{app.name} {filename} {Build.objects.count()}".encode()),
+        filename=filename,
     )
     return builds.submit(person, app=app, source=source, origin=Origin.UPLOAD, description=filename)
 

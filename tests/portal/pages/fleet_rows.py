@@ -38,9 +38,22 @@ def create_domains(person: Person, app: App) -> None:
         domains.mark_verified(domains.add(person, app=app, host=host), "by a DNS record", now)
     good, refused = Domain.objects.filter(app=app)
     until = now + timedelta(days=71)
-    certificates.mark_served(good, uploaded=False, issuer="CN=R11,O=Let's Encrypt", names=[good.host], not_after=until, renew_at=until)
-    certificates.mark_refused(refused, "The authority could not see that it leads here.\nCheck its DNS record.", now=now)
-    domains.mark_unproven(domains.add(person, app=app, host="*.shop.example.com"), "There is no TXT record _slipway.shop.example.com.", now)
+    certificates.mark_served(
+        good,
+        uploaded=False,
+        issuer="CN=R11,O=Let's Encrypt",
+        names=[good.host],
+        not_after=until,
+        renew_at=until,
+    )
+    certificates.mark_refused(
+        refused, "The authority could not see that it leads here.\nCheck its DNS record.", now=now
+    )
+    domains.mark_unproven(
+        domains.add(person, app=app, host="*.shop.example.com"),
+        "There is no TXT record _slipway.shop.example.com.",
+        now,
+    )
 
 
 def create_runs(app: App) -> None:
@@ -53,7 +66,10 @@ def create_runs(app: App) -> None:
         (
             "digest",
             RunState.FAILED,
-            "It exited with code 1.\nIts last lines:\nsmtplib.SMTPServerDisconnected: Connection unexpectedly closed",
+            (
+                "It exited with code 1.\nIts last lines:\nsmtplib.SMTPServerDisconnected:"
+                " Connection unexpectedly closed"
+            ),
         ),
         ("sweep", RunState.SUCCEEDED, ""),
         ("sweep", RunState.SKIPPED, "The previous run had not ended."),
@@ -80,14 +96,21 @@ def spread_over_days(app: App) -> None:
     """Distribute the new objects over the last days."""
     for age, build in enumerate(Build.objects.filter(app=app).order_by("-id"), start=1):
         begin = timezone.now() - timedelta(hours=7 * age, minutes=11)
-        ends = {"created_at": begin, "started_at": begin + timedelta(seconds=0.2), "finished_at": begin + timedelta(seconds=2.1)}
+        ends = {
+            "created_at": begin,
+            "started_at": begin + timedelta(seconds=0.2),
+            "finished_at": begin + timedelta(seconds=2.1),
+        }
         Build.objects.filter(pk=build.pk).update(**ends)
         Release.objects.filter(build=build).update(created_at=begin + timedelta(seconds=2.1))
         for rollout in Rollout.objects.filter(release__build=build):
             steps = [
-                {**step, "at": (begin + timedelta(seconds=2.3 + 0.3 * number)).isoformat()} for number, step in enumerate(rollout.steps)
+                {**step, "at": (begin + timedelta(seconds=2.3 + 0.3 * number)).isoformat()}
+                for number, step in enumerate(rollout.steps)
             ]
-            Rollout.objects.filter(pk=rollout.pk).update(steps=steps, finished_at=begin + timedelta(seconds=2.4 + 0.3 * len(steps)))
+            Rollout.objects.filter(pk=rollout.pk).update(
+                steps=steps, finished_at=begin + timedelta(seconds=2.4 + 0.3 * len(steps))
+            )
 
 
 def create_instances(app: App) -> None:

@@ -19,17 +19,35 @@ _BASES = {  # the command that created a layer, and its compressed size
     "node": ("node-22", 38 * MIB),
 }
 _STACKS = {  # the base layers of an app's image, bottom first
-    "shop": ("debian", "python", ("Dependencies: uv pip install --no-deps -r requirements.txt, for requirements.txt", 23 * MIB)),
+    "shop": (
+        "debian",
+        "python",
+        (
+            "Dependencies: uv pip install --no-deps -r requirements.txt, for requirements.txt",
+            23 * MIB,
+        ),
+    ),
     "docs-site": ("debian", "python"),
-    "chat": ("debian", "node", ("Dependencies: npm ci --omit=dev, for package.json and package-lock.json", 6 * MIB)),
-    "ticker": ("debian", "node", ("RUN apt-get update && apt-get install -y --no-install-recommends imagemagick", 110 * MIB)),
+    "chat": (
+        "debian",
+        "node",
+        ("Dependencies: npm ci --omit=dev, for package.json and package-lock.json", 6 * MIB),
+    ),
+    "ticker": (
+        "debian",
+        "node",
+        ("RUN apt-get update && apt-get install -y --no-install-recommends imagemagick", 110 * MIB),
+    ),
 }
 
 
 def image(app: str, number: int) -> str:
     """Return the digest of an image with reported facts: the app's layers, and different code for
     each number."""
-    layers = [_layer(*(_BASES[entry] if isinstance(entry, str) else entry)) for entry in _STACKS.get(app, ("debian",))]
+    layers = [
+        _layer(*(_BASES[entry] if isinstance(entry, str) else entry))
+        for entry in _STACKS.get(app, ("debian",))
+    ]
     digest = _digest(f"image {app} {number}")
     config = Config(
         environment={"PATH": "/opt/venv/bin:/usr/local/bin:/usr/bin:/bin", "LANG": "C.UTF-8"},
@@ -42,13 +60,17 @@ def image(app: str, number: int) -> str:
         volumes=[],
         stop_signal="",
     )
-    write_facts(digest, [*layers, _layer("App code", 38_000 + 211 * number, salt=f"{app} {number}")], config)
+    write_facts(
+        digest, [*layers, _layer("App code", 38_000 + 211 * number, salt=f"{app} {number}")], config
+    )
     return digest
 
 
 def _layer(created_by: str, size: int, *, salt: str = "") -> LayerFacts:
     name = _digest(f"layer {created_by} {salt}")
-    return LayerFacts(diff_id=name, digest=name, size=size, unpacked=int(size * 2.9), created_by=created_by)
+    return LayerFacts(
+        diff_id=name, digest=name, size=size, unpacked=int(size * 2.9), created_by=created_by
+    )
 
 
 def _digest(text: str) -> str:

@@ -18,7 +18,12 @@ def archive(name: str = "hello.zip", data: bytes = b"PK not really") -> SimpleUp
 
 @pytest.mark.parametrize(
     ("name", "words"),
-    [("admin", "reserved for the platform"), ("Shop!", "not a valid hostname"), ("shop", "is already in use"), ("a" * 50, "10 too many")],
+    [
+        ("admin", "reserved for the platform"),
+        ("Shop!", "not a valid hostname"),
+        ("shop", "is already in use"),
+        ("a" * 50, "10 too many"),
+    ],
 )
 def test_a_refused_name_stays_in_the_field(member: Client, name: str, words: str) -> None:
     answer = member.post("/new", {"name": name, "team": "harbour"})
@@ -30,7 +35,9 @@ def test_a_refused_name_stays_in_the_field(member: Client, name: str, words: str
 
 
 def test_the_hint_shows_the_url_of_an_app_or_why_the_name_is_refused(member: Client) -> None:
-    assert "http://boat.slipway.localhost:8080" in member.get("/new/hint?name=boat").content.decode()
+    assert (
+        "http://boat.slipway.localhost:8080" in member.get("/new/hint?name=boat").content.decode()
+    )
     assert "is already in use" in member.get("/new/hint?name=shop").content.decode()
     assert "reserved for the platform" in member.get("/new/hint?name=api").content.decode()
 
@@ -47,7 +54,9 @@ def test_a_new_app_can_include_an_archive(stranger: Client) -> None:
 
 
 def test_a_new_app_exists_even_if_its_archive_is_refused(stranger: Client) -> None:
-    answer = stranger.post("/new", {"name": "boat", "team": "dock", "archive": archive("boat.rar")}, follow=True)
+    answer = stranger.post(
+        "/new", {"name": "boat", "team": "dock", "archive": archive("boat.rar")}, follow=True
+    )
     assert "Unsupported archive type: boat.rar." in answer.content.decode()
     assert App.objects.filter(name="boat").exists()
 
@@ -60,18 +69,31 @@ def test_a_plain_upload_redirects_to_its_build(member: Client) -> None:
 
 
 def test_an_upload_by_script_gets_the_url_or_the_error_as_json(member: Client) -> None:
-    taken = member.post("/apps/empty-hull/deploy", {"archive": archive()}, headers={"Accept": "application/json"})
+    taken = member.post(
+        "/apps/empty-hull/deploy", {"archive": archive()}, headers={"Accept": "application/json"}
+    )
     assert taken.status_code == 201
     assert taken.json()["location"].startswith("/apps/empty-hull/builds/")
-    refused = member.post("/apps/empty-hull/deploy", {"archive": archive("hello.exe")}, headers={"Accept": "application/json"})
+    refused = member.post(
+        "/apps/empty-hull/deploy",
+        {"archive": archive("hello.exe")},
+        headers={"Accept": "application/json"},
+    )
     assert refused.status_code == 400
     assert "Unsupported archive type" in refused.json()["error"]
 
 
 @pytest.mark.parametrize(
-    ("file", "words"), [(archive("notes.txt"), "Unsupported archive type"), (archive(data=b""), "is empty"), (None, "Choose a file")]
+    ("file", "words"),
+    [
+        (archive("notes.txt"), "Unsupported archive type"),
+        (archive(data=b""), "is empty"),
+        (None, "Choose a file"),
+    ],
 )
-def test_a_refused_upload_shows_the_reason_next_to_the_drop_zone(member: Client, file: SimpleUploadedFile | None, words: str) -> None:
+def test_a_refused_upload_shows_the_reason_next_to_the_drop_zone(
+    member: Client, file: SimpleUploadedFile | None, words: str
+) -> None:
     answer = member.post("/apps/empty-hull/deploy", {"archive": file} if file else {})
     assert answer.status_code == 400
     assert words in answer.content.decode()
@@ -79,7 +101,9 @@ def test_a_refused_upload_shows_the_reason_next_to_the_drop_zone(member: Client,
 
 def test_a_config_var_is_added_changed_and_removed(member: Client) -> None:
     app = App.objects.get(name="shop")
-    answer = member.post("/apps/shop/settings/config", {"name": "COLOUR", "value": "blue\r\ngreen"}, follow=True)
+    answer = member.post(
+        "/apps/shop/settings/config", {"name": "COLOUR", "value": "blue\r\ngreen"}, follow=True
+    )
     assert "COLOUR is set." in answer.content.decode()
     assert "is being rolled out" in answer.content.decode()
     assert config_of(app)["COLOUR"] == "blue\ngreen"
@@ -119,7 +143,11 @@ def formation(**changes: str) -> dict[str, str]:
 
 
 def test_scaling_accepts_the_units_people_type(member: Client) -> None:
-    answer = member.post("/apps/shop/settings/formation", formation(web_count="3", web_cpu="0.25", web_memory="1.5g"), follow=True)
+    answer = member.post(
+        "/apps/shop/settings/formation",
+        formation(web_count="3", web_cpu="0.25", web_memory="1.5g"),
+        follow=True,
+    )
     assert "Scaled." in answer.content.decode()
     row = ProcessFormation.objects.get(app__name="shop", process="web")
     assert (row.count, row.cpu, row.memory) == (3, 250, 1536 * 2**20)
@@ -134,7 +162,9 @@ def test_scaling_accepts_the_units_people_type(member: Client) -> None:
         ({"worker_cpu": "fast"}, "Invalid CPU amount: fast"),
     ],
 )
-def test_scaling_beyond_the_quota_keeps_the_input(member: Client, changes: dict[str, str], words: str) -> None:
+def test_scaling_beyond_the_quota_keeps_the_input(
+    member: Client, changes: dict[str, str], words: str
+) -> None:
     answer = member.post("/apps/shop/settings/formation", formation(**changes))
     page = answer.content.decode()
     assert answer.status_code == 422
@@ -143,7 +173,9 @@ def test_scaling_beyond_the_quota_keeps_the_input(member: Client, changes: dict[
 
 
 def test_the_preview_shows_the_limit_before_it_is_exceeded(member: Client) -> None:
-    page = member.get("/apps/shop/settings/formation/preview", formation(web_count="12")).content.decode()
+    page = member.get(
+        "/apps/shop/settings/formation/preview", formation(web_count="12")
+    ).content.decode()
     assert "CPU: 2.25 CPU of 4 CPU, 7.25 CPU after this change" in page
     assert "text-failed" in page
 
@@ -157,7 +189,9 @@ def test_a_rollback_makes_a_release_like_an_old_one(member: Client) -> None:
 
 def test_a_restart_is_confirmed_and_refused_without_running_instances(member: Client) -> None:
     assert "is restarting" in member.post("/apps/shop/restart", follow=True).content.decode()
-    assert "Deploy it first." in member.post("/apps/empty-hull/restart", follow=True).content.decode()
+    assert (
+        "Deploy it first." in member.post("/apps/empty-hull/restart", follow=True).content.decode()
+    )
 
 
 def test_deleting_needs_the_name(member: Client) -> None:
@@ -182,11 +216,23 @@ def test_a_token_is_shown_once_and_can_be_revoked(member: Client) -> None:
 
 def test_a_password_is_changed_without_signing_out(member: Client) -> None:
     wrong = member.post(
-        "/account/password", {"old_password": "no", "new_password1": "sails and ropes 9", "new_password2": "sails and ropes 9"}
+        "/account/password",
+        {
+            "old_password": "no",
+            "new_password1": "sails and ropes 9",
+            "new_password2": "sails and ropes 9",
+        },
     )
     assert wrong.status_code == 422
-    values = {"old_password": "a quiet harbour 7", "new_password1": "sails and ropes 9", "new_password2": "sails and ropes 9"}
-    assert "Your password was changed." in member.post("/account/password", values, follow=True).content.decode()
+    values = {
+        "old_password": "a quiet harbour 7",
+        "new_password1": "sails and ropes 9",
+        "new_password2": "sails and ropes 9",
+    }
+    assert (
+        "Your password was changed."
+        in member.post("/account/password", values, follow=True).content.decode()
+    )
     assert Person.objects.get(username="member").check_password("sails and ropes 9")
 
 
@@ -204,7 +250,10 @@ def test_people_join_and_leave_a_team(member: Client) -> None:
     assert Membership.objects.filter(team__name="harbour", person__username="newcomer").exists()
     member.post("/team/harbour/people/newcomer/remove")
     assert not Membership.objects.filter(team__name="harbour", person__username="newcomer").exists()
-    assert "last owner" in member.post("/team/harbour/people/member/remove", follow=True).content.decode()
+    assert (
+        "last owner"
+        in member.post("/team/harbour/people/member/remove", follow=True).content.decode()
+    )
 
 
 def test_a_team_is_created_and_a_name_in_use_is_refused(member: Client) -> None:
@@ -214,15 +263,36 @@ def test_a_team_is_created_and_a_name_in_use_is_refused(member: Client) -> None:
 
 
 def limits(**changes: str) -> dict[str, str]:
-    values = {"apps": "5", "instances": "9", "cpu": "1.5 CPU", "cpu_per_instance": "500m", "memory": "2G", "memory_per_instance": "512M"}
-    return values | {"disk": "4 GiB", "disk_per_instance": "1g", "processes_per_instance": "64", "sleep_minutes": "0"} | changes
+    values = {
+        "apps": "5",
+        "instances": "9",
+        "cpu": "1.5 CPU",
+        "cpu_per_instance": "500m",
+        "memory": "2G",
+        "memory_per_instance": "512M",
+    }
+    return (
+        values
+        | {
+            "disk": "4 GiB",
+            "disk_per_instance": "1g",
+            "processes_per_instance": "64",
+            "sleep_minutes": "0",
+        }
+        | changes
+    )
 
 
 def test_an_admin_sets_a_quota_in_the_units_people_type(admin: Client) -> None:
     answer = admin.post("/admin/teams/dock", limits(), follow=True)
     assert "The quota of dock was saved." in answer.content.decode()
     quota = Team.objects.get(name="dock").quota
-    assert (quota.cpu, quota.cpu_per_instance, quota.memory, quota.disk_per_instance) == (1500, 500, 2 * 2**30, 2**30)
+    assert (quota.cpu, quota.cpu_per_instance, quota.memory, quota.disk_per_instance) == (
+        1500,
+        500,
+        2 * 2**30,
+        2**30,
+    )
     refused = admin.post("/admin/teams/dock", limits(memory="heaps"))
     assert refused.status_code == 422
     assert 'value="heaps"' in refused.content.decode()
@@ -232,5 +302,7 @@ def test_an_admin_creates_people(admin: Client) -> None:
     weak = admin.post("/admin/people", {"username": "mate", "password": "1234"})
     assert weak.status_code == 422
     assert 'value="mate"' in weak.content.decode()
-    admin.post("/admin/people", {"username": "mate", "password": "ropes and sails 5", "team": "dock"})
+    admin.post(
+        "/admin/people", {"username": "mate", "password": "ropes and sails 5", "team": "dock"}
+    )
     assert Membership.objects.filter(team__name="dock", person__username="mate").exists()

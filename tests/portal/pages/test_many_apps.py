@@ -14,17 +14,29 @@ from portal.releases.models import Release, Rollout, RolloutState
 from tests.portal.conftest import People
 
 CONFIG = Config(
-    environment={}, working_directory="/", user="", entrypoint=[], command=[], labels={}, exposed_ports=[], volumes=[], stop_signal=""
+    environment={},
+    working_directory="/",
+    user="",
+    entrypoint=[],
+    command=[],
+    labels={},
+    exposed_ports=[],
+    volumes=[],
+    stop_signal="",
 )
 FEW, MANY = 5, 50
 
 
 def layer(name: str) -> LayerFacts:
-    return LayerFacts(diff_id=f"sha256:{name}", digest=f"sha256:{name}", size=1000, unpacked=2000, created_by=name)
+    return LayerFacts(
+        diff_id=f"sha256:{name}", digest=f"sha256:{name}", size=1000, unpacked=2000, created_by=name
+    )
 
 
 def add_apps(people: People, numbers: range) -> None:
-    """Create apps with two releases (the second is live), a failed build, an instance, and a tag of another image."""
+    """Create apps with two releases (the second is live), a failed build, an instance, and a tag of
+    another image.
+    """
     source = Source.objects.get_or_create(digest="0" * 64, defaults={"size": 1})[0]
     for number in numbers:
         app = App.objects.create(team=people.blue, name=f"app-{number}")
@@ -33,7 +45,11 @@ def add_apps(people: People, numbers: range) -> None:
             image = f"sha256:{number}-{version}"
             write_facts(image, [layer("base"), layer(f"code-{number}-{version}")], CONFIG)
             build = Build.objects.create(
-                app=app, source=source, state=BuildState.SUCCEEDED, description=f"code {version}", created_by=people.owner
+                app=app,
+                source=source,
+                state=BuildState.SUCCEEDED,
+                description=f"code {version}",
+                created_by=people.owner,
             )
             release = Release.objects.create(
                 app=app,
@@ -48,10 +64,20 @@ def add_apps(people: People, numbers: range) -> None:
             Rollout.objects.create(release=release, state=RolloutState.LIVE)
         app.current_release = release
         app.save()
-        Build.objects.create(app=app, source=source, state=BuildState.FAILED, description="broken", created_by=people.owner)
-        Instance.objects.create(id=f"{app.name}-1", app=app, process="web", release_number=2, node="n", state="live")
+        Build.objects.create(
+            app=app,
+            source=source,
+            state=BuildState.FAILED,
+            description="broken",
+            created_by=people.owner,
+        )
+        Instance.objects.create(
+            id=f"{app.name}-1", app=app, process="web", release_number=2, node="n", state="live"
+        )
         write_facts(f"sha256:{number}-kept", [layer("base")], CONFIG)
-        ImageTag.objects.create(app=app, name="kept", digest=f"sha256:{number}-kept", created_by=people.owner)
+        ImageTag.objects.create(
+            app=app, name="kept", digest=f"sha256:{number}-kept", created_by=people.owner
+        )
 
 
 def queries_of(client: Client, path: str, *, apps: int) -> list[str]:
@@ -64,8 +90,14 @@ def queries_of(client: Client, path: str, *, apps: int) -> list[str]:
 
 
 @pytest.mark.parametrize("path", ["/", "/images", "/api/v1/apps", "/api/v1/images"])
-def test_a_page_of_fifty_apps_needs_the_same_queries_as_one_of_five(people: People, path: str) -> None:
-    client = Client(headers={"Authorization": f"Bearer {people.token(people.owner)}"}) if path.startswith("/api") else Client()
+def test_a_page_of_fifty_apps_needs_the_same_queries_as_one_of_five(
+    people: People, path: str
+) -> None:
+    client = (
+        Client(headers={"Authorization": f"Bearer {people.token(people.owner)}"})
+        if path.startswith("/api")
+        else Client()
+    )
     client.force_login(people.owner)
     add_apps(people, range(FEW))
     client.get(path)  # reads things that are cached, such as the session

@@ -45,7 +45,9 @@ def test_the_page_shows_rate_and_latency_and_the_same_data_as_a_table(member: Cl
 def test_a_week_is_grouped_to_half_hours_without_losing_a_request(member: Client) -> None:
     week = points_of("shop", Span.WEEK)
     assert 45 <= len(week) <= 50
-    assert sum(point.requests for point in week) == sum(point.requests for point in points_of("shop", Span.DAY))
+    assert sum(point.requests for point in week) == sum(
+        point.requests for point in points_of("shop", Span.DAY)
+    )
     drawn = columns(member.get("/apps/shop/metrics?span=7d").content.decode())
     assert len(drawn["at"]) == len(week)
     assert member.get("/apps/shop/metrics?span=1y").status_code == 404
@@ -84,7 +86,10 @@ def test_lists_and_overview_show_rate_latency_and_a_sparkline(member: Client) ->
 def test_other_teams_see_no_metrics(stranger: Client) -> None:
     assert stranger.get("/apps/shop/metrics").status_code == 404
     stream = asyncio.run(all_of(stranger.get("/apps/shop/metrics/events")))
-    assert [line for line in stream.splitlines() if line.startswith("event:")] == ["event: gone", "event: complete"]
+    assert [line for line in stream.splitlines() if line.startswith("event:")] == [
+        "event: gone",
+        "event: complete",
+    ]
 
 
 async def all_of(answer: StreamingHttpResponse) -> str:
@@ -113,19 +118,30 @@ def test_prometheus_gets_the_apps_of_its_token(prometheus_samples: None) -> None
     for app, count in (("shop", 3), ("ticker", 2), ("", 1)):
         assert f'slipway_request_seconds_count{{app="{app}"}} {count}\n' in text
     assert text.count("# TYPE slipway_requests_total counter\n") == 1
-    assert text.index('slipway_requests_total{app="ticker"') < text.index("# HELP slipway_received_bytes_total")
+    assert text.index('slipway_requests_total{app="ticker"') < text.index(
+        "# HELP slipway_received_bytes_total"
+    )
     assert "ticker" not in bearer("admin", "/metrics?team=harbour")[1]
     assert bearer("newcomer", "/metrics?team=harbour")[0] == 404
 
 
-def test_prometheus_without_a_token_gets_nothing(prometheus_samples: None, signed_in_as: Callable[[str], Client]) -> None:
+def test_prometheus_without_a_token_gets_nothing(
+    prometheus_samples: None, signed_in_as: Callable[[str], Client]
+) -> None:
     assert Client().get("/metrics").status_code == 401
     assert signed_in_as("admin").get("/metrics").status_code == 401
-    assert Client().get("/metrics", headers={"Authorization": "Bearer slip_nothing"}).status_code == 401
+    assert (
+        Client().get("/metrics", headers={"Authorization": "Bearer slip_nothing"}).status_code
+        == 401
+    )
 
 
-def test_pages_work_if_redis_has_data_of_a_later_version(member: Client, broker: redis.Redis) -> None:
-    broker.rpush("slipway:series:docs-site:fine", json.dumps({"at": 0, "seconds": 10, "weather": "fair"}))
+def test_pages_work_if_redis_has_data_of_a_later_version(
+    member: Client, broker: redis.Redis
+) -> None:
+    broker.rpush(
+        "slipway:series:docs-site:fine", json.dumps({"at": 0, "seconds": 10, "weather": "fair"})
+    )
     assert member.get("/apps/docs-site/metrics").status_code == 200
 
 

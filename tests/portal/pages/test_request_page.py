@@ -23,12 +23,24 @@ def test_the_page_shows_the_code_the_fix_and_the_log_lines_of_that_time(member: 
     what = meaning_of("H12")
     assert what is not None
     page = page_of(member, f"/requests/{REQUEST}")
-    for words in (what.title, what.meaning, what.look_at, what.fix, "H12 too-slow", "GET /checkout", "took 30.0 s", "203.0.113.7"):
+    for words in (
+        what.title,
+        what.meaning,
+        what.look_at,
+        what.fix,
+        "H12 too-slow",
+        "GET /checkout",
+        "took 30.0 s",
+        "203.0.113.7",
+    ):
         assert words in page
     assert "shop-web-0" in page  # the instance that received it, with its state
     assert page.count("is-this") == 1
     assert "GET /products/42?ref=mail" in page  # a line of the same time
-    assert "v3 is live, 2 of 2 instances healthy" in page[page.index("Platform events") : page.index("Log at that time")]
+    assert (
+        "v3 is live, 2 of 2 instances healthy"
+        in page[page.index("Platform events") : page.index("Log at that time")]
+    )
 
 
 def test_a_new_release_is_pointed_out(member: Client) -> None:
@@ -42,8 +54,15 @@ def test_a_new_release_is_pointed_out(member: Client) -> None:
 
 def test_a_request_that_the_app_answered_has_a_page_too(member: Client) -> None:
     wanted = "11111111-2222-3333-4444-555555555555"
-    text = f"POST /cart 500 took=12ms queued=0ms sent=99 instance=- client=203.0.113.7 request_id={wanted}"
-    write_log(settings.APP_LOGS / "docs-site.log", [("router", "system", text), ("web.1", "stderr", f"Traceback of {wanted}")], ago=5)
+    text = (
+        "POST /cart 500 took=12ms queued=0ms sent=99 instance=- client=203.0.113.7"
+        f" request_id={wanted}"
+    )
+    write_log(
+        settings.APP_LOGS / "docs-site.log",
+        [("router", "system", text), ("web.1", "stderr", f"Traceback of {wanted}")],
+        ago=5,
+    )
     page = page_of(member, f"/requests/{wanted}")
     assert "docs-site answered 500." in page
     assert "Answered by the app" in page

@@ -24,7 +24,9 @@ def test_the_first_page_of_a_new_team_shows_the_ways_to_deploy(stranger: Client)
     assert "All apps" not in page
 
 
-def test_a_person_without_a_team_is_asked_to_create_one(sample_portal: None, signed_in_as: Callable[[str], Client]) -> None:
+def test_a_person_without_a_team_is_asked_to_create_one(
+    sample_portal: None, signed_in_as: Callable[[str], Client]
+) -> None:
     from portal.lifecycle.account_actions import create_person
 
     create_person(None, username="alone", password="a quiet harbour 8")
@@ -69,7 +71,10 @@ def test_an_image_of_another_registry_is_deployed_by_its_name(member: Client) ->
     refused = member.post("/apps/shop/deploy/image", {"image": "an image"})
     assert refused.status_code == 400
     assert "This is not a valid image name" in refused.content.decode()
-    sent = member.post("/apps/shop/deploy/image", {"image": "registry.example/me/app:1", "username": "me", "password": "a token"})
+    sent = member.post(
+        "/apps/shop/deploy/image",
+        {"image": "registry.example/me/app:1", "username": "me", "password": "a token"},
+    )
     build = Build.objects.get(description="image registry.example/me/app:1")
     assert sent.headers["Location"] == f"/apps/shop/builds/{build.pk}"
     assert "a token" not in text_of(member, sent.headers["Location"])
@@ -154,15 +159,31 @@ def test_the_server_renders_the_chosen_theme(member: Client) -> None:
     answer = member.post("/theme", {"theme": "dark", "next": "/apps/shop"})
     assert answer["Location"] == "/apps/shop"
     assert 'data-theme="dark"' in text_of(member, "/")
-    assert member.post("/theme", {"theme": "dark", "next": "//elsewhere.example/"})["Location"] == "/"
+    assert (
+        member.post("/theme", {"theme": "dark", "next": "//elsewhere.example/"})["Location"] == "/"
+    )
 
 
 def test_the_jobs_of_an_app_are_on_its_page_with_their_last_runs(member: Client) -> None:
     page = text_of(member, "/apps/shop")
     jobs = page[page.index('id="jobs"') :]
-    for words in ("digest", "0 7 * * MON-FRI", "Europe/Berlin", "python manage.py sweep", "Run now"):
+    for words in (
+        "digest",
+        "0 7 * * MON-FRI",
+        "Europe/Berlin",
+        "python manage.py sweep",
+        "Run now",
+    ):
         assert words in jobs
-    for words in ("cron.digest", "SMTPServerDisconnected", "Failed", "Succeeded", "Skipped", "The previous run had not ended.", "1.7 s"):
+    for words in (
+        "cron.digest",
+        "SMTPServerDisconnected",
+        "Failed",
+        "Succeeded",
+        "Skipped",
+        "The previous run had not ended.",
+        "1.7 s",
+    ):
         assert words in jobs
     assert 'id="jobs"' not in text_of(member, "/apps/docs-site")
 
@@ -189,6 +210,9 @@ def test_the_settings_show_the_manifest(member: Client) -> None:
         "4.2 s",
     ):
         assert words in section
-    assert "Active check: from slipway.toml:</span> GET /healthz, timeout 5 s, every 10 s, 3 attempts." in page
+    assert (
+        "Active check: from slipway.toml:</span> GET /healthz, timeout 5 s, every 10 s, 3 attempts."
+        in page
+    )
     assert "An instance that has not become healthy after 60 s is stopped." in page
     assert "From slipway.toml" not in text_of(member, "/apps/docs-site/settings")

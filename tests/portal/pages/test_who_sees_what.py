@@ -46,14 +46,18 @@ def test_a_stranger_gets_not_found(stranger: Client, path: str) -> None:
 
 
 @pytest.mark.parametrize("path", [*PAGES, *ADMIN_PAGES])
-def test_visitors_without_sign_in_are_redirected_to_sign_in_and_back(sample_portal: None, path: str) -> None:
+def test_visitors_without_sign_in_are_redirected_to_sign_in_and_back(
+    sample_portal: None, path: str
+) -> None:
     answer = Client().get(path)
     assert answer.status_code == 302
     assert answer["Location"].startswith("/sign-in?next=/")
 
 
 @pytest.mark.parametrize("path", OPEN_PAGES)
-def test_pages_for_visitors_of_an_app_need_no_sign_in(sample_portal: None, member: Client, path: str) -> None:
+def test_pages_for_visitors_of_an_app_need_no_sign_in(
+    sample_portal: None, member: Client, path: str
+) -> None:
     assert Client().get(path).status_code == member.get(path).status_code == 200
 
 
@@ -80,13 +84,35 @@ def test_a_build_is_not_found_under_another_app(member: Client) -> None:
 
 @pytest.mark.parametrize(
     "path",
-    ["deploy", "restart", "rollback", "delete", "settings/config", "settings/config/many", "settings/formation", "settings/health"],
+    [
+        "deploy",
+        "restart",
+        "rollback",
+        "delete",
+        "settings/config",
+        "settings/config/many",
+        "settings/formation",
+        "settings/health",
+    ],
 )
 def test_a_stranger_cannot_change_anything(stranger: Client, path: str) -> None:
-    assert stranger.post(f"/apps/shop/{path}", {"number": 1, "typed_name": "shop"}).status_code == 404
+    assert (
+        stranger.post(f"/apps/shop/{path}", {"number": 1, "typed_name": "shop"}).status_code == 404
+    )
 
 
-@pytest.mark.parametrize("path", ["restart", "rollback", "deploy", "delete", "settings/config", "settings/formation", "settings/health"])
+@pytest.mark.parametrize(
+    "path",
+    [
+        "restart",
+        "rollback",
+        "deploy",
+        "delete",
+        "settings/config",
+        "settings/formation",
+        "settings/health",
+    ],
+)
 def test_a_get_request_changes_nothing(member: Client, path: str) -> None:
     assert member.get(f"/apps/shop/{path}").status_code == 405
 
@@ -99,7 +125,10 @@ def test_no_page_needs_files_of_other_sites(member: Client, path: str) -> None:
     html = answer.content.decode()
     assert not re.search(r"<script(?![^>]*\bsrc=\"/static/)", html)
     assert not re.search(r"<style|\sstyle=|\son[a-z]+=\"", html)
-    assert not re.search(r"(?:src|href)=\"(?:https?:)?//(?!(?:shop|docs-site|chat|reports|empty-hull)\.slipway\.localhost)", html)
+    assert not re.search(
+        r"(?:src|href)=\"(?:https?:)?//(?!(?:shop|docs-site|chat|reports|empty-hull)\.slipway\.localhost)",
+        html,
+    )
     assert "default-src 'self'" in answer["Content-Security-Policy"]
     assert len(html) < 150_000
 
@@ -115,5 +144,7 @@ def test_only_an_admin_moves_apps_to_newer_stacks(admin: Client, member: Client)
     assert "Only an admin" in member.post("/apps/shop/stack", follow=True).content.decode()
     assert "Move to the newest stack" not in member.get("/apps/shop/deploys").content.decode()
     assert "Move to the newest stack" in admin.get("/apps/shop/deploys").content.decode()
-    assert "a new release appears here" in admin.post("/apps/shop/stack", follow=True).content.decode()
+    assert (
+        "a new release appears here" in admin.post("/apps/shop/stack", follow=True).content.decode()
+    )
     assert "being checked" in admin.post("/admin/stacks", follow=True).content.decode()

@@ -44,25 +44,37 @@ def all_at_once(work: Callable[[int], object]) -> tuple[int, list[Exception]]:
 
 def test_of_fifty_simultaneous_new_apps_exactly_the_limit_succeed(committed_people: People) -> None:
     set_quota(committed_people.admin, team=committed_people.blue, limits={"apps": 7})
-    through, refusals = all_at_once(lambda number: create_app(committed_people.owner, team=committed_people.blue, name=f"app-{number}"))
+    through, refusals = all_at_once(
+        lambda number: create_app(
+            committed_people.owner, team=committed_people.blue, name=f"app-{number}"
+        )
+    )
     assert through == App.objects.count() == 7
     assert {type(refusal) for refusal in refusals} == {QuotaExceeded}, refusals
 
 
-def test_of_fifty_simultaneous_scale_ups_exactly_the_limit_succeed(committed_people: People) -> None:
+def test_of_fifty_simultaneous_scale_ups_exactly_the_limit_succeed(
+    committed_people: People,
+) -> None:
     Quota.objects.update(apps=AT_ONCE, instances=60, cpu=10**6, memory=2**50, disk=2**50)
     apps = [committed_people.app(f"app-{number}") for number in range(AT_ONCE)]
     for app in apps:
         ProcessFormation.objects.create(app=app, process="web", count=1)
-    through, refusals = all_at_once(lambda number: scale(committed_people.owner, app=apps[number], sizes={"web": Size(count=2)}))
+    through, refusals = all_at_once(
+        lambda number: scale(committed_people.owner, app=apps[number], sizes={"web": Size(count=2)})
+    )
     assert through == 10
     assert sum(ProcessFormation.objects.values_list("count", flat=True)) == 60
     assert {type(refusal) for refusal in refusals} == {QuotaExceeded}, refusals
 
 
-def test_fifty_simultaneous_config_changes_make_fifty_numbered_releases(committed_people: People) -> None:
+def test_fifty_simultaneous_config_changes_make_fifty_numbered_releases(
+    committed_people: People,
+) -> None:
     app = committed_people.app()
     deploy(submit_archive(committed_people.owner, app))
-    through, refusals = all_at_once(lambda number: set_config_vars(committed_people.owner, app=app, changes={f"V{number}": "1"}))
+    through, refusals = all_at_once(
+        lambda number: set_config_vars(committed_people.owner, app=app, changes={f"V{number}": "1"})
+    )
     assert (through, refusals) == (AT_ONCE, [])
     assert sorted(Release.objects.values_list("number", flat=True)) == list(range(1, AT_ONCE + 2))

@@ -33,25 +33,66 @@ def test_one_app_too_many_is_refused_with_limit_use_and_admins(people: People) -
     people.app()
     with pytest.raises(QuotaExceeded) as refusal:
         people.app("second")
-    assert refusal.value.sentence == "The quota of team blue is 1 apps in total. It uses 1; the change would need 2."
-    assert refusal.value.hint == "Reduce the usage elsewhere, or ask an admin of this Slipway to raise the quota: keeper."
-    assert (refusal.value.name, refusal.value.limit, refusal.value.used, refusal.value.wanted) == ("apps", "1", "1", "2")
+    assert (
+        refusal.value.sentence
+        == "The quota of team blue is 1 apps in total. It uses 1; the change would need 2."
+    )
+    assert (
+        refusal.value.hint
+        == "Reduce the usage elsewhere, or ask an admin of this Slipway to raise the quota: keeper."
+    )
+    assert (refusal.value.name, refusal.value.limit, refusal.value.used, refusal.value.wanted) == (
+        "apps",
+        "1",
+        "1",
+        "2",
+    )
 
 
 @pytest.mark.parametrize(
     ("limits", "size", "words"),
     [
-        ({"instances": 2}, Size(count=3), "2 instances in total. It uses 1; the change would need 3"),
-        ({"cpu": 1000}, Size(count=3), "1 CPU in total. It uses 0.5 CPU; the change would need 1.5 CPU"),
-        ({"memory": 1024 * MIB}, Size(count=3), "1 GiB of memory in total. It uses 512 MiB; the change would need 1.5 GiB"),
-        ({"disk": 600 * MIB}, Size(count=2), "600 MiB of disk in total. It uses 512 MiB; the change would need 1 GiB"),
+        (
+            {"instances": 2},
+            Size(count=3),
+            "2 instances in total. It uses 1; the change would need 3",
+        ),
+        (
+            {"cpu": 1000},
+            Size(count=3),
+            "1 CPU in total. It uses 0.5 CPU; the change would need 1.5 CPU",
+        ),
+        (
+            {"memory": 1024 * MIB},
+            Size(count=3),
+            "1 GiB of memory in total. It uses 512 MiB; the change would need 1.5 GiB",
+        ),
+        (
+            {"disk": 600 * MIB},
+            Size(count=2),
+            "600 MiB of disk in total. It uses 512 MiB; the change would need 1 GiB",
+        ),
         ({"cpu_per_instance": 600}, Size(cpu=700), "at most 0.6 CPU; web needs 0.7 CPU"),
-        ({"memory_per_instance": 600 * MIB}, Size(memory=700 * MIB), "at most 600 MiB of memory; web needs 700 MiB"),
-        ({"processes_per_instance": 200}, Size(processes=201), "at most 200 processes; web needs 201"),
-        ({"disk_per_instance": 600 * MIB}, Size(disk=700 * MIB), "at most 600 MiB of disk; web needs 700 MiB"),
+        (
+            {"memory_per_instance": 600 * MIB},
+            Size(memory=700 * MIB),
+            "at most 600 MiB of memory; web needs 700 MiB",
+        ),
+        (
+            {"processes_per_instance": 200},
+            Size(processes=201),
+            "at most 200 processes; web needs 201",
+        ),
+        (
+            {"disk_per_instance": 600 * MIB},
+            Size(disk=700 * MIB),
+            "at most 600 MiB of disk; web needs 700 MiB",
+        ),
     ],
 )
-def test_scaling_beyond_each_limit_is_refused_with_its_own_message(people: People, limits: dict[str, int], size: Size, words: str) -> None:
+def test_scaling_beyond_each_limit_is_refused_with_its_own_message(
+    people: People, limits: dict[str, int], size: Size, words: str
+) -> None:
     app = live_app(people)
     limit(people, **limits)
     with pytest.raises(QuotaExceeded) as refusal:
@@ -62,7 +103,9 @@ def test_scaling_beyond_each_limit_is_refused_with_its_own_message(people: Peopl
 def test_the_use_is_the_sum_over_all_apps_of_the_team(people: People) -> None:
     live_app(people)
     live_app(people, "other", {"web": "w", "worker": "k", "release": "r"})
-    assert usage_of_team(people.blue) == TeamUse(apps=2, instances=3, cpu=1500, memory=1536 * MIB, disk=1536 * MIB)
+    assert usage_of_team(people.blue) == TeamUse(
+        apps=2, instances=3, cpu=1500, memory=1536 * MIB, disk=1536 * MIB
+    )
     assert usage_of_team(people.red) == TeamUse()
 
 
@@ -81,15 +124,23 @@ def test_a_team_over_its_quota_cannot_deploy_but_can_scale_down(people: People) 
 def test_a_first_deploy_that_does_not_fit_is_refused_immediately(people: People) -> None:
     limit(people, memory=600 * MIB)
     live_app(people)
-    with pytest.raises(QuotaExceeded, match="600 MiB of memory in total. It uses 512 MiB; the change would need 1 GiB"):
+    with pytest.raises(
+        QuotaExceeded,
+        match="600 MiB of memory in total. It uses 512 MiB; the change would need 1 GiB",
+    ):
         submit_archive(people.owner, people.app("second"))
 
 
-def test_a_new_process_type_that_does_not_fit_gets_no_instance_and_the_steps_say_so(people: People) -> None:
+def test_a_new_process_type_that_does_not_fit_gets_no_instance_and_the_steps_say_so(
+    people: People,
+) -> None:
     limit(people, instances=1)
     app = live_app(people, processes={"web": "w", "worker": "k"})
     assert [(row.process, row.count) for row in formation_of(app)] == [("web", 1), ("worker", 0)]
-    assert any("worker is new, but will have no instances" in step["text"] for step in rollouts_of(app)[0].steps)
+    assert any(
+        "worker is new, but will have no instances" in step["text"]
+        for step in rollouts_of(app)[0].steps
+    )
 
 
 def test_the_default_size_is_limited_by_the_limit_per_instance(people: People) -> None:
@@ -100,7 +151,9 @@ def test_the_default_size_is_limited_by_the_limit_per_instance(people: People) -
 
 def test_the_kernel_enforces_the_current_limit_per_instance(people: People) -> None:
     limit(people, cpu_per_instance=100)
-    assert held_to(Size(cpu=500, memory=64 * MIB), quota_of(people.blue)) == Size(cpu=100, memory=64 * MIB)
+    assert held_to(Size(cpu=500, memory=64 * MIB), quota_of(people.blue)) == Size(
+        cpu=100, memory=64 * MIB
+    )
 
 
 def test_only_admins_set_quotas_and_invalid_values_are_refused(people: People) -> None:

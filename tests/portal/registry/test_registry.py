@@ -8,14 +8,35 @@ from portal.builds.models import Build, BuildState, Origin, SourceKind
 from portal.registry import blob_store, upkeep
 from portal.registry.models import Attachment, Tag
 from tests.portal.conftest import People
-from tests.portal.images import INDEX, MANIFEST, Client, config, digest_of, index, manifest, part, refused
-from tests.portal.registry.registry import CONFIG, IMAGE, LAYER, UNKNOWN, app, clean_shelf, client, publish
+from tests.portal.images import (
+    INDEX,
+    MANIFEST,
+    Client,
+    config,
+    digest_of,
+    index,
+    manifest,
+    part,
+    refused,
+)
+from tests.portal.registry.registry import (
+    CONFIG,
+    IMAGE,
+    LAYER,
+    UNKNOWN,
+    app,
+    clean_shelf,
+    client,
+    publish,
+)
 from tests.portal.shipyard import deploy
 
 __all__ = ["app", "clean_shelf", "client"]
 
 
-def test_a_client_without_a_token_is_asked_to_sign_in_and_sees_nothing(portal_url: str, app: App, committed_people: People) -> None:
+def test_a_client_without_a_token_is_asked_to_sign_in_and_sees_nothing(
+    portal_url: str, app: App, committed_people: People
+) -> None:
     stranger = Client(portal_url, "blue/hello")
     for answer in (
         stranger.http.get("/v2/"),
@@ -25,13 +46,21 @@ def test_a_client_without_a_token_is_asked_to_sign_in_and_sees_nothing(portal_ur
     ):
         assert refused(answer) == (401, "UNAUTHORIZED")
         assert answer.headers["WWW-Authenticate"].startswith("Basic ")
-    assert refused(Client(portal_url, "blue/hello", "slip_wrong").get("tags/list")) == (401, "UNAUTHORIZED")
+    assert refused(Client(portal_url, "blue/hello", "slip_wrong").get("tags/list")) == (
+        401,
+        "UNAUTHORIZED",
+    )
     member = Client(portal_url, "blue/hello", committed_people.token(committed_people.owner))
     answer = member.http.get("/v2/")
-    assert (answer.status_code, answer.headers["Docker-Distribution-Api-Version"]) == (200, "registry/2.0")
+    assert (answer.status_code, answer.headers["Docker-Distribution-Api-Version"]) == (
+        200,
+        "registry/2.0",
+    )
 
 
-def test_a_push_deploys_and_can_be_pulled_immediately(client: Client, app: App, committed_people: People) -> None:
+def test_a_push_deploys_and_can_be_pulled_immediately(
+    client: Client, app: App, committed_people: People
+) -> None:
     client.push(LAYER, CONFIG)
     answer = client.put("1.0", IMAGE)
     assert answer.status_code == 201, answer.text
@@ -45,25 +74,41 @@ def test_a_push_deploys_and_can_be_pulled_immediately(client: Client, app: App, 
         "image 1.0",
     )
     source = build.source
-    assert (source.kind, source.filename, source.size) == (SourceKind.PUSHED, "blue/hello:1.0", len(LAYER))
+    assert (source.kind, source.filename, source.size) == (
+        SourceKind.PUSHED,
+        "blue/hello:1.0",
+        len(LAYER),
+    )
     assert f"sha256:{source.digest}" == digest_of(IMAGE)
     assert client.put("1.0", IMAGE).status_code == 201
     assert Build.objects.count() == 1, "a client that lost the answer asks again and deploys once"
     for reference in ("1.0", digest_of(IMAGE)):
         pulled = client.get(f"manifests/{reference}")
         assert pulled.content == IMAGE
-        assert (pulled.headers["Content-Type"], pulled.headers["Docker-Content-Digest"]) == (MANIFEST, digest_of(IMAGE))
+        assert (pulled.headers["Content-Type"], pulled.headers["Docker-Content-Digest"]) == (
+            MANIFEST,
+            digest_of(IMAGE),
+        )
         looked = client.head(f"manifests/{reference}")
-        assert (looked.status_code, looked.content, looked.headers["Content-Length"]) == (200, b"", str(len(IMAGE)))
+        assert (looked.status_code, looked.content, looked.headers["Content-Length"]) == (
+            200,
+            b"",
+            str(len(IMAGE)),
+        )
     assert client.get(f"blobs/{digest_of(LAYER)}").content == LAYER
 
 
-def test_releases_are_pulled_by_number_in_the_form_they_were_pushed(client: Client, app: App) -> None:
+def test_releases_are_pulled_by_number_in_the_form_they_were_pushed(
+    client: Client, app: App
+) -> None:
     client.push(LAYER, CONFIG)
     client.put("1.0", IMAGE)
     ours = UNKNOWN
     deploy(Build.objects.get(), image=ours)
-    assert refused(client.get("manifests/v1")) == (404, "MANIFEST_UNKNOWN"), "the node has not published it yet"
+    assert refused(client.get("manifests/v1")) == (
+        404,
+        "MANIFEST_UNKNOWN",
+    ), "the node has not published it yet"
     publish(app, ours, IMAGE, LAYER, CONFIG)
     blob_store.settle(app, digest_of(IMAGE))
     assert not list(blob_store.RECEIVED.iterdir()), "nothing is there twice"
@@ -77,7 +122,10 @@ def test_releases_are_pulled_by_number_in_the_form_they_were_pushed(client: Clie
 def test_tags_are_listed_page_by_page(client: Client, app: App) -> None:
     client.push(LAYER, CONFIG)
     client.put("b", IMAGE)
-    Tag.objects.bulk_create(Tag(app=app, name=name, digest=digest_of(IMAGE).removeprefix("sha256:")) for name in ("a", "c", "d"))
+    Tag.objects.bulk_create(
+        Tag(app=app, name=name, digest=digest_of(IMAGE).removeprefix("sha256:"))
+        for name in ("a", "c", "d")
+    )
     Tag.objects.create(app=app, name="gone", digest="0" * 64)
     first = client.get("tags/list?n=3")
     assert first.json()["tags"] == ["a", "b", "c"]
@@ -104,10 +152,19 @@ BAD: dict[str, tuple[bytes, tuple[int, str]]] = {
     "no object": (b"[]", (400, "MANIFEST_INVALID")),
     "too deep": (b"[" * 200_000, (400, "MANIFEST_INVALID")),
     "version 1": (b'{"schemaVersion": 1}', (400, "MANIFEST_INVALID")),
-    "another kind": (json.dumps({"schemaVersion": 2, "mediaType": "text/plain"}).encode(), (400, "MANIFEST_INVALID")),
+    "another kind": (
+        json.dumps({"schemaVersion": 2, "mediaType": "text/plain"}).encode(),
+        (400, "MANIFEST_INVALID"),
+    ),
     "a size that lies": (IMAGE.replace(str(len(LAYER)).encode(), b"1"), (400, "MANIFEST_INVALID")),
-    "a size below nothing": (IMAGE.replace(f" {len(LAYER)}".encode(), b" -1"), (400, "MANIFEST_INVALID")),
-    "a digest that is none": (IMAGE.replace(digest_of(LAYER).encode(), b"sha256:../../x"), (400, "DIGEST_INVALID")),
+    "a size below nothing": (
+        IMAGE.replace(f" {len(LAYER)}".encode(), b" -1"),
+        (400, "MANIFEST_INVALID"),
+    ),
+    "a digest that is none": (
+        IMAGE.replace(digest_of(LAYER).encode(), b"sha256:../../x"),
+        (400, "DIGEST_INVALID"),
+    ),
     "a blob that never came": (manifest(CONFIG, b"never"), (400, "MANIFEST_BLOB_UNKNOWN")),
     "another machine": (OTHER, (400, "MANIFEST_INVALID")),
     "too many layers": (manifest(CONFIG, *[LAYER] * 121), (400, "MANIFEST_INVALID")),
@@ -126,7 +183,10 @@ def test_a_wrong_manifest_is_refused_with_its_code_and_deploys_nothing(client: C
 def test_the_image_of_an_index_for_this_machine_is_deployed(client: Client) -> None:
     client.push(LAYER, CONFIG, config("s390x"))
     both = index((OTHER, "s390x"), (IMAGE, json.loads(CONFIG)["architecture"]))
-    assert refused(client.put("latest", both, INDEX)) == (400, "MANIFEST_BLOB_UNKNOWN"), "its manifests come first"
+    assert refused(client.put("latest", both, INDEX)) == (
+        400,
+        "MANIFEST_BLOB_UNKNOWN",
+    ), "its manifests come first"
     for data in (OTHER, IMAGE):
         assert client.put(digest_of(data), data).status_code == 201
     assert not Build.objects.exists(), "by digest nothing is deployed"
@@ -159,15 +219,25 @@ def test_signatures_are_attached_listed_and_deleted(client: Client, app: App) ->
     listed = client.get(f"referrers/{digest_of(IMAGE)}")
     assert listed.headers["Content-Type"] == INDEX
     (entry,) = listed.json()["manifests"]
-    assert entry == part(signature, MANIFEST, artifactType="application/x-signature", annotations={"by": "owner"})
+    assert entry == part(
+        signature, MANIFEST, artifactType="application/x-signature", annotations={"by": "owner"}
+    )
     filtered = client.get(f"referrers/{digest_of(IMAGE)}?artifactType=application/x-other")
-    assert (filtered.json()["manifests"], filtered.headers["OCI-Filters-Applied"]) == ([], "artifactType")
+    assert (filtered.json()["manifests"], filtered.headers["OCI-Filters-Applied"]) == (
+        [],
+        "artifactType",
+    )
     assert client.get(f"referrers/{UNKNOWN}").json()["manifests"] == []
     assert refused(client.get("referrers/x")) == (400, "DIGEST_INVALID")
     Build.objects.update(state=BuildState.FAILED)
-    assert upkeep.sweep(received_kept=-1) == 3, "the image's manifest, configuration and layer; attachments stay"
+    assert upkeep.sweep(received_kept=-1) == 3, (
+        "the image's manifest, configuration and layer; attachments stay"
+    )
     assert client.get(f"manifests/{digest_of(signature)}").content == signature
     assert client.http.delete(f"{client.root}/manifests/{digest_of(signature)}").status_code == 202
     assert not Attachment.objects.exists()
-    assert refused(client.http.delete(f"{client.root}/manifests/{digest_of(IMAGE)}")) == (405, "UNSUPPORTED")
+    assert refused(client.http.delete(f"{client.root}/manifests/{digest_of(IMAGE)}")) == (
+        405,
+        "UNSUPPORTED",
+    )
     assert refused(client.http.delete(f"{client.root}/manifests/latest")) == (405, "UNSUPPORTED")

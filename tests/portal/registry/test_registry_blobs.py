@@ -12,7 +12,16 @@ from portal.apps.models import App
 from portal.registry import blob_store
 from tests.portal.conftest import People
 from tests.portal.images import Client, blocks, digest_of, manifest, refused
-from tests.portal.registry.registry import CONFIG, IMAGE, LAYER, UNKNOWN, app, clean_shelf, client, publish
+from tests.portal.registry.registry import (
+    CONFIG,
+    IMAGE,
+    LAYER,
+    UNKNOWN,
+    app,
+    clean_shelf,
+    client,
+    publish,
+)
 
 __all__ = ["app", "clean_shelf", "client"]
 
@@ -30,7 +39,9 @@ def test_a_blob_can_be_pushed_in_every_way(client: Client) -> None:
 def send(client: Client, data: bytes, how: str) -> httpx.Response:
     digest = digest_of(data)
     if how == "at once":
-        answer = client.http.post("/v2/blue/hello/blobs/uploads/", params={"digest": digest}, content=data)
+        answer = client.http.post(
+            "/v2/blue/hello/blobs/uploads/", params={"digest": digest}, content=data
+        )
     elif how == "streamed":
         location = client.begin()
         sent = client.http.patch(location, content=blocks(data, 2**17))
@@ -39,13 +50,17 @@ def send(client: Client, data: bytes, how: str) -> httpx.Response:
     elif how == "chunks":
         location, at = client.begin(), 0
         for chunk in blocks(data, 2**20):
-            sent = client.http.patch(location, content=chunk, headers={"Content-Range": f"{at}-{at + len(chunk) - 1}"})
+            sent = client.http.patch(
+                location, content=chunk, headers={"Content-Range": f"{at}-{at + len(chunk) - 1}"}
+            )
             at += len(chunk)
             assert (sent.status_code, sent.headers["Range"]) == (202, f"0-{at - 1}")
         late = client.http.patch(location, content=b"x", headers={"Content-Range": "5-5"})
         assert refused(late) == (416, "BLOB_UPLOAD_INVALID")
         assert late.headers["Range"] == f"0-{at - 1}"
-        assert refused(client.http.patch(location, content=b"x", headers={"Content-Range": "1-x"})) == (416, "BLOB_UPLOAD_INVALID")
+        assert refused(
+            client.http.patch(location, content=b"x", headers={"Content-Range": "1-x"})
+        ) == (416, "BLOB_UPLOAD_INVALID")
         answer = client.http.put(location, params={"digest": digest})
     else:
         location = client.begin()
@@ -56,7 +71,10 @@ def send(client: Client, data: bytes, how: str) -> httpx.Response:
             time.sleep(0.05)
         assert response.status_code == 204
         answer = client.http.put(
-            location, params={"digest": digest}, content=data[2**20 :], headers={"Content-Range": f"{2**20}-{len(data) - 1}"}
+            location,
+            params={"digest": digest},
+            content=data[2**20 :],
+            headers={"Content-Range": f"{2**20}-{len(data) - 1}"},
         )
     return answer
 
@@ -65,7 +83,10 @@ def lose_connection(client: Client, location: str, data: bytes) -> None:
     """Announce more than is sent, and disconnect."""
     connection = http.client.HTTPConnection(urlsplit(str(client.http.base_url)).netloc, timeout=20)
     connection.putrequest("PATCH", location)
-    connection.putheader("Authorization", client.http.build_request("GET", "/").headers.get("Authorization") or authorization(client))
+    connection.putheader(
+        "Authorization",
+        client.http.build_request("GET", "/").headers.get("Authorization") or authorization(client),
+    )
     connection.putheader("Content-Length", str(10 * len(data)))
     connection.endheaders()
     connection.send(data)
@@ -94,7 +115,11 @@ def test_parts_of_a_blob_can_be_downloaded(client: Client) -> None:
     assert beyond.headers["Content-Range"] == f"bytes */{size}"
     assert client.get(path, Range="lines=1-2").status_code == 200
     looked = client.head(path)
-    assert (looked.headers["Content-Length"], looked.headers["Docker-Content-Digest"], looked.content) == (str(size), digest_of(LAYER), b"")
+    assert (
+        looked.headers["Content-Length"],
+        looked.headers["Docker-Content-Digest"],
+        looked.content,
+    ) == (str(size), digest_of(LAYER), b"")
     assert refused(client.get(f"blobs/{UNKNOWN}")) == (404, "BLOB_UNKNOWN")
     assert refused(client.get("blobs/sha256:short")) == (400, "DIGEST_INVALID")
     assert refused(client.http.delete(f"{client.root}/{path}")) == (405, "UNSUPPORTED")
@@ -102,10 +127,15 @@ def test_parts_of_a_blob_can_be_downloaded(client: Client) -> None:
 
 def test_a_wrong_digest_is_refused_and_leaves_nothing(client: Client) -> None:
     location = client.begin()
-    assert refused(client.http.put(location, params={"digest": UNKNOWN}, content=b"other")) == (400, "DIGEST_INVALID")
+    assert refused(client.http.put(location, params={"digest": UNKNOWN}, content=b"other")) == (
+        400,
+        "DIGEST_INVALID",
+    )
     assert client.http.get(location).status_code == 404, "and the upload is over"
     for digest in ("", "sha512:" + "0" * 128, "md5:1"):
-        assert refused(client.http.put(client.begin(), params={"digest": digest}, content=b"x")) == (400, "DIGEST_INVALID")
+        assert refused(
+            client.http.put(client.begin(), params={"digest": digest}, content=b"x")
+        ) == (400, "DIGEST_INVALID")
     assert not list(blob_store.RECEIVED.iterdir())
     assert refused(client.put(UNKNOWN, IMAGE)) == (400, "DIGEST_INVALID")
 
@@ -113,7 +143,11 @@ def test_a_wrong_digest_is_refused_and_leaves_nothing(client: Client) -> None:
 def test_an_upload_can_be_cancelled_and_unknown_uploads_are_refused(client: Client) -> None:
     location = client.begin()
     assert client.http.delete(location).status_code == 204
-    for name in (location, "/v2/blue/hello/blobs/uploads/..%2f..%2fx", f"/v2/blue/hello/blobs/uploads/{uuid.uuid4()}"):
+    for name in (
+        location,
+        "/v2/blue/hello/blobs/uploads/..%2f..%2fx",
+        f"/v2/blue/hello/blobs/uploads/{uuid.uuid4()}",
+    ):
         for method in ("GET", "PATCH", "DELETE"):
             answer = client.http.request(method, name, content=b"x" if method == "PATCH" else None)
             assert answer.status_code == 404, (method, name)
@@ -121,7 +155,15 @@ def test_an_upload_can_be_cancelled_and_unknown_uploads_are_refused(client: Clie
 
 
 def test_a_repository_of_another_team_is_unknown(client: Client) -> None:
-    for name in ("hello", "blue/hello/more", "red/hello", "blue/none", "..%2fblue/hello", "blue/hello%00", "BLUE/HELLO"):
+    for name in (
+        "hello",
+        "blue/hello/more",
+        "red/hello",
+        "blue/none",
+        "..%2fblue/hello",
+        "blue/hello%00",
+        "BLUE/HELLO",
+    ):
         for path in ("tags/list", "manifests/latest", f"blobs/{UNKNOWN}"):
             answer = client.http.get(f"/v2/{name}/{path}")
             assert refused(answer) == (404, "NAME_UNKNOWN"), answer.url
@@ -140,15 +182,26 @@ def test_another_team_can_neither_read_nor_mount_a_blob_by_its_digest(
     stranger = Client(portal_url, "red/theirs", committed_people.token(committed_people.stranger))
     assert refused(stranger.get(f"blobs/{digest_of(LAYER)}")) == (404, "BLOB_UNKNOWN")
     assert refused(stranger.get(f"manifests/{digest_of(IMAGE)}")) == (404, "MANIFEST_UNKNOWN")
-    mount = stranger.http.post("/v2/red/theirs/blobs/uploads/", params={"mount": digest_of(LAYER), "from": "blue/hello"})
+    mount = stranger.http.post(
+        "/v2/red/theirs/blobs/uploads/", params={"mount": digest_of(LAYER), "from": "blue/hello"}
+    )
     assert mount.status_code == 202, "to be uploaded like any other"
     assert refused(stranger.put("latest", IMAGE)) == (400, "MANIFEST_BLOB_UNKNOWN")
-    assert refused(Client(portal_url, "blue/hello", committed_people.token(committed_people.stranger)).get("tags/list")) == (
+    assert refused(
+        Client(portal_url, "blue/hello", committed_people.token(committed_people.stranger)).get(
+            "tags/list"
+        )
+    ) == (
         404,
         "NAME_UNKNOWN",
     )
     create_app(committed_people.owner, team=committed_people.blue, name="second")
     owner = Client(portal_url, "blue/second", committed_people.token(committed_people.owner))
-    mounted = owner.http.post("/v2/blue/second/blobs/uploads/", params={"mount": digest_of(LAYER), "from": "blue/hello"})
-    assert (mounted.status_code, mounted.headers["Location"]) == (201, f"/v2/blue/second/blobs/{digest_of(LAYER)}")
+    mounted = owner.http.post(
+        "/v2/blue/second/blobs/uploads/", params={"mount": digest_of(LAYER), "from": "blue/hello"}
+    )
+    assert (mounted.status_code, mounted.headers["Location"]) == (
+        201,
+        f"/v2/blue/second/blobs/{digest_of(LAYER)}",
+    )
     assert owner.put("latest", manifest(CONFIG, LAYER)).status_code == 201

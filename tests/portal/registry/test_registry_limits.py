@@ -24,14 +24,19 @@ from tests.portal.registry.registry import CONFIG, IMAGE, LAYER, app, clean_shel
 __all__ = ["app", "clean_shelf", "client"]
 
 
-def test_unreleased_blobs_count_against_the_teams_disk(client: Client, app: App, committed_people: People) -> None:
+def test_unreleased_blobs_count_against_the_teams_disk(
+    client: Client, app: App, committed_people: People
+) -> None:
     Quota.objects.filter(team=committed_people.blue).update(disk=2**20)
     client.push(b"x" * 2**19)
     location = client.begin()
     answer = client.http.patch(location, content=b"y" * 2**20)
     assert refused(answer) == (403, "DENIED")
     assert "1 MiB of disk" in answer.text
-    assert refused(client.http.post(f"{client.root}/blobs/uploads/")) == (403, "DENIED"), "nothing more until it has room"
+    assert refused(client.http.post(f"{client.root}/blobs/uploads/")) == (
+        403,
+        "DENIED",
+    ), "nothing more until it has room"
     client.http.delete(location)
     assert client.http.post(f"{client.root}/blobs/uploads/").status_code == 202
 
@@ -53,13 +58,19 @@ def test_an_endless_upload_is_ended_by_the_quota(client: Client, committed_peopl
     assert upload.stat().st_size <= 64 * 2**20
 
 
-def test_one_digest_can_be_uploaded_simultaneously(client: Client, portal_url: str, committed_people: People) -> None:
+def test_one_digest_can_be_uploaded_simultaneously(
+    client: Client, portal_url: str, committed_people: People
+) -> None:
     token, statuses = committed_people.token(committed_people.owner), []
     data = os.urandom(2**20)
 
     def send() -> None:
         sender = Client(portal_url, "blue/hello", token)
-        statuses.append(sender.http.put(sender.begin(), params={"digest": digest_of(data)}, content=data).status_code)
+        statuses.append(
+            sender.http.put(
+                sender.begin(), params={"digest": digest_of(data)}, content=data
+            ).status_code
+        )
 
     threads = [threading.Thread(target=send) for _ in range(6)]
     for thread in threads:
@@ -72,7 +83,9 @@ def test_one_digest_can_be_uploaded_simultaneously(client: Client, portal_url: s
     assert not list(blob_store.UPLOADS.iterdir())
 
 
-def test_two_requests_do_not_mix_their_bytes_in_one_upload(client: Client, portal_url: str, committed_people: People) -> None:
+def test_two_requests_do_not_mix_their_bytes_in_one_upload(
+    client: Client, portal_url: str, committed_people: People
+) -> None:
     location = client.begin()
     goes_on = threading.Event()
 
@@ -82,7 +95,9 @@ def test_two_requests_do_not_mix_their_bytes_in_one_upload(client: Client, porta
         yield b"a"
 
     answers: list[httpx.Response] = []
-    thread = threading.Thread(target=lambda: answers.append(client.http.patch(location, content=slow())))
+    thread = threading.Thread(
+        target=lambda: answers.append(client.http.patch(location, content=slow()))
+    )
     thread.start()
     other = Client(portal_url, "blue/hello", committed_people.token(committed_people.owner))
     wait_until(lambda: other.http.get(location).headers["Range"] == f"0-{2**20 - 1}")
@@ -95,7 +110,9 @@ def test_two_requests_do_not_mix_their_bytes_in_one_upload(client: Client, porta
 
 def test_ten_thousand_tags_are_refused(client: Client, app: App) -> None:
     client.push(LAYER, CONFIG)
-    Tag.objects.bulk_create(Tag(app=app, name=f"t{number}", digest="0" * 64) for number in range(500))
+    Tag.objects.bulk_create(
+        Tag(app=app, name=f"t{number}", digest="0" * 64) for number in range(500)
+    )
     assert refused(client.put("one-more", IMAGE)) == (429, "TOOMANYREQUESTS")
     assert not Build.objects.exists()
     assert upkeep.forget_unreachable_tags() == 500
@@ -116,7 +133,9 @@ def test_abandoned_uploads_are_removed_by_age(client: Client, committed_people: 
     assert blob_store.pending(Team.objects.get(name="blue").pk) == 0
 
 
-def test_a_full_disk_is_reported_and_no_upload_begins(client: Client, app: App, committed_people: People) -> None:
+def test_a_full_disk_is_reported_and_no_upload_begins(
+    client: Client, app: App, committed_people: People
+) -> None:
     from portal.errors import NoRoom
     from portal.registry.actions import check_upload
 

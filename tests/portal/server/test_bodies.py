@@ -19,14 +19,20 @@ from portal.lifecycle.account_actions import create_person
 from tests.portal.conftest import PASSWORD, People
 
 
-def post(url: str, size: int, headers: dict[str, str], *, chunked: bool = False) -> tuple[int, bytes]:
+def post(
+    url: str, size: int, headers: dict[str, str], *, chunked: bool = False
+) -> tuple[int, bytes]:
     """Send zeros. The response may come before everything is sent."""
     connection = http.client.HTTPConnection(urlsplit(url).netloc, timeout=20)
     block = b"0" * 2**16
     connection.putrequest("POST", urlsplit(url).path)
     for name, value in headers.items():
         connection.putheader(name, value)
-    connection.putheader("Transfer-Encoding", "chunked") if chunked else connection.putheader("Content-Length", str(size))
+    (
+        connection.putheader("Transfer-Encoding", "chunked")
+        if chunked
+        else connection.putheader("Content-Length", str(size))
+    )
     connection.endheaders()
     try:
         for _ in range(size // len(block)):
@@ -40,28 +46,42 @@ def post(url: str, size: int, headers: dict[str, str], *, chunked: bool = False)
 
 
 @pytest.mark.parametrize("chunked", [False, True])
-def test_a_stranger_cannot_fill_the_disk(portal_url: str, committed_people: People, *, chunked: bool) -> None:
+def test_a_stranger_cannot_fill_the_disk(
+    portal_url: str, committed_people: People, *, chunked: bool
+) -> None:
     try:
-        status, body = post(f"{portal_url}/api/v1/apps/hello/builds", 8 * 2**20, {}, chunked=chunked)
+        status, body = post(
+            f"{portal_url}/api/v1/apps/hello/builds", 8 * 2**20, {}, chunked=chunked
+        )
     except ConnectionResetError:
         return  # it closed the connection before we could read the reason
     assert status == 413
     assert b"Sign in, or send a token" in body
 
 
-def test_a_member_may_send_more_and_nothing_is_left_on_disk(portal_url: str, committed_people: People) -> None:
+def test_a_member_may_send_more_and_nothing_is_left_on_disk(
+    portal_url: str, committed_people: People
+) -> None:
     committed_people.app()
     token = committed_people.token(committed_people.owner)
     edge = "xxxxxxxx"
     content = b"1" * (8 * 2**20)
-    head = f'--{edge}\r\nContent-Disposition: form-data; name="archive"; filename="hello.zip"\r\nContent-Type: application/zip\r\n\r\n'
+    head = (
+        f'--{edge}\r\nContent-Disposition: form-data; name="archive";'
+        ' filename="hello.zip"\r\nContent-Type: application/zip\r\n\r\n'
+    )
     body = head.encode() + content + f"\r\n--{edge}--\r\n".encode()
     connection = http.client.HTTPConnection(urlsplit(portal_url).netloc, timeout=20)
-    headers = {"Authorization": f"Bearer {token}", "Content-Type": f"multipart/form-data; boundary={edge}"}
+    headers = {
+        "Authorization": f"Bearer {token}",
+        "Content-Type": f"multipart/form-data; boundary={edge}",
+    }
     connection.request("POST", "/api/v1/apps/hello/builds", body, headers)
     assert connection.getresponse().status == 202
     source = Source.objects.get()
-    assert Path(portal_settings.SOURCES, source.digest).stat().st_size == source.size == len(content)
+    assert (
+        Path(portal_settings.SOURCES, source.digest).stat().st_size == source.size == len(content)
+    )
     assert Build.objects.get().source == source
     deadline = time.monotonic() + 5
     while list(portal_settings.INCOMING.iterdir()):
@@ -69,7 +89,9 @@ def test_a_member_may_send_more_and_nothing_is_left_on_disk(portal_url: str, com
         time.sleep(0.02)
 
 
-def test_a_declared_length_beyond_the_limit_is_refused_to_members_too(portal_url: str, committed_people: People) -> None:
+def test_a_declared_length_beyond_the_limit_is_refused_to_members_too(
+    portal_url: str, committed_people: People
+) -> None:
     token = committed_people.token(committed_people.owner)
     connection = http.client.HTTPConnection(urlsplit(portal_url).netloc, timeout=20)
     connection.putrequest("POST", "/api/v1/apps/hello/builds")
@@ -92,23 +114,41 @@ def test_a_file_just_over_the_limit_is_refused_with_a_message_even_if_the_csrf_c
 ) -> None:
     settings.MAX_UPLOAD = 1000
     people.app()
-    client = Client(enforce_csrf_checks=True, headers={"Authorization": f"Bearer {people.token(people.owner)}"})
-    answer = client.post("/api/v1/apps/hello/builds", {"archive": SimpleUploadedFile("hello.zip", b"1" * 1001)})
+    client = Client(
+        enforce_csrf_checks=True, headers={"Authorization": f"Bearer {people.token(people.owner)}"}
+    )
+    answer = client.post(
+        "/api/v1/apps/hello/builds", {"archive": SimpleUploadedFile("hello.zip", b"1" * 1001)}
+    )
     assert answer.status_code == 413
     assert answer.json()["error"].startswith("The archive hello.zip is too large.")
     client.force_login(people.owner)
-    answer = client.post("/apps/hello/deploy", {"archive": SimpleUploadedFile("hello.zip", b"1" * 1001)})
+    answer = client.post(
+        "/apps/hello/deploy", {"archive": SimpleUploadedFile("hello.zip", b"1" * 1001)}
+    )
     assert answer.status_code == 403, "the CSRF check has read the form, and found no token in it"
     client = Client()
     client.force_login(people.owner)
-    answer = client.post("/apps/hello/deploy", {"archive": SimpleUploadedFile("hello.zip", b"1" * 1001)}, follow=True)
+    answer = client.post(
+        "/apps/hello/deploy", {"archive": SimpleUploadedFile("hello.zip", b"1" * 1001)}, follow=True
+    )
     assert "is too large" in answer.content.decode()
 
 
 @pytest.mark.parametrize(
-    "path", ["/api/v1/apps", "/api/v1/apps/hello/builds", "/api/v1/apps/hello/config", "/new", "/apps/hello/deploy", "/theme"]
+    "path",
+    [
+        "/api/v1/apps",
+        "/api/v1/apps/hello/builds",
+        "/api/v1/apps/hello/config",
+        "/new",
+        "/apps/hello/deploy",
+        "/theme",
+    ],
 )
-def test_a_person_who_may_not_deploy_cannot_send_more_than_a_form(portal_url: str, committed_people: People, path: str) -> None:
+def test_a_person_who_may_not_deploy_cannot_send_more_than_a_form(
+    portal_url: str, committed_people: People, path: str
+) -> None:
     committed_people.app()
     loner = create_person(committed_people.admin, username="loner", password=PASSWORD)
     headers = {"Authorization": f"Bearer {committed_people.token(loner)}"}
@@ -124,8 +164,12 @@ def test_a_person_who_may_not_deploy_cannot_send_more_than_a_form(portal_url: st
         }
 
 
-@pytest.mark.parametrize("path", ["/api/v1/apps/hello/config", "/api/v1/apps", "/git/hello.git/git-upload-pack"])
-def test_a_member_uploads_only_where_sources_are_accepted(portal_url: str, committed_people: People, path: str) -> None:
+@pytest.mark.parametrize(
+    "path", ["/api/v1/apps/hello/config", "/api/v1/apps", "/git/hello.git/git-upload-pack"]
+)
+def test_a_member_uploads_only_where_sources_are_accepted(
+    portal_url: str, committed_people: People, path: str
+) -> None:
     committed_people.app()
     token = committed_people.token(committed_people.owner)
     basic = base64.b64encode(f"any:{token}".encode()).decode()
@@ -138,7 +182,9 @@ def test_a_member_uploads_only_where_sources_are_accepted(portal_url: str, commi
         assert connection.getresponse().status == 413, "before a byte is sent"
 
 
-def test_a_stranger_cannot_send_more_than_a_small_form_and_a_browser_gets_a_page(portal_url: str, committed_people: People) -> None:
+def test_a_stranger_cannot_send_more_than_a_small_form_and_a_browser_gets_a_page(
+    portal_url: str, committed_people: People
+) -> None:
     connection = http.client.HTTPConnection(urlsplit(portal_url).netloc, timeout=20)
     connection.putrequest("POST", "/sign-in")
     connection.putheader("Accept", "text/html")
@@ -149,7 +195,9 @@ def test_a_stranger_cannot_send_more_than_a_small_form_and_a_browser_gets_a_page
     assert "The request is larger than 64 KiB." in answer.read().decode()
 
 
-def test_the_number_of_open_bodies_per_sender_is_limited(portal_url: str, committed_people: People) -> None:
+def test_the_number_of_open_bodies_per_sender_is_limited(
+    portal_url: str, committed_people: People
+) -> None:
     committed_people.app()
     token = committed_people.token(committed_people.owner)
     held = []

@@ -34,7 +34,9 @@ def folder(path: Path) -> Path:
 def test_version_2_is_found_below_its_mount_and_limited_in_its_own_files(tmp_path: Path) -> None:
     place = folder(tmp_path / "unified" / "slipway" / "portal")
     table = mounts(tmp_path, f"{tmp_path}/unified rw - cgroup2 cgroup2 rw")
-    subtree = groups.find("slipway/portal", mounts=table, own=group_file(tmp_path, "/slipway/portal/serving"))
+    subtree = groups.find(
+        "slipway/portal", mounts=table, own=group_file(tmp_path, "/slipway/portal/serving")
+    )
     assert subtree is not None
     assert subtree.is_unified
     group = subtree.create(3, LIMITS, TEAM)
@@ -48,7 +50,9 @@ def test_version_2_is_found_below_its_mount_and_limited_in_its_own_files(tmp_pat
 
 
 def test_the_counters_of_version_2_are_read(tmp_path: Path) -> None:
-    group = groups.ProgramGroup(folders=dict.fromkeys(("cpu", "cpuacct", "memory", "pids"), tmp_path), is_unified=True)
+    group = groups.ProgramGroup(
+        folders=dict.fromkeys(("cpu", "cpuacct", "memory", "pids"), tmp_path), is_unified=True
+    )
     assert (group.cpu_seconds(), group.peak(), group.reached(), group.pids()) == (0, 0, None, set())
     (tmp_path / "cpu.stat").write_text("usage_usec 2500000\nuser_usec 1\n")
     (tmp_path / "memory.peak").write_text("4096\n")
@@ -66,7 +70,11 @@ def test_version_1_is_found_if_all_four_controllers_exist(tmp_path: Path) -> Non
         folder(tmp_path / name / "slipway" / "portal")
     lines = [f"{tmp_path}/{name} rw - cgroup cgroup rw,{name}" for name in names]
     own = group_file(tmp_path, "/")
-    subtree = groups.find("slipway/portal", mounts=mounts(tmp_path, *lines, f"{tmp_path}/unified rw - cgroup2 none rw"), own=own)
+    subtree = groups.find(
+        "slipway/portal",
+        mounts=mounts(tmp_path, *lines, f"{tmp_path}/unified rw - cgroup2 none rw"),
+        own=own,
+    )
     assert subtree is not None
     assert not subtree.is_unified
     group = subtree.create(3, LIMITS, TEAM)
@@ -79,14 +87,24 @@ def test_a_group_from_systemd_is_left_for_a_child_first(tmp_path: Path) -> None:
     place = folder(tmp_path / "unified" / "system.slice" / "slipway-portal.service")
     (place / "cgroup.procs").write_text(f"{os.getpid()}\n")
     table = mounts(tmp_path, f"{tmp_path}/unified rw - cgroup2 cgroup2 rw")
-    for own in ("/system.slice/slipway-portal.service", "/system.slice/slipway-portal.service/serving"):
-        subtree = groups.find("slipway/portal", is_delegated=True, mounts=table, own=group_file(tmp_path, own))
+    for own in (
+        "/system.slice/slipway-portal.service",
+        "/system.slice/slipway-portal.service/serving",
+    ):
+        subtree = groups.find(
+            "slipway/portal", is_delegated=True, mounts=table, own=group_file(tmp_path, own)
+        )
         assert subtree is not None
         assert subtree.folders["memory"] == place
     assert (place / "serving" / "cgroup.procs").read_text() == str(os.getpid())
     assert (place / "cgroup.subtree_control").read_text() == "+cpu +memory +pids"
 
 
-@pytest.mark.parametrize("line", ["/nowhere rw - ext4 /dev/vda rw", "/nowhere rw - cgroup2 cgroup2 rw"])
+@pytest.mark.parametrize(
+    "line", ["/nowhere rw - ext4 /dev/vda rw", "/nowhere rw - cgroup2 cgroup2 rw"]
+)
 def test_without_groups_none_are_found(tmp_path: Path, line: str) -> None:
-    assert groups.find("slipway/portal", mounts=mounts(tmp_path, line), own=group_file(tmp_path, "/")) is None
+    assert (
+        groups.find("slipway/portal", mounts=mounts(tmp_path, line), own=group_file(tmp_path, "/"))
+        is None
+    )

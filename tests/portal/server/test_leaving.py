@@ -14,11 +14,17 @@ READERS = 100
 STEP_SECONDS = 0.0006
 
 
-def test_a_stream_ends_with_its_client_however_early_it_disconnects(committed_people: People) -> None:
+def test_a_stream_ends_with_its_client_however_early_it_disconnects(
+    committed_people: People,
+) -> None:
     committed_people.app()
     client = Client()
     client.force_login(committed_people.owner)
-    headers = {"Cookie": f"{settings.SESSION_COOKIE_NAME}={client.cookies[settings.SESSION_COOKIE_NAME].value}"}
+    headers = {
+        "Cookie": (
+            f"{settings.SESSION_COOKIE_NAME}={client.cookies[settings.SESSION_COOKIE_NAME].value}"
+        )
+    }
     with listening_portal() as url:
         for number in range(READERS):
             reader = http.client.HTTPConnection(urlsplit(url).netloc, timeout=20)

@@ -31,7 +31,9 @@ TIGHT = {
 
 
 @pytest.fixture
-def portal_with_low_limits(committed_people: People, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+def portal_with_low_limits(
+    committed_people: People, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[str]:
     """Run a portal with low limits: bursts of 10 per person, 5 per token and 5 per address."""
     for name, value in TIGHT.items():
         monkeypatch.setenv(name, value)
@@ -52,27 +54,46 @@ def refused(url: str, headers: dict[str, str]) -> httpx.Response:
 def test_a_sender_of_too_many_requests_gets_the_reason_and_a_time_and_others_are_served(
     portal_with_low_limits: str, committed_people: People, broker: redis.Redis
 ) -> None:
-    token, other = committed_people.token(committed_people.owner), committed_people.token(committed_people.stranger)
+    token, other = (
+        committed_people.token(committed_people.owner),
+        committed_people.token(committed_people.stranger),
+    )
     broker.flushall()
     answers = flood(f"{portal_with_low_limits}/api/v1/teams", bearer(token))
     late = [answer for answer in answers if answer.status_code == 429]
     assert late
-    assert min(answer.elapsed.total_seconds() for answer in late) >= 0.25, "a client that tries again at once is slowed down"
+    assert min(answer.elapsed.total_seconds() for answer in late) >= 0.25, (
+        "a client that tries again at once is slowed down"
+    )
     assert answers[0].status_code == 200
-    assert late[-1].json()["error"] == "Too many requests. The limit is 2 per second for one person and 1 per second for one token."
+    assert (
+        late[-1].json()["error"]
+        == "Too many requests. The limit is 2 per second for one person and 1 per second for one"
+        " token."
+    )
     assert "then send fewer requests at the same time" in late[-1].json()["hint"]
     assert 1 <= int(late[-1].headers["Retry-After"]) <= 10
-    assert httpx.get(f"{portal_with_low_limits}/api/v1/teams", headers=bearer(other)).status_code == 200
+    assert (
+        httpx.get(f"{portal_with_low_limits}/api/v1/teams", headers=bearer(other)).status_code
+        == 200
+    )
     time.sleep(int(late[-1].headers["Retry-After"]) + 0.5)
-    assert httpx.get(f"{portal_with_low_limits}/api/v1/teams", headers=bearer(token)).status_code == 200
+    assert (
+        httpx.get(f"{portal_with_low_limits}/api/v1/teams", headers=bearer(token)).status_code
+        == 200
+    )
 
 
-def test_a_second_token_gives_no_second_share(portal_with_low_limits: str, committed_people: People, broker: redis.Redis) -> None:
+def test_a_second_token_gives_no_second_share(
+    portal_with_low_limits: str, committed_people: People, broker: redis.Redis
+) -> None:
     tokens = [committed_people.token(committed_people.owner) for _ in range(6)]
     broker.flushall()
     begun = time.monotonic()
     passed = sum(
-        answer.status_code == 200 for token in tokens for answer in flood(f"{portal_with_low_limits}/api/v1/teams", bearer(token), 8)
+        answer.status_code == 200
+        for token in tokens
+        for answer in flood(f"{portal_with_low_limits}/api/v1/teams", bearer(token), 8)
     )
     # a burst, the lookups of each new token, and the refilled part
     assert passed <= 10 + 6 + 2 * (time.monotonic() - begun) + 2
@@ -85,13 +106,22 @@ def test_invalid_tokens_count_for_their_address_and_people_behind_it_are_served(
     httpx.get(f"{portal_with_low_limits}/api/v1/teams", headers=bearer(token))
 
     def guess(number: int) -> int:
-        return httpx.get(f"{portal_with_low_limits}/api/v1/teams", headers=bearer(f"slip_made_up_{number}"), timeout=60).status_code
+        return httpx.get(
+            f"{portal_with_low_limits}/api/v1/teams",
+            headers=bearer(f"slip_made_up_{number}"),
+            timeout=60,
+        ).status_code
 
-    with ThreadPoolExecutor(20) as pool:  # in parallel, because a slow machine stays below the limit otherwise
+    with ThreadPoolExecutor(
+        20
+    ) as pool:  # in parallel, because a slow machine stays below the limit otherwise
         statuses = list(pool.map(guess, range(40)))
     assert 429 in statuses
     assert set(statuses) <= {401, 429}
-    assert httpx.get(f"{portal_with_low_limits}/api/v1/teams", headers=bearer(token)).status_code == 200
+    assert (
+        httpx.get(f"{portal_with_low_limits}/api/v1/teams", headers=bearer(token)).status_code
+        == 200
+    )
 
 
 def test_an_error_is_a_page_for_browsers_a_line_for_git_and_json_for_registry_clients(
@@ -99,11 +129,16 @@ def test_an_error_is_a_page_for_browsers_a_line_for_git_and_json_for_registry_cl
 ) -> None:
     page = refused(f"{portal_with_low_limits}/codes", {"Accept": "text/html"})
     assert (page.status_code, page.headers["Content-Type"]) == (429, "text/html; charset=utf-8")
-    assert "Too many requests. The limit is 1 per second for an address without sign-in." in page.text
+    assert (
+        "Too many requests. The limit is 1 per second for an address without sign-in." in page.text
+    )
     assert page.headers["Content-Security-Policy"].startswith("default-src 'self'")
     git = refused(f"{portal_with_low_limits}/git/hello.git/info/refs", {})
     assert (git.status_code, git.headers["Content-Type"]) == (429, "text/plain; charset=utf-8")
-    assert refused(f"{portal_with_low_limits}/v2/", {}).json()["errors"][0]["code"] == "TOOMANYREQUESTS"
+    assert (
+        refused(f"{portal_with_low_limits}/v2/", {}).json()["errors"][0]["code"]
+        == "TOOMANYREQUESTS"
+    )
 
 
 def test_the_open_streams_of_a_person_are_limited_and_freed_when_they_end(
@@ -115,7 +150,10 @@ def test_the_open_streams_of_a_person_are_limited_and_freed_when_they_end(
     cookies = {name: morsel.value for name, morsel in client.cookies.items()}
     url = f"{portal_with_low_limits}/apps/hello/events"
     with contextlib.ExitStack() as stack:
-        first, second = (stack.enter_context(httpx.stream("GET", url, cookies=cookies, timeout=20)) for _ in range(2))
+        first, second = (
+            stack.enter_context(httpx.stream("GET", url, cookies=cookies, timeout=20))
+            for _ in range(2)
+        )
         assert first.status_code == second.status_code == 200
         third = httpx.get(url, cookies=cookies, timeout=20)
         assert third.status_code == 429
@@ -165,7 +203,9 @@ def test_a_bucket_is_refilled(redis_server: str, broker: redis.Redis) -> None:
     assert asyncio.run(story()) == (1, 1)
 
 
-def test_without_redis_nothing_is_limited_and_it_is_logged_once(caplog: pytest.LogCaptureFixture) -> None:
+def test_without_redis_nothing_is_limited_and_it_is_logged_once(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     async def story() -> None:
         client = connect("unix:///nonexistent/redis.sock")
         rates, streams = Rates(client), Streams(client, most=1)
@@ -225,7 +265,11 @@ def test_open_bodies_are_summed_per_sender() -> None:
         other.add(100)
         with pytest.raises(TooManyRequests, match="open requests together"):
             second.add(1)
-        with bodies.of("one"), pytest.raises(TooManyRequests, match="3 of your request bodies"), bodies.of("one"):
+        with (
+            bodies.of("one"),
+            pytest.raises(TooManyRequests, match="3 of your request bodies"),
+            bodies.of("one"),
+        ):
             pass
     with bodies.of("one") as again:
         again.add(100)
@@ -240,7 +284,11 @@ def test_a_cached_sender_is_looked_up_again_in_time(people: People) -> None:
     assert visitors.look_up(scope, headers).person == people.owner.pk
     known = visitors.remembered(scope, headers)
     assert known is not None
-    assert (known.person, known.address, known.name) == (people.owner.pk, "2001:db8::/64", f"person:{people.owner.pk}")
+    assert (known.person, known.address, known.name) == (
+        people.owner.pk,
+        "2001:db8::/64",
+        f"person:{people.owner.pk}",
+    )
     now = 31.0
     assert visitors.remembered(scope, headers) is None
     stranger = visitors.remembered(scope, {})
@@ -249,7 +297,13 @@ def test_a_cached_sender_is_looked_up_again_in_time(people: People) -> None:
 
 
 @pytest.mark.parametrize(
-    ("address", "network"), [("192.0.2.7", "192.0.2.7"), ("2001:db8::7", "2001:db8::/64"), ("", "unknown"), ("x", "unknown")]
+    ("address", "network"),
+    [
+        ("192.0.2.7", "192.0.2.7"),
+        ("2001:db8::7", "2001:db8::/64"),
+        ("", "unknown"),
+        ("x", "unknown"),
+    ],
 )
 def test_an_address_counts_as_one_customer(address: str, network: str) -> None:
     assert network_of(address) == network

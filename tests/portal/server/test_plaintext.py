@@ -38,7 +38,11 @@ def test_control_characters_are_escaped_and_colours_removed(line: str, safe: str
 
 @given(st.text())
 def test_no_text_keeps_a_control_character(text: str) -> None:
-    assert not [sign for sign in printable(text) if sign != "\t" and (ord(sign) < 0x20 or 0x7F <= ord(sign) < 0xA0)]
+    assert not [
+        sign
+        for sign in printable(text)
+        if sign != "\t" and (ord(sign) < 0x20 or 0x7F <= ord(sign) < 0xA0)
+    ]
 
 
 def test_line_ends_are_kept() -> None:
@@ -56,7 +60,9 @@ def shop(people: People) -> App:
 @pytest.fixture
 def build(people: People, shop: App) -> Build:
     build = submit_archive(people.owner, shop)
-    Build.objects.filter(pk=build.pk).update(description=HOSTILE, state=BuildState.FAILED, reason=HOSTILE)
+    Build.objects.filter(pk=build.pk).update(
+        description=HOSTILE, state=BuildState.FAILED, reason=HOSTILE
+    )
     build.refresh_from_db()
     return build
 
@@ -79,8 +85,18 @@ def test_the_apis_log_of_a_build_is_printable(build: Build, api: Callable[[str],
         assert api(f"builds/{build.pk}/log{query}").decode().endswith(f" build {PRINTABLE}\n")
 
 
-def test_the_apis_reasons_and_details_are_printable(shop: App, build: Build, api: Callable[[str], bytes]) -> None:
-    Instance.objects.create(id="one", app=shop, process="web", release_number=1, node="node", state="crashed", detail=HOSTILE)
+def test_the_apis_reasons_and_details_are_printable(
+    shop: App, build: Build, api: Callable[[str], bytes]
+) -> None:
+    Instance.objects.create(
+        id="one",
+        app=shop,
+        process="web",
+        release_number=1,
+        node="node",
+        state="crashed",
+        detail=HOSTILE,
+    )
     for path in (f"builds/{build.pk}", "builds", "instances"):
         assert PRINTABLE.replace("\\", "\\\\") in api(path).decode()
 
@@ -108,10 +124,14 @@ def test_the_output_for_a_pusher_is_printable(capfd: pytest.CaptureFixture[str])
     assert capfd.readouterr().err == f"Deploying {PRINTABLE}\nand more\n"
 
 
-def test_error_messages_for_git_are_printable(portal_url: str, committed_people: People, tmp_path: Path) -> None:
+def test_error_messages_for_git_are_printable(
+    portal_url: str, committed_people: People, tmp_path: Path
+) -> None:
     token = committed_people.token(committed_people.owner)
     answer = subprocess.run(
-        ("curl", "-s", "-u", f"any:{token}", f"{portal_url}/git/hello.git/info/refs?service=x"), capture_output=True, timeout=20
+        ("curl", "-s", "-u", f"any:{token}", f"{portal_url}/git/hello.git/info/refs?service=x"),
+        capture_output=True,
+        timeout=20,
     )
     assert b"\x1b" not in answer.stdout
     assert answer.stdout.endswith(b"\n")

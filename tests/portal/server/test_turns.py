@@ -33,7 +33,9 @@ def test_teams_take_turns_and_within_a_team_the_oldest_is_first(waiting, running
     st.dictionaries(st.integers(1, 500), st.integers(1, 6), max_size=40),
     st.lists(st.integers(1, 6), max_size=10),
 )
-def test_every_build_has_one_position_and_no_waiting_team_is_two_behind_another(waiting, running) -> None:
+def test_every_build_has_one_position_and_no_waiting_team_is_two_behind_another(
+    waiting, running
+) -> None:
     found = queue_order.order(waiting.items(), running)
     assert sorted(found) == sorted(waiting)
     begun = {team: running.count(team) for team in range(1, 7)}
@@ -73,14 +75,23 @@ def test_a_page_shows_the_position_in_the_queue_until_the_build_starts(people: P
 @pytest.mark.django_db
 def test_a_newer_build_of_an_app_cancels_only_its_older_ones(people: People) -> None:
     app, other = people.app(), people.app("other")
-    running, elsewhere = submit_archive(people.owner, app, b"one"), submit_archive(people.owner, other)
+    running, elsewhere = (
+        submit_archive(people.owner, app, b"one"),
+        submit_archive(people.owner, other),
+    )
     actions.mark_building(running)
     waiting = submit_archive(people.owner, app, b"two")
     newest = submit_archive(people.owner, app, b"three")
     for build in (running, waiting, newest, elsewhere):
         build.refresh_from_db()
-    assert (running.state, running.reason) == (BuildState.CANCELLED, f"Build {waiting.pk} replaced it.")
-    assert (waiting.state, waiting.reason) == (BuildState.CANCELLED, f"Build {newest.pk} replaced it.")
+    assert (running.state, running.reason) == (
+        BuildState.CANCELLED,
+        f"Build {waiting.pk} replaced it.",
+    )
+    assert (waiting.state, waiting.reason) == (
+        BuildState.CANCELLED,
+        f"Build {newest.pk} replaced it.",
+    )
     assert waiting.finished_at is not None
     assert (newest.state, elsewhere.state) == (BuildState.QUEUED, BuildState.QUEUED)
     assert actions.succeed(running, "sha256:" + "0" * 64, {"web": "x"}) is None

@@ -21,21 +21,59 @@ def wish(target=Target.REQUESTS, value=20, least=1, most=10, cpu=1000):
 
 def samples(seconds, *, until=NOW, ready=2, in_flight=0.0, waiting=0.0, cpu=0.0, p95=None):
     moments = [until - 2.0 * back for back in range(int(seconds // 2) + 1)]
-    return [Sample(at=at, ready=ready, in_flight=in_flight, waiting=waiting, cpu=cpu, p95=p95) for at in reversed(moments)]
+    return [
+        Sample(at=at, ready=ready, in_flight=in_flight, waiting=waiting, cpu=cpu, p95=p95)
+        for at in reversed(moments)
+    ]
 
 
 @pytest.mark.parametrize(
     ("target", "value", "measured", "count", "expected", "reason"),
     [
-        (Target.REQUESTS, 20, {"in_flight": 74.0}, 2, 4, "37 requests in flight per instance, target 20"),
+        (
+            Target.REQUESTS,
+            20,
+            {"in_flight": 74.0},
+            2,
+            4,
+            "37 requests in flight per instance, target 20",
+        ),
         (Target.REQUESTS, 20, {"in_flight": 40.0}, 2, 2, ""),
-        (Target.REQUESTS, 20, {"in_flight": 20.0}, 2, 1, "10 requests in flight per instance, target 20"),
+        (
+            Target.REQUESTS,
+            20,
+            {"in_flight": 20.0},
+            2,
+            1,
+            "10 requests in flight per instance, target 20",
+        ),
         (Target.CPU, 70, {"cpu": 1900.0}, 2, 3, "95 % of its CPU in use per instance, target 70 %"),
         (Target.CPU, 70, {"cpu": 1300.0}, 2, 2, ""),
-        (Target.LATENCY, 200, {"p95": 290.0}, 2, 3, "95 % of requests take up to 290 ms, target 200 ms"),
+        (
+            Target.LATENCY,
+            200,
+            {"p95": 290.0},
+            2,
+            3,
+            "95 % of requests take up to 290 ms, target 200 ms",
+        ),
         (Target.LATENCY, 200, {"p95": 210.0}, 2, 2, ""),
-        (Target.LATENCY, 200, {"p95": 9000.0}, 2, 4, "95 % of requests take up to 9e+03 ms, target 200 ms"),
-        (Target.LATENCY, 200, {"p95": 60.0}, 2, 1, "95 % of requests take up to 60 ms, target 200 ms"),
+        (
+            Target.LATENCY,
+            200,
+            {"p95": 9000.0},
+            2,
+            4,
+            "95 % of requests take up to 9e+03 ms, target 200 ms",
+        ),
+        (
+            Target.LATENCY,
+            200,
+            {"p95": 60.0},
+            2,
+            1,
+            "95 % of requests take up to 60 ms, target 200 ms",
+        ),
         (Target.QUEUE, 5, {"waiting": 15.0}, 2, 3, "7.5 requests waiting per instance, target 5"),
         (Target.QUEUE, 5, {"waiting": 8.0}, 2, 2, ""),
     ],
@@ -47,7 +85,9 @@ def test_the_count_follows_the_samples(target, value, measured, count, expected,
 
 @pytest.mark.parametrize(("count", "expected"), [(1, 2), (9, 6)])
 def test_a_count_outside_the_bounds_is_corrected(count, expected):
-    assert decide([], wish(least=2, most=6), NOW, count) == Decision(count=expected, reason="the bounds are 2 and 6")
+    assert decide([], wish(least=2, most=6), NOW, count) == Decision(
+        count=expected, reason="the bounds are 2 and 6"
+    )
 
 
 def test_a_sudden_rise_of_six_seconds_adds_instances_immediately():
@@ -73,7 +113,10 @@ def test_scaling_down_waits_until_five_minutes_agree():
     assert decide(samples(100, ready=4, in_flight=5.0), wish(), NOW, 4).count == 4
 
 
-@pytest.mark.parametrize("measured", [[], samples(300, until=NOW - 30, in_flight=900.0), samples(300, ready=0, in_flight=900.0)])
+@pytest.mark.parametrize(
+    "measured",
+    [[], samples(300, until=NOW - 30, in_flight=900.0), samples(300, ready=0, in_flight=900.0)],
+)
 def test_nothing_changes_without_samples(measured):
     assert decide(measured, wish(), NOW, 2) == Decision(count=2)
 
@@ -83,14 +126,21 @@ numbers = st.floats(0, 1e6, allow_nan=False)
 
 @settings(max_examples=150, deadline=None)
 @given(
-    st.lists(st.tuples(st.floats(0, 320), st.integers(0, 12), numbers, numbers, numbers, st.none() | numbers), max_size=60),
+    st.lists(
+        st.tuples(
+            st.floats(0, 320), st.integers(0, 12), numbers, numbers, numbers, st.none() | numbers
+        ),
+        max_size=60,
+    ),
     st.sampled_from(Target),
     st.integers(1, 1000),
     st.integers(1, 10),
     st.integers(0, 10),
     st.integers(0, 40),
 )
-def test_no_sample_leads_outside_the_bounds_and_each_change_has_a_reason(rows, target, value, least, more, count):
+def test_no_sample_leads_outside_the_bounds_and_each_change_has_a_reason(
+    rows, target, value, least, more, count
+):
     measured = [
         Sample(at=NOW - ago, ready=ready, in_flight=flight, waiting=waiting, cpu=cpu, p95=p95)
         for ago, ready, flight, waiting, cpu, p95 in sorted(rows, key=lambda row: -row[0])
@@ -117,10 +167,14 @@ def test_a_steady_load_leads_to_a_stable_count(target, load, count, noise, seed)
         now = NOW + 2 * tick
         measured = load * chance.uniform(1 - noise, 1 + noise)
         history = [sample for sample in history if now - sample.at <= 310]
-        history.append(Sample(at=now, ready=count, in_flight=measured, waiting=0.0, cpu=measured, p95=None))
+        history.append(
+            Sample(at=now, ready=count, in_flight=measured, waiting=0.0, cpu=measured, p95=None)
+        )
         count = decide(history, wish(target, cpu=100), now, count).count
         counts.append(count)
     changes = [after - before for before, after in itertools.pairwise(counts) if after != before]
-    turns = sum((change > 0) != (following > 0) for change, following in itertools.pairwise(changes))
+    turns = sum(
+        (change > 0) != (following > 0) for change, following in itertools.pairwise(changes)
+    )
     assert turns <= 1
     assert len(set(counts[-100:])) == 1 or noise > 0

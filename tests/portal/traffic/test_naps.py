@@ -28,8 +28,22 @@ def app(people: People, broker: redis.Redis) -> App:
     App.objects.update(created_at=timezone.now() - timedelta(days=30))
     app.refresh_from_db()
     for number in (1, 2):
-        Instance.objects.create(id=f"i{number}", app=app, process="web", release_number=1, node="n", state=InstanceState.ASLEEP)
-        sample = {"cpu_millicores": 0, "memory_bytes": GIB, "memory_limit": GIB, "processes": 1, "disk_bytes": 0, "at": 0.0}
+        Instance.objects.create(
+            id=f"i{number}",
+            app=app,
+            process="web",
+            release_number=1,
+            node="n",
+            state=InstanceState.ASLEEP,
+        )
+        sample = {
+            "cpu_millicores": 0,
+            "memory_bytes": GIB,
+            "memory_limit": GIB,
+            "processes": 1,
+            "disk_bytes": 0,
+            "at": 0.0,
+        }
         broker.set(f"slipway:usage:i{number}", json.dumps(sample))
     return app
 
@@ -49,10 +63,20 @@ def test_a_sleep_period_is_recorded_once_with_its_savings(app: App) -> None:
         slept(app, began, stopped=HOUR, ended=None)
     sleep_history.note(app, since=began, stopped=True, now=now)
     (nap,) = Nap.objects.all()
-    assert (nap.instances, nap.memory, nap.stopped_at, nap.ended_at) == (2, 2 * GIB, began + HOUR, None)
+    assert (nap.instances, nap.memory, nap.stopped_at, nap.ended_at) == (
+        2,
+        2 * GIB,
+        began + HOUR,
+        None,
+    )
     saved = sleep_history.saved_by(app, now)
     assert saved is not None
-    assert (saved.asleep, saved.stopped, saved.instance_time, saved.since) == (10 * HOUR, 9 * HOUR, 20 * HOUR, began)
+    assert (saved.asleep, saved.stopped, saved.instance_time, saved.since) == (
+        10 * HOUR,
+        9 * HOUR,
+        20 * HOUR,
+        began,
+    )
     assert (saved.share, saved.memory) == (6, round(2 * GIB * 9 / (24 * 7)))
     sleep_history.note(app, since=None, stopped=False, now=now)
     sleep_history.note(app, since=None, stopped=False, now=now + HOUR)
@@ -87,6 +111,10 @@ def test_the_page_and_the_api_show_it(people: People, app: App) -> None:
     assert "336 h" in page, "two instances for a week"
     assert "2 GiB" in page
     _, body = Caller(people.token(people.owner))("get", "/apps/hello/sleep")
-    assert (body["asleep_seconds"], body["stopped_seconds"], body["naps"]) == (7 * 86400, 7 * 86400, 0)
+    assert (body["asleep_seconds"], body["stopped_seconds"], body["naps"]) == (
+        7 * 86400,
+        7 * 86400,
+        0,
+    )
     assert body["memory_bytes"] == 2 * GIB
     assert body["asleep_since"]

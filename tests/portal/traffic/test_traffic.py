@@ -30,7 +30,12 @@ def test_the_defaults_are_rolling_and_no_limits(people: People) -> None:
     assert row.pk is None
     assert traffic_settings.strategy_of(row).kind is StrategyKind.ROLLING
     policy = traffic_settings.policy_of(row)
-    assert (policy.hold_seconds, policy.allowed, policy.auth, policy.limits.rate) == (30, (), None, 0)
+    assert (policy.hold_seconds, policy.allowed, policy.auth, policy.limits.rate) == (
+        30,
+        (),
+        None,
+        0,
+    )
     assert traffic_settings.paths_of(row) == ()
 
 
@@ -53,7 +58,10 @@ def test_a_setting_reaches_the_runtime_and_the_audit_log(people: People) -> None
     row = traffic_of(app)
     strategy, policy = traffic_settings.strategy_of(row), traffic_settings.policy_of(row)
     assert strategy.kind is StrategyKind.CANARY
-    assert strategy.steps == (CanaryStep(percent=5, seconds=30.0), CanaryStep(percent=50, seconds=120.0))
+    assert strategy.steps == (
+        CanaryStep(percent=5, seconds=30.0),
+        CanaryStep(percent=50, seconds=120.0),
+    )
     assert policy.allowed == (ip_network("203.0.113.7/32"), ip_network("2001:db8::/32"))
     assert (policy.limits.client_rate, policy.limits.body, policy.sticky) == (20, 10 * 2**20, True)
     assert traffic_settings.paths_of(row) == (PathRoute(prefix="/api", process="api"),)
@@ -125,10 +133,18 @@ def test_the_api_changes_only_what_is_sent_and_returns_all(people: People) -> No
     caller = Caller(people.token(people.owner))
     status, body = caller("patch", "/apps/hello/traffic", {"way": "recreate", "hold_seconds": 60})
     assert status == 200
-    assert (body["way"], body["hold_seconds"], body["drain_seconds"], body["auth_names"]) == ("recreate", 60, 30, [])
+    assert (body["way"], body["hold_seconds"], body["drain_seconds"], body["auth_names"]) == (
+        "recreate",
+        60,
+        30,
+        [],
+    )
     status, body = caller("patch", "/apps/hello/traffic", {"hold_seconds": 301})
     assert (status, body["hint"]) == (400, "Use a number from 0 to 300.")
-    assert caller("put", "/apps/hello/traffic/auth/press", {"password": "long enough for it"})[0] == 204
+    assert (
+        caller("put", "/apps/hello/traffic/auth/press", {"password": "long enough for it"})[0]
+        == 204
+    )
     assert caller("get", "/apps/hello/traffic")[1]["auth_names"] == ["press"]
     assert caller("delete", "/apps/hello/traffic/auth/press")[0] == 204
 
@@ -137,17 +153,32 @@ def test_each_card_of_the_page_saves_its_fields_and_marks_wrong_ones(people: Peo
     app = people.app()
     client = Client()
     client.force_login(people.owner)
-    rollout = {"way": "canary", "canary_steps": "1 % for 60s, 25% 5m", "preview_token": "", "drain_seconds": "20", "hold_seconds": "15"}
+    rollout = {
+        "way": "canary",
+        "canary_steps": "1 % for 60s, 25% 5m",
+        "preview_token": "",
+        "drain_seconds": "20",
+        "hold_seconds": "15",
+    }
     assert client.post("/apps/hello/traffic/rollout", rollout, follow=True).status_code == 200
     assert traffic_of(app).canary_steps == [[1, 60], [25, 300]]
     assert "1 % for 60s, 25 % for 5m" in client.get("/apps/hello/traffic").content.decode()
     client.post("/apps/hello/traffic/limits", {"body_limit": "10M", "client_rate": "5"})
-    assert (traffic_of(app).body_limit, traffic_of(app).client_rate, traffic_of(app).rate) == (10 * 2**20, 5, 0)
+    assert (traffic_of(app).body_limit, traffic_of(app).client_rate, traffic_of(app).rate) == (
+        10 * 2**20,
+        5,
+        0,
+    )
     client.post("/apps/hello/traffic/visitors", {"allowed": "203.0.113.0/24\n198.51.100.7"})
     assert traffic_of(app).allowed == ["203.0.113.0/24", "198.51.100.7/32"]
-    client.post("/apps/hello/traffic/pages", {"maintenance": "on", "maintenance_page": "<h1>Back soon</h1>", "error_page": ""})
+    client.post(
+        "/apps/hello/traffic/pages",
+        {"maintenance": "on", "maintenance_page": "<h1>Back soon</h1>", "error_page": ""},
+    )
     assert traffic_of(app).maintenance
-    client.post("/apps/hello/traffic/pages", {"maintenance_page": "<h1>Back soon</h1>", "error_page": ""})
+    client.post(
+        "/apps/hello/traffic/pages", {"maintenance_page": "<h1>Back soon</h1>", "error_page": ""}
+    )
     assert not traffic_of(app).maintenance
     refused = client.post("/apps/hello/traffic/rollout", {**rollout, "canary_steps": "half of it"})
     assert refused.status_code == 422
@@ -155,7 +186,9 @@ def test_each_card_of_the_page_saves_its_fields_and_marks_wrong_ones(people: Peo
     refused = client.post("/apps/hello/traffic/visitors", {"allowed": "my office"})
     assert "not a valid address or network" in refused.content.decode()
     assert client.post("/apps/hello/traffic/nonsense", {}).status_code == 404
-    client.post("/apps/hello/traffic/auth", {"auth_name": "press", "auth_password": "long enough for it"})
+    client.post(
+        "/apps/hello/traffic/auth", {"auth_name": "press", "auth_password": "long enough for it"}
+    )
     assert "press" in traffic_of(app).auth
     client.post("/apps/hello/traffic/auth", {"remove": "press"})
     assert traffic_of(app).auth == {}
@@ -166,10 +199,16 @@ def test_an_app_sleeps_by_its_own_setting_or_the_teams_quota(people: People) -> 
     quota = quota_of(app.team)
     assert traffic_settings.sleep_of(traffic_of(app), quota) is None
     set_quota(people.admin, team=app.team, limits={"sleep_minutes": 30})
-    assert traffic_settings.sleep_of(traffic_of(app), quota_of(app.team)) == Sleep(after=1800.0, stop_after=3600.0)
+    assert traffic_settings.sleep_of(traffic_of(app), quota_of(app.team)) == Sleep(
+        after=1800.0, stop_after=3600.0
+    )
     actions.change(people.owner, app=app, changes={"sleep_minutes": 0})
     assert traffic_settings.sleep_of(traffic_of(app), quota_of(app.team)) is None
     caller = Caller(people.token(people.owner))
     assert caller("patch", "/apps/hello/traffic", {"sleep_minutes": 5, "stop_minutes": 0})[0] == 200
-    assert traffic_settings.sleep_of(traffic_of(app), quota_of(app.team)) == Sleep(after=300.0, stop_after=0.0)
-    assert caller("patch", "/apps/hello/traffic", {"sleep_minutes": None})[1]["sleep_minutes"] is None
+    assert traffic_settings.sleep_of(traffic_of(app), quota_of(app.team)) == Sleep(
+        after=300.0, stop_after=0.0
+    )
+    assert (
+        caller("patch", "/apps/hello/traffic", {"sleep_minutes": None})[1]["sleep_minutes"] is None
+    )

@@ -55,13 +55,27 @@ class Forge:
         number = self.last = next(self._numbers)
         path = self.config.state / f"source{number}"
         path.write_bytes(archive)
-        return BuildRequest(build_id=number, app=app, team=team, archive=path, filename="source.tar.gz", limits=LIMITS)
+        return BuildRequest(
+            build_id=number,
+            app=app,
+            team=team,
+            archive=path,
+            filename="source.tar.gz",
+            limits=LIMITS,
+        )
 
     def build(
-        self, files: Mapping[str, str], *, app: str = "app", team: int = 1, cancelled: Callable[[], bool] = lambda: False
+        self,
+        files: Mapping[str, str],
+        *,
+        app: str = "app",
+        team: int = 1,
+        cancelled: Callable[[], bool] = lambda: False,
     ) -> BuiltImage:
         self.log.clear()
-        return self.builder.build(self.request(files, app=app, team=team), self.log.append, cancelled)
+        return self.builder.build(
+            self.request(files, app=app, team=team), self.log.append, cancelled
+        )
 
     def said(self) -> str:
         return "\n".join(self.log)
@@ -70,8 +84,14 @@ class Forge:
         """Return what a build must not leave: workspaces, containers, and incomplete images and
         layers.
         """
-        folders = (self.config.workspaces, self.config.images / "ingest", self.config.layers / "ingest")
-        return [str(path) for folder in folders for path in folder.iterdir()] + [container.id for container in self.containers.list()]
+        folders = (
+            self.config.workspaces,
+            self.config.images / "ingest",
+            self.config.layers / "ingest",
+        )
+        return [str(path) for folder in folders for path in folder.iterdir()] + [
+            container.id for container in self.containers.list()
+        ]
 
 
 @pytest.fixture(scope="session")

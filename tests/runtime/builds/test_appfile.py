@@ -1,4 +1,6 @@
-"""Tests of slipway.toml and app.json: the value of each key, and useful errors for everything else."""
+"""Tests of slipway.toml and app.json: the value of each key, and useful errors for everything
+else.
+"""
 
 from __future__ import annotations
 
@@ -71,7 +73,11 @@ def test_every_key_of_slipway_toml_has_its_value():
     found = toml(WHOLE)
     limits = {"pids": 64}
     assert found.processes == {
-        "web": Process(command="gunicorn shop.wsgi", count=2, sizes=Sizes(cpu=Millicores(1000), memory=Bytes(512 * 2**20), **limits)),
+        "web": Process(
+            command="gunicorn shop.wsgi",
+            count=2,
+            sizes=Sizes(cpu=Millicores(1000), memory=Bytes(512 * 2**20), **limits),
+        ),
         "worker": Process(sizes=Sizes(cpu=Millicores(250), **limits)),
     }
     assert found.variables == {
@@ -101,23 +107,38 @@ def test_every_key_of_slipway_toml_has_its_value():
             sizes=Sizes(cpu=Millicores(1000), memory=Bytes(64 * 2**20), **limits),
         ),
     )
-    assert (found.building.builder, found.building.dockerfile) == ("dockerfile", "deploy/Dockerfile")
+    assert (found.building.builder, found.building.dockerfile) == (
+        "dockerfile",
+        "deploy/Dockerfile",
+    )
     assert found.building.arguments == {"FLAVOUR": "plain"}
     assert (found.static.folder, found.static.single_page) == ("out", True)
     assert found.commands == {"web": "gunicorn shop.wsgi", "release": "python manage.py migrate"}
     covered = found.covering(["web", "clock", "release"])
-    assert covered.processes == {**found.processes, "clock": Process(sizes=Sizes(cpu=Millicores(1000), **limits))}
+    assert covered.processes == {
+        **found.processes,
+        "clock": Process(sizes=Sizes(cpu=Millicores(1000), **limits)),
+    }
 
 
 @pytest.mark.parametrize(
     ("text", "words"),
     [
         ("[process.web]", "process is not a known key. Did you mean processes?"),
-        ("[processes.web]\ncomand = 'x'", "processes.web.comand is not a known key. Did you mean command?"),
+        (
+            "[processes.web]\ncomand = 'x'",
+            "processes.web.comand is not a known key. Did you mean command?",
+        ),
         ("[zebra]", "zebra is not a known key. Known keys are processes, limits"),
-        ("[processes.web]\ncount = '2'", "processes.web.count is '2'. Write a whole number from 0 to 1000."),
+        (
+            "[processes.web]\ncount = '2'",
+            "processes.web.count is '2'. Write a whole number from 0 to 1000.",
+        ),
         ("[processes.web]\ncount = true", "processes.web.count is true"),
-        ("[processes.web]\nmemory = '12Q'", "processes.web.memory is '12Q'. Write a size of at least 32 MiB"),
+        (
+            "[processes.web]\nmemory = '12Q'",
+            "processes.web.memory is '12Q'. Write a size of at least 32 MiB",
+        ),
         ("[processes.web]\nmemory = '1M'", "at least 32 MiB"),
         ("[processes.web]\ncpu = inf", "processes.web.cpu is inf"),
         ("[processes.'a b']", "processes.a b cannot be a name"),
@@ -136,24 +157,57 @@ def test_every_key_of_slipway_toml_has_its_value():
         ('[env]\nA = "a\\u0000b"', "characters that environment variables"),
         ("[health]\npath = 'healthz'", "starts with a slash"),
         ("[health]\nkind = 'grpc'", "health.kind is 'grpc'. Write one of http, tcp, command."),
-        ("[health]\nkind = 'tcp'\npath = '/'", "health.path is not supported for a check of kind tcp"),
+        (
+            "[health]\nkind = 'tcp'\npath = '/'",
+            "health.path is not supported for a check of kind tcp",
+        ),
         ("[health]\nkind = 'command'", "health.command is missing"),
-        ("[health]\ntimeout = '2m'", 'health.timeout is \'2m\'. Write a duration from "0.1s" to "30s".'),
+        (
+            "[health]\ntimeout = '2m'",
+            'health.timeout is \'2m\'. Write a duration from "0.1s" to "30s".',
+        ),
         ("[health]\ntimeout = nan", "health.timeout is nan"),
         (f"[health]\ninterval = {10**400}", "health.interval is a huge number"),
         ("[release]\ntimeout = '3h'", 'to "2h"'),
         ("[[cron]]\nschedule = '@daily'\ncommand = 'x'", "cron number 1.name is missing"),
         ("[[cron]]\nname = 'a'\ncommand = 'x'", "cron number 1.schedule is missing"),
-        ("[[cron]]\nname = 'a'\nschedule = '61 * * * *'\ncommand = 'x'", "is not a valid schedule: bad minute"),
-        ("[[cron]]\nname = 'a'\nschedule = '* * * * * *'\ncommand = 'x'", "it must have five fields"),
-        ("[[cron]]\nname = 'a'\nschedule = '0 0 30 2 *'\ncommand = 'x'", "is not a valid schedule: bad day-of-month"),
-        ("[[cron]]\nname = 'a'\nschedule = '@daily'\ntimezone = 'Europe'\ncommand = 'x'", "which is not a known time zone"),
-        ("[[cron]]\nname = 'a'\nschedule = '@daily'\ntimezone = '../../etc/passwd'\ncommand = 'x'", "which is not a known time zone"),
-        ("[[cron]]\nname = 'a'\nschedule = '@daily'\ncommand = 'x'\noverlap = []", "cron number 1.overlap is a list"),
-        ("[[cron]]\nname='a'\nschedule='@daily'\ncommand='x'\n" * 2, "which is the name of another job"),
+        (
+            "[[cron]]\nname = 'a'\nschedule = '61 * * * *'\ncommand = 'x'",
+            "is not a valid schedule: bad minute",
+        ),
+        (
+            "[[cron]]\nname = 'a'\nschedule = '* * * * * *'\ncommand = 'x'",
+            "it must have five fields",
+        ),
+        (
+            "[[cron]]\nname = 'a'\nschedule = '0 0 30 2 *'\ncommand = 'x'",
+            "is not a valid schedule: bad day-of-month",
+        ),
+        (
+            "[[cron]]\nname = 'a'\nschedule = '@daily'\ntimezone = 'Europe'\ncommand = 'x'",
+            "which is not a known time zone",
+        ),
+        (
+            (
+                "[[cron]]\nname = 'a'\nschedule = '@daily'\ntimezone = '../../etc/passwd'\ncommand"
+                " = 'x'"
+            ),
+            "which is not a known time zone",
+        ),
+        (
+            "[[cron]]\nname = 'a'\nschedule = '@daily'\ncommand = 'x'\noverlap = []",
+            "cron number 1.overlap is a list",
+        ),
+        (
+            "[[cron]]\nname='a'\nschedule='@daily'\ncommand='x'\n" * 2,
+            "which is the name of another job",
+        ),
         ("[[cron]]\nname='a'\nschedule='@daily'\ncommand='x'\n" * 51, "has more than 50 entries"),
         ("[build]\nbuilder = 'cobol'", "Known builders are"),
-        ("[build]\nbuilder = 'python'\ndockerfile = 'D'", "is not supported for the builder python"),
+        (
+            "[build]\nbuilder = 'python'\ndockerfile = 'D'",
+            "is not supported for the builder python",
+        ),
         ("[build]\ndockerfile = '../D'", "Write a path inside the source"),
         ("a = ", "slipway.toml is not valid TOML: Invalid value (at end of document)"),
         ("[x\n", "at line 1, column 3"),
@@ -185,7 +239,12 @@ def test_app_json_of_heroku_and_dokku_is_read():
                 "MAYBE": {"required": False},
             },
             "scripts": {"postdeploy": "bundle exec rake bootstrap", "test": "rake"},
-            "healthchecks": {"web": [{"type": "liveness", "path": "/no"}, {"type": "startup", "path": "/up", "attempts": 5, "wait": 2}]},
+            "healthchecks": {
+                "web": [
+                    {"type": "liveness", "path": "/no"},
+                    {"type": "startup", "path": "/up", "attempts": 5, "wait": 2},
+                ]
+            },
             "cron": [
                 {"command": "a", "schedule": "@daily"},
                 {"command": "b", "schedule": "5 4 * * *", "concurrency_policy": "replace"},
@@ -242,10 +301,12 @@ def test_a_wrong_value_of_a_known_key_in_app_json_is_refused(document, words):
 
 
 def test_dokku_checks_by_command_and_by_listening_are_read():
-    assert app_json({"healthchecks": {"web": [{"command": ["./up", "a b"]}]}}).health == HealthCheck(
-        kind=CheckKind.COMMAND, command=("./up", "a b")
+    assert app_json(
+        {"healthchecks": {"web": [{"command": ["./up", "a b"]}]}}
+    ).health == HealthCheck(kind=CheckKind.COMMAND, command=("./up", "a b"))
+    assert app_json({"healthchecks": {"web": [{"listening": True}]}}).health == HealthCheck(
+        kind=CheckKind.TCP
     )
-    assert app_json({"healthchecks": {"web": [{"listening": True}]}}).health == HealthCheck(kind=CheckKind.TCP)
 
 
 def test_slipway_toml_has_precedence_and_an_unreadable_file_is_refused():
@@ -266,18 +327,33 @@ def test_slipway_toml_has_precedence_and_an_unreadable_file_is_refused():
 
 def planned(text: str, **files: str):
     named = {name.replace("__", "/"): content for name, content in files.items()}
-    return plan(Source(files=frozenset(named), texts=named, app_file=toml(text)), lambda: ["24.1.0"])
+    return plan(
+        Source(files=frozenset(named), texts=named, app_file=toml(text)), lambda: ["24.1.0"]
+    )
 
 
 def test_its_commands_replace_and_override_those_of_a_procfile():
     alone = planned("[processes.web]\ncommand = 'python3 serve.py'", **{"serve.py": ""})
-    assert (alone.detected.language, alone.detected.because) == (LanguageName.PYTHON, "slipway.toml")
-    both = planned("[processes.web]\ncommand = 'new'\n[release]\ncommand='r'", Procfile="web: old\nworker: w\nrelease: o")
+    assert (alone.detected.language, alone.detected.because) == (
+        LanguageName.PYTHON,
+        "slipway.toml",
+    )
+    both = planned(
+        "[processes.web]\ncommand = 'new'\n[release]\ncommand='r'",
+        Procfile="web: old\nworker: w\nrelease: o",
+    )
     assert both.processes == {"web": "new", "worker": "w", "release": "r"}
 
 
 def test_the_named_builder_is_used():
-    assert planned("[build]\nbuilder = 'static'", **{"package.json": "{}", "public/index.html": ""}).detected.because == "public/index.html"
-    assert planned("[static]\nfolder = 'out'", **{"out/index.html": ""}).processes == {"web": "/opt/static/serve /app/out"}
+    assert (
+        planned(
+            "[build]\nbuilder = 'static'", **{"package.json": "{}", "public/index.html": ""}
+        ).detected.because
+        == "public/index.html"
+    )
+    assert planned("[static]\nfolder = 'out'", **{"out/index.html": ""}).processes == {
+        "web": "/opt/static/serve /app/out"
+    }
     with pytest.raises(BadSource, match=r"no index.html in out"):
         planned("[build]\nbuilder = 'static'\n[static]\nfolder = 'out'", **{"index.html": ""})

@@ -52,9 +52,15 @@ LEAVES = st.one_of(
     st.sampled_from(["http", "@daily", "L,1/2 * L#1 * 1#1", "2h"]),
 )
 TREES = st.recursive(
-    LEAVES, lambda inner: st.one_of(st.lists(inner, max_size=4), st.dictionaries(st.one_of(KEYS, st.text(max_size=5)), inner, max_size=6))
+    LEAVES,
+    lambda inner: st.one_of(
+        st.lists(inner, max_size=4),
+        st.dictionaries(st.one_of(KEYS, st.text(max_size=5)), inner, max_size=6),
+    ),
 )
-SCHEDULES = st.lists(st.text(alphabet="0123456789*,/-#LWMONSUN", min_size=1, max_size=8), min_size=5, max_size=5).map(" ".join)
+SCHEDULES = st.lists(
+    st.text(alphabet="0123456789*,/-#LWMONSUN", min_size=1, max_size=8), min_size=5, max_size=5
+).map(" ".join)
 
 
 @settings(deadline=None)

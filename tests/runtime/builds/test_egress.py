@@ -19,7 +19,9 @@ NONE = NetworkPolicy(egress=EgressPolicy.NONE)
 
 
 def allowing(*lines: str) -> NetworkPolicy:
-    return NetworkPolicy(egress=EgressPolicy.ALLOW_LIST, destinations=tuple(map(Destination.parse, lines)))
+    return NetworkPolicy(
+        egress=EgressPolicy.ALLOW_LIST, destinations=tuple(map(Destination.parse, lines))
+    )
 
 
 @pytest.mark.parametrize(
@@ -42,17 +44,29 @@ def allowing(*lines: str) -> NetworkPolicy:
         (NONE, "not a name", True),  # the parser of names refuses it with its own message
     ],
 )
-def test_an_image_is_pulled_only_from_registries_that_the_policy_allows(policy: NetworkPolicy, image: str, fits: bool) -> None:
+def test_an_image_is_pulled_only_from_registries_that_the_policy_allows(
+    policy: NetworkPolicy, image: str, fits: bool
+) -> None:
     if fits:
         check_registry(policy, image)
         return
-    with pytest.raises(NotAllowed, match="network policy of this team does not allow builds to fetch from"):
+    with pytest.raises(
+        NotAllowed, match="network policy of this team does not allow builds to fetch from"
+    ):
         check_registry(policy, image)
 
 
 def test_a_deployed_image_of_a_registry_follows_the_policy_too(tmp_path: Path) -> None:
     config = NodeConfig(name="tpolicy", state=tmp_path / "state", run=tmp_path / "run")
-    image = ReferredImage(build_id=1, app="hello", name="registry.test/a:1", access=Access(), most=Bytes(2**20), team=1, policy=NONE)
+    image = ReferredImage(
+        build_id=1,
+        app="hello",
+        name="registry.test/a:1",
+        access=Access(),
+        most=Bytes(2**20),
+        team=1,
+        policy=NONE,
+    )
     lines: list[str] = []
     with pytest.raises(NotAllowed, match=r"registry\.test"):
         take_in(config, Store(config), image, lines.append)

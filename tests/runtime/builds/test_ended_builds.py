@@ -39,9 +39,12 @@ TIGHT, EASY = Pressure(stalled=80.0, available=50.0), Pressure(stalled=0.0, avai
 def dockerfile_app(mark: str) -> dict[str, str]:
     """Return a Dockerfile app with several steps of each kind. `mark` makes all of them new."""
     return {
-        "Dockerfile": f"FROM debian-13 AS first\nRUN echo {mark} > /one && cp -r /usr/share/zoneinfo/Europe /zones\n"
-        f"FROM first\nCOPY . /app\nWORKDIR /new/{mark}\n"
-        "RUN --mount=type=cache,target=/c cp /one /c/ && rm -rf /zones\nCOPY --from=first /one /two\nCMD sleep 9\n",
+        "Dockerfile": (
+            f"FROM debian-13 AS first\nRUN echo {mark} > /one && cp -r /usr/share/zoneinfo/Europe"
+            f" /zones\nFROM first\nCOPY . /app\nWORKDIR /new/{mark}\nRUN"
+            " --mount=type=cache,target=/c cp /one /c/ && rm -rf /zones\nCOPY --from=first /one"
+            " /two\nCMD sleep 9\n"
+        ),
         **{f"files/{number}": f"{mark} {number}\n" * 50 for number in range(20)},
     }
 
@@ -49,7 +52,10 @@ def dockerfile_app(mark: str) -> dict[str, str]:
 def script_app(mark: str) -> dict[str, str]:
     """Return an app with an install step that reads the whole source."""
     package = {"name": "x", "scripts": {"build": "mkdir -p out && cp -r files out/", "start": "x"}}
-    return {"package.json": json.dumps(package), **{f"files/{number}": f"{mark} {number}\n" * 50 for number in range(20)}}
+    return {
+        "package.json": json.dumps(package),
+        **{f"files/{number}": f"{mark} {number}\n" * 50 for number in range(20)},
+    }
 
 
 SOURCES = (dockerfile_app, script_app)
@@ -76,18 +82,24 @@ for line in sys.stdin:
     print(child, flush=True)
     os.waitpid(child, 0)
     print("gone", flush=True)
-"""
+"""  # noqa: E501
 
 
 @contextmanager
 def yard(forge: Forge) -> Iterator[subprocess.Popen[str]]:
     """Start a process that forks a child for each build, so that a kill needs no new Python."""
     process = subprocess.Popen(
-        [sys.executable, "-c", YARD], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=Path(__file__).parents[3]
+        [sys.executable, "-c", YARD],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        cwd=Path(__file__).parents[3],
     )
     assert process.stdin is not None
     config = forge.config
-    process.stdin.write(json.dumps([config.name, str(config.state), str(config.run), str(config.network)]) + "\n")
+    process.stdin.write(
+        json.dumps([config.name, str(config.state), str(config.run), str(config.network)]) + "\n"
+    )
     try:
         yield process
     finally:
@@ -119,8 +131,15 @@ def nothing_left(forge: Forge) -> None:
     """
     assert forge.leftovers() == []
     places = (str(forge.config.instances), str(forge.config.workspaces))
-    assert [line for line in Path("/proc/self/mountinfo").read_text().splitlines() if any(place in line for place in places)] == []
-    parents = [path / forge.config.cgroup_parent / "builds" for path in (Path("/sys/fs/cgroup"), *Path("/sys/fs/cgroup").iterdir())]
+    assert [
+        line
+        for line in Path("/proc/self/mountinfo").read_text().splitlines()
+        if any(place in line for place in places)
+    ] == []
+    parents = [
+        path / forge.config.cgroup_parent / "builds"
+        for path in (Path("/sys/fs/cgroup"), *Path("/sys/fs/cgroup").iterdir())
+    ]
     assert [group for parent in parents for group in parent.glob("team*/*") if group.is_dir()] == []
 
 
@@ -142,7 +161,13 @@ def test_killed_builds_leave_a_valid_store_and_nothing_else(forge: Forge) -> Non
                 os.kill(pid, signal.SIGKILL)
             assert process.stdout.readline() == "gone\n"
             words = [*forge.containers.sweep(), *forge.builder.sweep()]
-            settle(lambda: forge.leftovers() == [] or (words.extend((*forge.containers.sweep(), *forge.builder.sweep())), False)[1], 30)  # noqa: B023  # at once
+            settle(
+                lambda: (
+                    forge.leftovers() == []
+                    or (words.extend((*forge.containers.sweep(), *forge.builder.sweep())), False)[1]  # noqa: B023
+                ),
+                30,
+            )  # at once
             nothing_left(forge)
             swept += bool(words)
     assert swept >= KILLS // 4, "the moments were all too late or too early"
@@ -160,7 +185,10 @@ def test_cancelled_builds_end_soon_and_leave_nothing(forge: Forge) -> None:
     for number, moment in enumerate(moments(whole, CANCELS)):
         until = time.monotonic() + moment
         try:
-            forge.build(SOURCES[number % 2](f"cancel{number}"), cancelled=lambda: time.monotonic() > until)  # noqa: B023  # called in this round
+            forge.build(
+                SOURCES[number % 2](f"cancel{number}"),
+                cancelled=lambda: time.monotonic() > until,  # noqa: B023
+            )  # called in this round
         except Cancelled:
             cancelled += 1
             assert time.monotonic() - until < 10  # usually much less than one second
@@ -170,7 +198,9 @@ def test_cancelled_builds_end_soon_and_leave_nothing(forge: Forge) -> None:
 
 
 def test_a_build_freezes_under_memory_pressure_and_can_be_cancelled(forge: Forge) -> None:
-    engine = NodeEngine(forge.config, containers=forge.containers, images=forge.store, builder=forge.builder)
+    engine = NodeEngine(
+        forge.config, containers=forge.containers, images=forge.store, builder=forge.builder
+    )
     now = [EASY]
     giving_way = MemoryPressure(engine, read=lambda: now[0])
     giving_way.round()
@@ -178,7 +208,12 @@ def test_a_build_freezes_under_memory_pressure_and_can_be_cancelled(forge: Forge
     ended: list[BuiltImage | BuildFailed] = []
 
     def work() -> None:
-        files = {"Dockerfile": "FROM debian-13\nRUN i=0; while [ $i -lt 3000 ]; do i=$((i+1)); echo tick $i; sleep 0.02; done\nCMD x\n"}
+        files = {
+            "Dockerfile": (
+                "FROM debian-13\nRUN i=0; while [ $i -lt 3000 ]; do i=$((i+1)); echo tick $i; sleep"
+                " 0.02; done\nCMD x\n"
+            )
+        }
         try:
             ended.append(forge.build(files, cancelled=stop.is_set))
         except BuildFailed as failure:
@@ -229,11 +264,18 @@ def full(folder: Path) -> Iterator[None]:
 
 
 @pytest.mark.parametrize("source", SOURCES)
-@pytest.mark.parametrize("place", ["builds", "instances", "layers/ingest", "images/ingest", "cache/steps"])
-def test_a_full_disk_is_reported_and_the_next_build_succeeds(forge: Forge, place: str, source: object) -> None:
+@pytest.mark.parametrize(
+    "place", ["builds", "instances", "layers/ingest", "images/ingest", "cache/steps"]
+)
+def test_a_full_disk_is_reported_and_the_next_build_succeeds(
+    forge: Forge, place: str, source: object
+) -> None:
     assert callable(source)
     files = source(f"full {place}".replace("/", "-").replace(" ", "-"))
-    with full(forge.config.state / place), pytest.raises(BuildFailed, match="The disk of this node became full") as caught:
+    with (
+        full(forge.config.state / place),
+        pytest.raises(BuildFailed, match="The disk of this node became full") as caught,
+    ):
         forge.build(files)
     assert "manage.py image df" in caught.value.hint
     nothing_left(forge)

@@ -54,7 +54,11 @@ def a_small_stack(config: NodeConfig, store: Store, tmp_path: Path) -> None:
 def an_archive(path: Path, number: int) -> Path:
     """Write the app's code; half of it is new in each deploy."""
     with tarfile.open(path, "w") as tar:
-        for name, data in {"Procfile": b"web: sh run.sh\n", "run.sh": b"true\n", "data": os.urandom(30_000) + bytes(30_000)}.items():
+        for name, data in {
+            "Procfile": b"web: sh run.sh\n",
+            "run.sh": b"true\n",
+            "data": os.urandom(30_000) + bytes(30_000),
+        }.items():
             info = tarfile.TarInfo(name)
             info.size = len(data)
             tar.addfile(info, io.BytesIO(data))
@@ -70,17 +74,29 @@ def used(config: NodeConfig) -> tuple[int, int]:
 def test_deploy_500_uses_as_much_disk_as_deploy_20(config: NodeConfig, tmp_path: Path) -> None:
     store = Store(config)
     a_small_stack(config, store, tmp_path)
-    builder, collector = Builder(config, store, Containers(config)), GarbageCollector(config, store, grace=0)
+    builder, collector = (
+        Builder(config, store, Containers(config)),
+        GarbageCollector(config, store, grace=0),
+    )
     images: list[str] = []
     then = (0, 0)
     for number in range(1, DEPLOYS + 1):
         archive = an_archive(tmp_path / "source.tar", number)
-        request = BuildRequest(build_id=number, app="shop", team=1, archive=archive, filename="source.tar", limits=LIMITS)
+        request = BuildRequest(
+            build_id=number,
+            app="shop",
+            team=1,
+            archive=archive,
+            filename="source.tar",
+            limits=LIMITS,
+        )
         images.append(builder.build(request, lambda _: None).digest)
         store.tag(f"shop:v{number}", images[-1])
         if number % 10 == 0:
             newest = range(number - KEPT + 1, number + 1)
-            names = frozenset(f"shop:{kind}{version}" for version in newest for kind in ("v", "build-"))
+            names = frozenset(
+                f"shop:{kind}{version}" for version in newest for kind in ("v", "build-")
+            )
             roots = Roots(images=frozenset(images[-KEPT:]), names=names)
             assert collector.collect(lambda: roots) is not None  # noqa: B023  # called at once
         if number == EARLY:

@@ -1,4 +1,6 @@
-"""Tests of images that were built elsewhere and are imported into our store, without a container."""
+"""Tests of images that were built elsewhere and are imported into our store, without a
+container.
+"""
 
 from __future__ import annotations
 
@@ -34,10 +36,20 @@ class Dock:
     def receive(self, data: bytes) -> dict[str, object]:
         digest = Digest.of(data)
         (self.config.received / f"7-{digest.hex}").write_bytes(data)
-        return {"mediaType": "application/vnd.docker.image.rootfs.diff.tar.gzip", "digest": digest, "size": len(data)}
+        return {
+            "mediaType": "application/vnd.docker.image.rootfs.diff.tar.gzip",
+            "digest": digest,
+            "size": len(data),
+        }
 
     def take(
-        self, *, served: tuple[Path, ...] = (), most: int = 1 << 20, diff_id: str = "", os_name: str = "linux", **config: object
+        self,
+        *,
+        served: tuple[Path, ...] = (),
+        most: int = 1 << 20,
+        diff_id: str = "",
+        os_name: str = "linux",
+        **config: object,
     ) -> ImportedImage:
         """Push an image of one layer with an /etc/passwd, and import it."""
         tar = a_tar("etc/passwd", PASSWD)
@@ -46,14 +58,19 @@ class Dock:
             "architecture": manifest.architecture(os.uname().machine),
             "os": os_name,
             "config": {"Cmd": ["/run", "a b"], **config},
-            "rootfs": {"type": "layers", "diff_ids": [diff_id or f"sha256:{hashlib.sha256(tar).hexdigest()}"]},
+            "rootfs": {
+                "type": "layers",
+                "diff_ids": [diff_id or f"sha256:{hashlib.sha256(tar).hexdigest()}"],
+            },
         }
         pointer = self.receive(json.dumps(document).encode())
         pushed = json.dumps({"schemaVersion": 2, "config": pointer, "layers": [layer]}).encode()
         self.receive(pushed)
         return self.pushed(Digest.of(pushed), served=served, most=most)
 
-    def pushed(self, digest: Digest, *, served: tuple[Path, ...] = (), most: int = 1 << 20) -> ImportedImage:
+    def pushed(
+        self, digest: Digest, *, served: tuple[Path, ...] = (), most: int = 1 << 20
+    ) -> ImportedImage:
         image = PushedImage(
             build_id=1,
             app="shop",
@@ -85,22 +102,36 @@ def dock(tmp_path: Path) -> Dock:
 
 
 def test_command_user_and_port_come_from_the_image(dock: Dock) -> None:
-    taken = dock.take(User="web", ExposedPorts={"3000/tcp": {}, "3000/udp": {}}, Labels={"a": "b", "slipway.user": "0:0"})
+    taken = dock.take(
+        User="web",
+        ExposedPorts={"3000/tcp": {}, "3000/udp": {}},
+        Labels={"a": "b", "slipway.user": "0:0"},
+    )
     assert taken.processes == {"web": "/run 'a b'"}
     assert taken.config.labels["slipway.user"] == "1234:1235"
     assert taken.config.labels["slipway.web"] == "/run 'a b'"
     assert taken.config.labels[PORT_LABEL] == "3000"
     assert taken.config.labels["a"] == "b"
-    assert [layer.media_type for layer in taken.layers] == [manifest.LAYER_GZIP], "the media type of our own manifests"
+    assert [layer.media_type for layer in taken.layers] == [manifest.LAYER_GZIP], (
+        "the media type of our own manifests"
+    )
     (path,) = dock.store.image(dock.store.write_image(taken.layers, taken.config)).layers
     assert (path / "etc/passwd").read_text() == PASSWD
     blob = dock.store.blob(taken.layers[0].digest)
-    assert blob.stat().st_ino == (dock.config.received / f"7-{taken.layers[0].digest.hex}").stat().st_ino, "no second copy"
+    assert (
+        blob.stat().st_ino
+        == (dock.config.received / f"7-{taken.layers[0].digest.hex}").stat().st_ino
+    ), "no second copy"
     assert not any((dock.config.images / "ingest").iterdir())
 
 
 def test_without_exactly_one_port_the_platform_chooses(dock: Dock) -> None:
-    assert PORT_LABEL not in dock.take(ExposedPorts={"80/tcp": {}, "443/tcp": {}}, Labels={PORT_LABEL: "22"}).config.labels
+    assert (
+        PORT_LABEL
+        not in dock.take(
+            ExposedPorts={"80/tcp": {}, "443/tcp": {}}, Labels={PORT_LABEL: "22"}
+        ).config.labels
+    )
     assert PORT_LABEL not in dock.take().config.labels
 
 
@@ -131,7 +162,9 @@ def test_an_image_that_cannot_run_or_is_damaged_is_refused(dock: Dock) -> None:
     assert not any((dock.config.images / "ingest").iterdir())
 
 
-def test_a_layer_of_another_image_of_the_team_need_not_be_pushed_again(dock: Dock, tmp_path: Path) -> None:
+def test_a_layer_of_another_image_of_the_team_need_not_be_pushed_again(
+    dock: Dock, tmp_path: Path
+) -> None:
     taken = dock.take()
     digest = taken.layers[0].digest
     (folder := tmp_path / "state" / "served").mkdir()

@@ -21,12 +21,22 @@ from tests.runtime.builds.conftest import Forge
 
 def node_app(script: str) -> dict[str, str]:
     """Return an app whose build script contains the given shell lines."""
-    return {"package.json": json.dumps({"name": "evil", "scripts": {"build": "sh evil.sh", "start": "node a.js"}}), "evil.sh": script}
+    return {
+        "package.json": json.dumps(
+            {"name": "evil", "scripts": {"build": "sh evil.sh", "start": "node a.js"}}
+        ),
+        "evil.sh": script,
+    }
 
 
 def test_setuid_bits_are_removed_and_only_root_reaches_the_files(forge: Forge) -> None:
     built = forge.build(node_app("cp /bin/true door && chmod 6755 door && ln door window\n"))
-    found = [path for layer in forge.store.image(built.digest).layers for path in layer.glob("app/*") if path.name in ("door", "window")]
+    found = [
+        path
+        for layer in forge.store.image(built.digest).layers
+        for path in layer.glob("app/*")
+        if path.name in ("door", "window")
+    ]
     assert len(found) == 2
     assert not any(path.stat().st_mode & (stat.S_ISUID | stat.S_ISGID) for path in found)
     for folder in (forge.config.layers, forge.config.images):
@@ -45,9 +55,14 @@ def test_folders_too_deep_to_delete_are_refused(forge: Forge) -> None:
 
 
 def test_a_build_with_endless_output_ends_at_a_limit(forge: Forge) -> None:
-    builder, began = Builder(forge.config, forge.store, forge.containers, time_limit=10), time.monotonic()
+    builder, began = (
+        Builder(forge.config, forge.store, forge.containers, time_limit=10),
+        time.monotonic(),
+    )
     # The speed of the machine decides which limit is reached first.
-    with pytest.raises(BuildFailed, match="reached its time limit|printed more than 128 MiB and was stopped"):
+    with pytest.raises(
+        BuildFailed, match="reached its time limit|printed more than 128 MiB and was stopped"
+    ):
         builder.build(forge.request(node_app("exec yes\n")), lambda _: None)
     assert time.monotonic() - began < 40
 

@@ -15,12 +15,22 @@ from runtime.errors import BadSource
 from runtime.trees.folder import Folder
 
 LONG = "a" * 256
-COPY = Instruction(name="COPY", flags=(), args=("f", f"/{LONG}/"), exec_form=False, heredocs=(), text="COPY", line=3)
+COPY = Instruction(
+    name="COPY",
+    flags=(),
+    args=("f", f"/{LONG}/"),
+    exec_form=False,
+    heredocs=(),
+    text="COPY",
+    line=3,
+)
 
 
 def copy(source: Folder, root: Folder) -> None:
     asked = wanted(COPY, Words("\\", {}), Words("\\", {}), "/")
-    request = work.Request(of=COPY, asked=asked, excluded=(), is_context=True, owner=None, chmod=None, unpack=False)
+    request = work.Request(
+        of=COPY, asked=asked, excluded=(), is_context=True, owner=None, chmod=None, unpack=False
+    )
     work.copy(source, root, request)
 
 
@@ -29,7 +39,9 @@ def make_directory(_: Folder, root: Folder) -> None:
 
 
 @pytest.mark.parametrize("act", [copy, make_directory])
-def test_a_name_that_is_too_long_is_reported_with_its_line(act: Callable[[Folder, Folder], None], tmp_path: Path) -> None:
+def test_a_name_that_is_too_long_is_reported_with_its_line(
+    act: Callable[[Folder, Folder], None], tmp_path: Path
+) -> None:
     for name in ("source", "root"):
         (tmp_path / name).mkdir()
     (tmp_path / "source" / "f").write_text("x")

@@ -40,7 +40,9 @@ def lend(caches: PackageCaches, team: int, tmp_path: Path) -> Path:
         return lent.folder
 
 
-def test_the_least_recently_used_files_are_removed_first(caches: PackageCaches, tmp_path: Path) -> None:
+def test_the_least_recently_used_files_are_removed_first(
+    caches: PackageCaches, tmp_path: Path
+) -> None:
     folder = lend(caches, 1, tmp_path)
     put(folder, "uv/archive-v0/old/flask/a.py", 3 * MIB, 100)
     put(folder, "uv/archive-v0/used/django/a.py", 2 * MIB, 50)
@@ -51,13 +53,17 @@ def test_the_least_recently_used_files_are_removed_first(caches: PackageCaches, 
     freed = caches.cut(1)
     left = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
     assert freed >= 3 * MIB
-    assert left == {"uv/archive-v0/used/django/a.py", "uv/archive-v0/used/django/b.py", "npm/_cacache/content-v2/sha512/aa/cc/two"} | (
-        {"npm/_cacache/content-v2/sha512/aa/bb/one"} if freed < 6 * MIB else set()
-    )
+    assert left == {
+        "uv/archive-v0/used/django/a.py",
+        "uv/archive-v0/used/django/b.py",
+        "npm/_cacache/content-v2/sha512/aa/cc/two",
+    } | ({"npm/_cacache/content-v2/sha512/aa/bb/one"} if freed < 6 * MIB else set())
     assert caches.cut(1) == 0
 
 
-def test_nothing_is_removed_while_a_step_uses_the_cache(caches: PackageCaches, tmp_path: Path) -> None:
+def test_nothing_is_removed_while_a_step_uses_the_cache(
+    caches: PackageCaches, tmp_path: Path
+) -> None:
     put(lend(caches, 1, tmp_path), "npm/large", 12 * MIB, 1)
     held, done = threading.Event(), threading.Event()
 
@@ -89,7 +95,9 @@ def test_a_link_in_a_cache_leads_nowhere_outside_it(caches: PackageCaches, tmp_p
     assert (outside / "precious").stat().st_size == 12 * MIB
 
 
-def test_caches_that_are_unused_for_long_are_collected(caches: PackageCaches, tmp_path: Path) -> None:
+def test_caches_that_are_unused_for_long_are_collected(
+    caches: PackageCaches, tmp_path: Path
+) -> None:
     old, young = lend(caches, 1, tmp_path), lend(caches, 2, tmp_path)
     mount = old.parents[1] / "mounts" / "1" / "abc"
     mount.mkdir(parents=True)
@@ -98,7 +106,12 @@ def test_caches_that_are_unused_for_long_are_collected(caches: PackageCaches, tm
     for path in (old, mount):
         os.utime(path, (0, 0))
     assert caches.collect(young.stat().st_mtime + 60) == 2
-    assert (old.exists(), young.exists(), mount.exists(), foreign.exists()) == (False, True, False, True)
+    assert (old.exists(), young.exists(), mount.exists(), foreign.exists()) == (
+        False,
+        True,
+        False,
+        True,
+    )
 
 
 def python_app(*packages: str) -> dict[str, str]:
@@ -111,7 +124,9 @@ def test_layers_are_shared_only_if_they_depend_on_declared_inputs(forge: Forge) 
     forge.build(python_app("itsdangerous==2.2.0"), team=first_team)
     assert "Dependencies: installed in" in forge.said()
     assert any((folder / str(first_team) / "uv").glob("archive-v*/*"))
-    assert {path.stat().st_uid for path in (folder / str(first_team)).rglob("*")} == {first_id_of(first_team)}
+    assert {path.stat().st_uid for path in (folder / str(first_team)).rglob("*")} == {
+        first_id_of(first_team)
+    }
     assert (folder / str(first_team)).stat().st_mode & 0o077 == 0
 
     # Made with an empty cache, so it depends on declared inputs only.
@@ -124,10 +139,18 @@ def test_layers_are_shared_only_if_they_depend_on_declared_inputs(forge: Forge) 
     hostile = forge.build(
         python_app("itsdangerous==2.2.0", "# again"), team=first_team
     )  # another key, and a cache that the team's own build has poisoned
-    assert any("POISONED" in path.read_text() for layer in forge.store.image(hostile.digest).layers for path in _modules(layer))
+    assert any(
+        "POISONED" in path.read_text()
+        for layer in forge.store.image(hostile.digest).layers
+        for path in _modules(layer)
+    )
     innocent = forge.build(python_app("itsdangerous==2.2.0", "# again"), team=third_team)
     assert "Dependencies: installed in" in forge.said()
-    assert not any("POISONED" in path.read_text() for layer in forge.store.image(innocent.digest).layers for path in _modules(layer))
+    assert not any(
+        "POISONED" in path.read_text()
+        for layer in forge.store.image(innocent.digest).layers
+        for path in _modules(layer)
+    )
     forge.build(python_app("itsdangerous==2.2.0", "# again"), team=first_team)
     assert "Dependencies: cached" in forge.said()
 
@@ -137,7 +160,10 @@ def _modules(layer: Path) -> list[Path]:
 
 
 def test_a_step_that_reads_the_whole_source_is_not_shared_between_teams(forge: Forge) -> None:
-    files = {"package.json": '{"scripts":{"build":"mkdir -p out && cp page.txt out/","start":"x"}}', "page.txt": "the team's own"}
+    files = {
+        "package.json": '{"scripts":{"build":"mkdir -p out && cp page.txt out/","start":"x"}}',
+        "page.txt": "the team's own",
+    }
     forge.build(files, team=711)
     forge.build(files, team=711, app="second")
     assert "Build script: cached, reused layer" in forge.said()
@@ -146,9 +172,20 @@ def test_a_step_that_reads_the_whole_source_is_not_shared_between_teams(forge: F
 
 
 def test_a_step_whose_cache_overflows_runs_again_without_it(forge: Forge) -> None:
-    grow = "if [ -d /build/cache ]; then dd if=/dev/zero of=/build/cache/junk bs=1M count=24 2>/dev/null; sleep 30; fi; touch made"
-    small = Forge(forge.config, forge.store, forge.containers, type(forge.builder)(_with_small_cache(forge), forge.store, forge.containers))
-    small.build({"package.json": '{"scripts":{"build":"sh grow.sh","start":"x"}}', "grow.sh": grow}, team=721)
+    grow = (
+        "if [ -d /build/cache ]; then dd if=/dev/zero of=/build/cache/junk bs=1M count=24"
+        " 2>/dev/null; sleep 30; fi; touch made"
+    )
+    small = Forge(
+        forge.config,
+        forge.store,
+        forge.containers,
+        type(forge.builder)(_with_small_cache(forge), forge.store, forge.containers),
+    )
+    small.build(
+        {"package.json": '{"scripts":{"build":"sh grow.sh","start":"x"}}', "grow.sh": grow},
+        team=721,
+    )
     assert "the package cache exceeded 16 MiB. The step runs again without it." in small.said()
     assert "Build script: installed in" in small.said()
 

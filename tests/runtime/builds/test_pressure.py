@@ -14,8 +14,14 @@ from runtime.config import NodeConfig
 from runtime.errors import BuildFailed, Cancelled
 
 MARKS = NodeConfig()
-OLD, YOUNG = BuildContainer(id="old", created_at=1, frozen=False), BuildContainer(id="young", created_at=2, frozen=False)
-OLD_ICE, YOUNG_ICE = BuildContainer(id="old", created_at=1, frozen=True), BuildContainer(id="young", created_at=2, frozen=True)
+OLD, YOUNG = (
+    BuildContainer(id="old", created_at=1, frozen=False),
+    BuildContainer(id="young", created_at=2, frozen=False),
+)
+OLD_ICE, YOUNG_ICE = (
+    BuildContainer(id="old", created_at=1, frozen=True),
+    BuildContainer(id="young", created_at=2, frozen=True),
+)
 
 
 @pytest.mark.parametrize(
@@ -36,16 +42,30 @@ OLD_ICE, YOUNG_ICE = BuildContainer(id="old", created_at=1, frozen=True), BuildC
         (99.0, 1.0, (), 60, ()),
     ],
 )
-def test_all_builds_freeze_at_once_and_thaw_one_by_one(stalled, available, builds, since_thaw, expected) -> None:
-    assert decide(Pressure(stalled=stalled, available=available), builds, MARKS, now=100, thawed_at=100 - since_thaw) == expected
+def test_all_builds_freeze_at_once_and_thaw_one_by_one(
+    stalled, available, builds, since_thaw, expected
+) -> None:
+    assert (
+        decide(
+            Pressure(stalled=stalled, available=available),
+            builds,
+            MARKS,
+            now=100,
+            thawed_at=100 - since_thaw,
+        )
+        == expected
+    )
 
 
 def test_pressure_comes_from_psi_or_from_the_available_memory(tmp_path: Path) -> None:
-    (tmp_path / "meminfo").write_text("MemTotal:       1000000 kB\nMemFree:          10000 kB\nMemAvailable:    250000 kB\n")
+    (tmp_path / "meminfo").write_text(
+        "MemTotal:       1000000 kB\nMemFree:          10000 kB\nMemAvailable:    250000 kB\n"
+    )
     assert read(tmp_path) == Pressure(stalled=None, available=25.0)
     (tmp_path / "pressure").mkdir()
     (tmp_path / "pressure" / "memory").write_text(
-        "some avg10=12.34 avg60=1.00 avg300=0.00 total=5\nfull avg10=9.00 avg60=0.00 avg300=0.00 total=1\n"
+        "some avg10=12.34 avg60=1.00 avg300=0.00 total=5\nfull avg10=9.00 avg60=0.00 avg300=0.00"
+        " total=1\n"
     )
     assert read(tmp_path) == Pressure(stalled=12.34, available=25.0)
     assert 0 < read().available <= 100
@@ -59,7 +79,10 @@ def test_frozen_time_is_not_counted_up_to_a_limit() -> None:
     now[0] = 500
     assert budget.left() == 50
     budget.freeze(False)
-    assert (budget.left(), said[1]) == (50, "Memory is free again: the build continues after 490 s.")
+    assert (budget.left(), said[1]) == (
+        50,
+        "Memory is free again: the build continues after 490 s.",
+    )
     budget.freeze(True)
     now[0] = 500 + FROZEN_MOST - 490 + 49
     assert budget.left() == 1
@@ -72,7 +95,9 @@ def test_a_build_is_stopped_when_it_is_cancelled_or_its_time_is_used_up() -> Non
     budget = Budget(120, print, cancelled=lambda: cancelled[0], clock=lambda: now[0])
     budget.check()
     now[0] = 120
-    with pytest.raises(BuildFailed, match=r"^The build reached its time limit of 2 minutes and was stopped\.$"):
+    with pytest.raises(
+        BuildFailed, match=r"^The build reached its time limit of 2 minutes and was stopped\.$"
+    ):
         budget.check()
     with pytest.raises(BuildFailed, match=r"^The step is late\.$"):
         budget.check("The step is late.")

@@ -9,8 +9,15 @@ from runtime.errors import BadSource
 
 
 def test_process_types_keep_their_order_and_commands_their_colons() -> None:
-    text = "\ufeff# how to run\r\nweb: gunicorn --bind :$PORT app:app\r\n\r\nworker:   python worker.py  \nrelease: a && b\n"
-    assert list(parse(text).items()) == [("web", "gunicorn --bind :$PORT app:app"), ("worker", "python worker.py"), ("release", "a && b")]
+    text = (
+        "\ufeff# how to run\r\nweb: gunicorn --bind :$PORT app:app\r\n\r\nworker:   python"
+        " worker.py  \nrelease: a && b\n"
+    )
+    assert list(parse(text).items()) == [
+        ("web", "gunicorn --bind :$PORT app:app"),
+        ("worker", "python worker.py"),
+        ("release", "a && b"),
+    ]
 
 
 @pytest.mark.parametrize(
@@ -44,7 +51,9 @@ def test_any_text_gives_processes_or_an_error(text: str) -> None:
         sentence = error.what
     assert not sentence or sentence.startswith(("Procfile, line ", "The Procfile"))
     assert processes
-    assert all(name and command and command == command.strip() for name, command in processes.items())
+    assert all(
+        name and command and command == command.strip() for name, command in processes.items()
+    )
 
 
 @given(
@@ -56,4 +65,6 @@ def test_any_text_gives_processes_or_an_error(text: str) -> None:
     )
 )
 def test_a_written_procfile_is_read_back_unchanged(processes: dict[str, str]) -> None:
-    assert parse("".join(f"{name}: {command}\n" for name, command in processes.items())) == processes
+    assert (
+        parse("".join(f"{name}: {command}\n" for name, command in processes.items())) == processes
+    )

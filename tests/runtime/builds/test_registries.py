@@ -42,7 +42,11 @@ def base(node: Forge, open_registry: str) -> str:
 @pytest.fixture
 def reaching(forge: Forge, open_registry: str) -> Iterator[Forge]:
     """Return the node, configured to use plain HTTP with that registry."""
-    forge.config, usual, builder = replace(forge.config, plain_registries=(open_registry,)), forge.config, forge.builder
+    forge.config, usual, builder = (
+        replace(forge.config, plain_registries=(open_registry,)),
+        forge.config,
+        forge.builder,
+    )
     forge.builder = Builder(forge.config, forge.store, forge.containers)
     yield forge
     forge.config, forge.builder = usual, builder
@@ -52,7 +56,13 @@ def said_by(forge: Forge, image: Image, command: tuple[str, ...]) -> list[str]:
     """Return the lines that a program of the image prints in a container."""
     lines: list[str] = []
     spec = ContainerSpec(
-        id="round", app="app", team=1, layers=image.layers, command=command, environment=image.config.environment, limits=LIMITS
+        id="round",
+        app="app",
+        team=1,
+        layers=image.layers,
+        command=command,
+        environment=image.config.environment,
+        limits=LIMITS,
     )
     try:
         end = forge.containers.run(spec, on_output=lambda _, line: lines.append(line), timeout=60)
@@ -82,31 +92,52 @@ CMD ["cat", "/made", "/copied"]
     assert "Pull" not in reaching.said(), "it was pulled before"
 
 
-def test_other_files_are_built_if_the_registry_is_not_available(reaching: Forge, server: Server) -> None:
+def test_other_files_are_built_if_the_registry_is_not_available(
+    reaching: Forge, server: Server
+) -> None:
     server.stop()
     name = f"{server.address}/team/app:1"
-    reaching.builder = Builder(replace(reaching.config, plain_registries=(server.address,)), reaching.store, reaching.containers)
+    reaching.builder = Builder(
+        replace(reaching.config, plain_registries=(server.address,)),
+        reaching.store,
+        reaching.containers,
+    )
     dockerfile = f'FROM {name}\nCMD ["true"]\n'
     built = reaching.build({"Dockerfile": dockerfile, "index.html": "hello"})
     assert "web" in built.processes
-    assert f"The Dockerfile starts with {name}. Could not pull the image {name}: " in reaching.said()
+    assert (
+        f"The Dockerfile starts with {name}. Could not pull the image {name}: " in reaching.said()
+    )
     assert "The build uses the other files." in reaching.said()
-    with pytest.raises(BadSource, match=r"line 1: Could not pull the image .*: .*connection refused") as refused:
+    with pytest.raises(
+        BadSource, match=r"line 1: Could not pull the image .*: .*connection refused"
+    ) as refused:
         reaching.build({"Dockerfile": dockerfile, "Procfile": "web: sh run", "run": "true"})
     assert "Images on this node: debian-12, debian-13" in refused.value.hint
 
 
-def test_an_unknown_image_is_always_an_error_of_the_dockerfile(reaching: Forge, open_registry: str, base: str) -> None:
+def test_an_unknown_image_is_always_an_error_of_the_dockerfile(
+    reaching: Forge, open_registry: str, base: str
+) -> None:
     with pytest.raises(BadSource, match=r"line 2: Could not pull the image .*: .*unknown"):
-        reaching.build({"Dockerfile": f"# x\nFROM {open_registry}/library/none:1\n", "Procfile": "web: true"})
+        reaching.build(
+            {"Dockerfile": f"# x\nFROM {open_registry}/library/none:1\n", "Procfile": "web: true"}
+        )
     with pytest.raises(BadSource, match="not a valid image name"):
         reaching.build({"Dockerfile": "FROM Not/AName\n"})
 
 
-APP = {"Dockerfile": 'FROM debian-13\nRUN echo \'made here\' > /text && ln /text /twice\nUSER 1000:1000\nCMD ["cat", "/twice"]\n'}
+APP = {
+    "Dockerfile": (
+        "FROM debian-13\nRUN echo 'made here' > /text && ln /text /twice\nUSER 1000:1000\nCMD"
+        ' ["cat", "/twice"]\n'
+    )
+}
 
 
-def test_an_image_is_pushed_pulled_and_runs(forge: Forge, open_registry: str, tmp_path: Path) -> None:
+def test_an_image_is_pushed_pulled_and_runs(
+    forge: Forge, open_registry: str, tmp_path: Path
+) -> None:
     digest = forge.build(APP).digest
     name, access = f"docker://{open_registry}/team/app:1", Access(plain_http=True)
     Transfer(forge.config, forge.store).send(digest, name, access)
@@ -139,8 +170,21 @@ def test_an_image_is_copied_to_podman_and_runs_there(forge: Forge, short_path: P
     place = f"[overlay@{short_path}/root+{short_path}/run]"
     target = f"containers-storage:{place}localhost/travels:1"
     source = f"oci:{forge.config.images}:{name}"
-    subprocess.run(["skopeo", "--insecure-policy", "copy", "--quiet", source, target], check=True, capture_output=True, timeout=120)
-    podman = ["podman", "--root", f"{short_path}/root", "--runroot", f"{short_path}/run", "--storage-driver", "overlay"]
+    subprocess.run(
+        ["skopeo", "--insecure-policy", "copy", "--quiet", source, target],
+        check=True,
+        capture_output=True,
+        timeout=120,
+    )
+    podman = [
+        "podman",
+        "--root",
+        f"{short_path}/root",
+        "--runroot",
+        f"{short_path}/run",
+        "--storage-driver",
+        "overlay",
+    ]
     podman += ["--cgroup-manager", "cgroupfs"]
     # Root may not set higher limits here.
     limits = ["--ulimit", "nofile=1024:1024", "--ulimit", "nproc=1024:1024"]
@@ -150,5 +194,11 @@ def test_an_image_is_copied_to_podman_and_runs_there(forge: Forge, short_path: P
         command = ["unshare", "--mount", "--propagation", "slave", "sh", "-c", hide, "sh", *command]
     ran = subprocess.run(command, check=False, capture_output=True, text=True, timeout=120)
     assert (ran.returncode, ran.stdout) == (0, "made here\n"), ran.stderr
-    shown = subprocess.run([*podman, "inspect", "localhost/travels:1"], check=True, capture_output=True, text=True, timeout=60).stdout
+    shown = subprocess.run(
+        [*podman, "inspect", "localhost/travels:1"],
+        check=True,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    ).stdout
     assert '"User": "1000:1000"' in shown

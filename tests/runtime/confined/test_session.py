@@ -59,7 +59,10 @@ def test_a_helper_cannot_reach_files_with_ids_outside_its_range(confinement, tre
     other = first_id_of(TEAM + 1)
     os.chown(tree / "file", other, other)
     os.chown(tree, other, other)
-    with confinement.session(TEAM) as helper, pytest.raises(OSError, match="value too large|not permitted|denied|[Vv]alue"):
+    with (
+        confinement.session(TEAM) as helper,
+        pytest.raises(OSError, match="value too large|not permitted|denied|[Vv]alue"),
+    ):
         helper.call(removal.remove, top=helper.tree(tree, writable=True), name="file")
     assert (tree / "file").exists()
 
@@ -237,7 +240,9 @@ def _parent(entry):
 
 
 def test_a_helper_runs_in_a_control_group_of_its_team_which_is_removed(tmp_path):
-    config = NodeConfig(name=f"t{secrets.token_hex(3)}", state=tmp_path / "state", run=tmp_path / "run")
+    config = NodeConfig(
+        name=f"t{secrets.token_hex(3)}", state=tmp_path / "state", run=tmp_path / "run"
+    )
     cgroups = open_cgroups(config.cgroup_parent, Kernel())
     try:
         with Confinement(groups=HelperGroups(config)).session(TEAM, memory=4 << 30) as helper:

@@ -23,7 +23,9 @@ from runtime.containers.spec import ContainerSpec, Limits
 from runtime.contract.quantities import Bytes, Millicores
 from tests.runtime.containers.layers import make_layers
 
-LIMITS = Limits(cpu=Millicores(2000), memory=Bytes(128 * 2**20), processes=64, disk=Bytes(64 * 2**20))
+LIMITS = Limits(
+    cpu=Millicores(2000), memory=Bytes(128 * 2**20), processes=64, disk=Bytes(64 * 2**20)
+)
 
 
 @pytest.fixture(scope="session")
@@ -83,7 +85,9 @@ def spec(layers: tuple[Path, ...]) -> Callable[..., ContainerSpec]:
 
 
 @pytest.fixture
-def output(containers: Containers, spec: Callable[..., ContainerSpec]) -> Callable[..., tuple[Exit, list[str]]]:
+def output(
+    containers: Containers, spec: Callable[..., ContainerSpec]
+) -> Callable[..., tuple[Exit, list[str]]]:
     """Return a function that runs a command in the foreground and removes its container.
 
     The function returns the exit and the printed lines.
@@ -98,7 +102,11 @@ def output(containers: Containers, spec: Callable[..., ContainerSpec]) -> Callab
     return run
 
 
-def settle(reached: Callable[[], object], timeout: float, otherwise: Callable[[], str] = lambda: "the condition was not reached") -> None:
+def settle(
+    reached: Callable[[], object],
+    timeout: float,
+    otherwise: Callable[[], str] = lambda: "the condition was not reached",
+) -> None:
     """Wait until the condition is true."""
     deadline = time.monotonic() + timeout
     while not reached():
@@ -117,8 +125,15 @@ def traces(node: NodeConfig) -> list[str]:
 
     A loop device ends with its mount.
     """
-    found = [line for line in Path("/proc/self/mountinfo").read_text().splitlines() if str(node.run) in line or str(node.state) in line]
-    groups = [hierarchy / node.cgroup_parent for hierarchy in (Path("/sys/fs/cgroup"), *Path("/sys/fs/cgroup").iterdir())]
+    found = [
+        line
+        for line in Path("/proc/self/mountinfo").read_text().splitlines()
+        if str(node.run) in line or str(node.state) in line
+    ]
+    groups = [
+        hierarchy / node.cgroup_parent
+        for hierarchy in (Path("/sys/fs/cgroup"), *Path("/sys/fs/cgroup").iterdir())
+    ]
     found += [f"control group {group}" for group in groups if group.is_dir()]
     for process in Path("/proc").iterdir():
         if process.name.isdecimal() and int(process.name) != os.getpid():

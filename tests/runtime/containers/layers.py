@@ -6,7 +6,23 @@ import shutil
 import subprocess
 from pathlib import Path
 
-PROGRAMS = ("sh", "cat", "sleep", "ls", "id", "dd", "grep", "env", "touch", "rm", "mkdir", "stat", "chmod", "chown", "true")
+PROGRAMS = (
+    "sh",
+    "cat",
+    "sleep",
+    "ls",
+    "id",
+    "dd",
+    "grep",
+    "env",
+    "touch",
+    "rm",
+    "mkdir",
+    "stat",
+    "chmod",
+    "chown",
+    "true",
+)
 PYTHON_LEAVES_OUT = (
     "test",
     "idlelib",
@@ -42,7 +58,9 @@ def make_layers(place: Path) -> tuple[Path, ...]:
         (base / "usr/bin/python3").symlink_to(python.name)
     library = Path("/usr/lib") / python.name
     ignored = shutil.ignore_patterns(*PYTHON_LEAVES_OUT)
-    shutil.copytree(library, base / "usr/lib" / python.name, ignore_dangling_symlinks=True, ignore=ignored)
+    shutil.copytree(
+        library, base / "usr/lib" / python.name, ignore_dangling_symlinks=True, ignore=ignored
+    )
     _copy_libraries(base, *library.glob("lib-dynload/*.so"))
     (base / "etc/passwd").write_text("root:x:0:0::/:/bin/sh\napp:x:1000:1000::/app:/bin/sh\n")
     (base / "tmp").chmod(0o1777)
@@ -64,7 +82,9 @@ def _copy_libraries(root: Path, *programs: Path) -> None:
         if (
             word.startswith("/")
             and not word.endswith(":")
-            and not (library := root / str(Path(word).parent.resolve() / Path(word).name).lstrip("/")).exists()
+            and not (
+                library := root / str(Path(word).parent.resolve() / Path(word).name).lstrip("/")
+            ).exists()
         ):
             library.parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(Path(word).resolve(), library)

@@ -40,11 +40,15 @@ sys.stdin.read()
 """
 
 
-def test_a_launcher_killed_at_any_moment_leaves_nothing_after_a_sweep(node: NodeConfig, containers: Containers, spec: Spec) -> None:
+def test_a_launcher_killed_at_any_moment_leaves_nothing_after_a_sweep(
+    node: NodeConfig, containers: Containers, spec: Spec
+) -> None:
     # The first launch may take ten times as long as later ones.
     whole = min(_seconds_of_a_launch(containers, spec("true")) for _ in range(3))
     before = traces(node)
-    moments = [whole * number / 14 for number in range(16)] + [random.uniform(0, whole) for _ in range(6)]
+    moments = [whole * number / 14 for number in range(16)] + [
+        random.uniform(0, whole) for _ in range(6)
+    ]
     half_made = 0
     for number, moment in enumerate(moments):
         wanted = spec("sleep", "60", id=f"victim-{number}")
@@ -60,7 +64,11 @@ def test_a_launcher_killed_at_any_moment_leaves_nothing_after_a_sweep(node: Node
         half_made += any("half-made" in word for word in words)
         for container in containers.list():
             containers.remove(container.id)
-        settle(lambda: traces(node) == before, 30, lambda: f"victim {number}: {traces(node)}\nbefore: {before}")  # noqa: B023 -- called at once
+        settle(
+            lambda: traces(node) == before,
+            30,
+            lambda: f"victim {number}: {traces(node)}\nbefore: {before}",  # noqa: B023
+        )
         assert [path.name for path in node.instances.iterdir()] == [".lock"]
         assert not any((node.run / "crun").iterdir())
     assert half_made >= 3  # otherwise all moments were too late or too early
@@ -74,7 +82,9 @@ def _seconds_of_a_launch(containers: Containers, wanted: ContainerSpec) -> float
     return seconds
 
 
-def test_a_container_survives_its_launcher_and_keeps_log_and_exit_code(node: NodeConfig, containers: Containers, spec: Spec) -> None:
+def test_a_container_survives_its_launcher_and_keeps_log_and_exit_code(
+    node: NodeConfig, containers: Containers, spec: Spec
+) -> None:
     wanted = spec("sh", "-c", "echo one; sleep 0.6; echo two; exit 7")
     with _launcher(node, wanted) as launcher:
         assert launcher.stdout is not None
@@ -89,7 +99,9 @@ def test_a_container_survives_its_launcher_and_keeps_log_and_exit_code(node: Nod
     assert printed(containers, wanted.id) == ["one", "two"]
 
 
-def test_a_container_whose_monitor_was_killed_is_broken_and_removable(node: NodeConfig, containers: Containers, spec: Spec) -> None:
+def test_a_container_whose_monitor_was_killed_is_broken_and_removable(
+    node: NodeConfig, containers: Containers, spec: Spec
+) -> None:
     wanted = spec("sleep", "60")
     containers.launch(wanted)
     made = folders.Folder(node.instances / wanted.id).made()
@@ -112,7 +124,9 @@ def test_an_app_killed_from_outside_reports_the_signal(containers: Containers, s
     assert state.exit.explain() == "It was ended by SIGKILL."
 
 
-def test_after_a_reboot_no_container_counts_as_running(node: NodeConfig, containers: Containers, spec: Spec) -> None:
+def test_after_a_reboot_no_container_counts_as_running(
+    node: NodeConfig, containers: Containers, spec: Spec
+) -> None:
     wanted = spec("sleep", "60")
     containers.launch(wanted)
     record = node.instances / wanted.id / "made.json"
@@ -123,7 +137,9 @@ def test_after_a_reboot_no_container_counts_as_running(node: NodeConfig, contain
 
 
 @pytest.mark.parametrize("damage", ["", "{", "[]", '{"spec": {}}'])
-def test_a_journal_truncated_by_a_power_failure_is_swept(node: NodeConfig, containers: Containers, damage: str) -> None:
+def test_a_journal_truncated_by_a_power_failure_is_swept(
+    node: NodeConfig, containers: Containers, damage: str
+) -> None:
     folder = folders.Folder(node.instances / "torn")
     folder.make()
     (folder.path / "container.json").write_text(damage)
@@ -131,7 +147,9 @@ def test_a_journal_truncated_by_a_power_failure_is_swept(node: NodeConfig, conta
     assert containers.sweep() == ["removed the half-made container torn"]
 
 
-def test_remains_without_a_folder_are_swept_and_running_ones_stay(node: NodeConfig, containers: Containers, spec: Spec) -> None:
+def test_remains_without_a_folder_are_swept_and_running_ones_stay(
+    node: NodeConfig, containers: Containers, spec: Spec
+) -> None:
     living, wanted = spec("sleep", "60"), spec("sleep", "60")
     for container_spec in (living, wanted):
         containers.launch(container_spec)
@@ -159,19 +177,36 @@ def _launcher(node: NodeConfig, wanted: ContainerSpec) -> subprocess.Popen[bytes
     """Start a process that launches one container and then waits."""
     pipe = subprocess.PIPE
     process = subprocess.Popen(
-        [sys.executable, "-c", LAUNCHER], stdin=pipe, stdout=pipe, start_new_session=True, cwd=Path(__file__).parents[3]
+        [sys.executable, "-c", LAUNCHER],
+        stdin=pipe,
+        stdout=pipe,
+        start_new_session=True,
+        cwd=Path(__file__).parents[3],
     )
     assert process.stdin is not None
-    process.stdin.write(json.dumps([node.name, str(node.state), str(node.run), folders.spec_record(wanted)]).encode() + b"\n")
+    process.stdin.write(
+        json.dumps(
+            [node.name, str(node.state), str(node.run), folders.spec_record(wanted)]
+        ).encode()
+        + b"\n"
+    )
     process.stdin.flush()
     return process
 
 
-@pytest.mark.skipif(not Path("/sys/fs/cgroup/unified").is_mount(), reason="only on machines that have cgroup2 and version 1")
-def test_nothing_is_left_below_a_mount_over_cgroup2(node: NodeConfig, containers: Containers, spec: Spec) -> None:
+@pytest.mark.skipif(
+    not Path("/sys/fs/cgroup/unified").is_mount(),
+    reason="only on machines that have cgroup2 and version 1",
+)
+def test_nothing_is_left_below_a_mount_over_cgroup2(
+    node: NodeConfig, containers: Containers, spec: Spec
+) -> None:
     containers.launch(spec("sleep", "60"))
     look = "umount -l /sys/fs/cgroup/unified; ls /sys/fs/cgroup/unified"
     seen = subprocess.run(
-        ["unshare", "--mount", "--propagation=slave", "sh", "-c", look], capture_output=True, check=True, text=True
+        ["unshare", "--mount", "--propagation=slave", "sh", "-c", look],
+        capture_output=True,
+        check=True,
+        text=True,
     ).stdout
     assert node.name not in seen

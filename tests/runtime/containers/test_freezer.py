@@ -38,7 +38,9 @@ def group() -> Iterator[tuple[UnifiedCgroups, Path]]:
     assert not path.parent.parent.exists()
 
 
-def test_a_frozen_group_stops_until_it_is_thawed(group: tuple[UnifiedCgroups, Path], tmp_path: Path) -> None:
+def test_a_frozen_group_stops_until_it_is_thawed(
+    group: tuple[UnifiedCgroups, Path], tmp_path: Path
+) -> None:
     cgroups, path = group
     count = tmp_path / "count"
     with subprocess.Popen(["sh", "-c", COUNTS, str(count)]) as program:

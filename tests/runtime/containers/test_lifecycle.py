@@ -19,11 +19,16 @@ from tests.runtime.containers.conftest import printed, settle, traces
 Output = Callable[..., tuple[Exit, list[str]]]
 Spec = Callable[..., ContainerSpec]
 
-SERVER = "import http.server as h; h.HTTPServer(('0.0.0.0', 8000), h.SimpleHTTPRequestHandler).serve_forever()"
+SERVER = (
+    "import http.server as h; h.HTTPServer(('0.0.0.0', 8000),"
+    " h.SimpleHTTPRequestHandler).serve_forever()"
+)
 STUBBORN = "trap 'echo asked' TERM; echo ready; while :; do sleep 1; done"
 
 
-def test_a_container_is_created_then_running_then_exited_with_its_code(containers: Containers, spec: Spec) -> None:
+def test_a_container_is_created_then_running_then_exited_with_its_code(
+    containers: Containers, spec: Spec
+) -> None:
     wanted = spec("sh", "-c", "echo out; echo err >&2; sleep 0.3; exit 3", labels={"release": "7"})
     created = containers.create(wanted)
     assert (created.status, created.started_at, created.exit) == (Status.CREATED, None, None)
@@ -41,8 +46,13 @@ def test_a_container_is_created_then_running_then_exited_with_its_code(container
     assert _wait(containers, wanted.id) == ended
 
 
-def test_stop_sends_a_signal_first_and_an_app_that_handles_it_ends(containers: Containers, spec: Spec) -> None:
-    program = "import signal, sys, time\nsignal.signal(signal.SIGTERM, lambda *_: (print('bye', flush=True), sys.exit(0)))\nprint('up', flush=True)\ntime.sleep(60)"
+def test_stop_sends_a_signal_first_and_an_app_that_handles_it_ends(
+    containers: Containers, spec: Spec
+) -> None:
+    program = (
+        "import signal, sys, time\nsignal.signal(signal.SIGTERM, lambda *_: (print('bye',"
+        " flush=True), sys.exit(0)))\nprint('up', flush=True)\ntime.sleep(60)"
+    )
     wanted = spec("python3", "-c", program)
     containers.launch(wanted)
     settle(lambda: printed(containers, wanted.id) == ["up"], 30)
@@ -76,18 +86,27 @@ def test_output_arrives_line_by_line_and_so_do_unfinished_lines(output: Output) 
     assert lines == ["a" * 20000, "é", "last"]
 
 
-def test_a_foreground_run_ends_at_its_timeout_or_when_cancelled(containers: Containers, spec: Spec) -> None:
+def test_a_foreground_run_ends_at_its_timeout_or_when_cancelled(
+    containers: Containers, spec: Spec
+) -> None:
     slow = spec("sleep", "60")
-    assert containers.run(slow, on_output=lambda _, __: None, timeout=0.3).explain() == "It ran for more than 0.3 s and was stopped."
+    assert (
+        containers.run(slow, on_output=lambda _, __: None, timeout=0.3).explain()
+        == "It ran for more than 0.3 s and was stopped."
+    )
     cancelled, asked = spec("sh", "-c", "echo begun; sleep 60"), threading.Event()
-    ended = containers.run(cancelled, on_output=lambda _, __: asked.set(), timeout=30, cancelled=asked.is_set)
+    ended = containers.run(
+        cancelled, on_output=lambda _, __: asked.set(), timeout=30, cancelled=asked.is_set
+    )
     assert ended.explain() == "It was cancelled."
     state = containers.state(cancelled.id)
     assert state is not None
     assert state.status is Status.EXITED
 
 
-def test_a_foreground_run_with_endless_output_is_stopped(containers: Containers, spec: Spec) -> None:
+def test_a_foreground_run_with_endless_output_is_stopped(
+    containers: Containers, spec: Spec
+) -> None:
     endless = "import os\nwhile True: os.write(1, b'y' * 8000 + b'\\n')"
     lines = 0
 
@@ -95,12 +114,16 @@ def test_a_foreground_run_with_endless_output_is_stopped(containers: Containers,
         nonlocal lines
         lines += 1
 
-    ended = containers.run(spec("python3", "-c", endless, id="endless"), on_output=count, timeout=60)
+    ended = containers.run(
+        spec("python3", "-c", endless, id="endless"), on_output=count, timeout=60
+    )
     assert ended.explain() == "It printed more than 128 MiB and was stopped."
     assert 0 < lines < 128 * 2**20 / 8000 + 1000  # the size is checked every thousand lines
 
 
-def test_an_exception_of_the_output_callback_stops_the_run(containers: Containers, spec: Spec) -> None:
+def test_an_exception_of_the_output_callback_stops_the_run(
+    containers: Containers, spec: Spec
+) -> None:
     wanted = spec("sh", "-c", "echo x; sleep 60")
 
     def refuse(stream: str, text: str) -> None:
@@ -113,14 +136,18 @@ def test_an_exception_of_the_output_callback_stops_the_run(containers: Container
     assert state.status is Status.EXITED
 
 
-def test_listening_sockets_are_listed_with_their_addresses(containers: Containers, spec: Spec) -> None:
+def test_listening_sockets_are_listed_with_their_addresses(
+    containers: Containers, spec: Spec
+) -> None:
     wanted = spec("python3", "-c", SERVER)
     containers.launch(wanted)
     settle(lambda: containers.listening(wanted.id) == [("0.0.0.0", 8000)], 30)
     assert containers.listening("nobody") == []
 
 
-def test_a_new_containers_object_finds_running_and_ended_containers(node: NodeConfig, containers: Containers, spec: Spec) -> None:
+def test_a_new_containers_object_finds_running_and_ended_containers(
+    node: NodeConfig, containers: Containers, spec: Spec
+) -> None:
     runs, ends = spec("sleep", "60"), spec("sh", "-c", "exit 5")
     launched = containers.launch(runs)
     containers.launch(ends)
@@ -137,7 +164,9 @@ def test_a_new_containers_object_finds_running_and_ended_containers(node: NodeCo
     assert containers.state(runs.id) is None
 
 
-def test_removing_twice_concurrently_or_an_unknown_container_succeeds(containers: Containers, spec: Spec) -> None:
+def test_removing_twice_concurrently_or_an_unknown_container_succeeds(
+    containers: Containers, spec: Spec
+) -> None:
     wanted = spec("sleep", "60")
     containers.launch(wanted)
     threads = [threading.Thread(target=containers.remove, args=(wanted.id,)) for _ in range(4)]
@@ -150,8 +179,13 @@ def test_removing_twice_concurrently_or_an_unknown_container_succeeds(containers
     assert containers.list() == []
 
 
-def test_removing_leaves_only_the_group_and_namespace_of_the_team(node: NodeConfig, containers: Containers, spec: Spec) -> None:
-    first, wanted = spec("true"), spec("sh", "-c", "dd if=/dev/zero of=/tmp/f bs=1M count=30; sleep 60")
+def test_removing_leaves_only_the_group_and_namespace_of_the_team(
+    node: NodeConfig, containers: Containers, spec: Spec
+) -> None:
+    first, wanted = (
+        spec("true"),
+        spec("sh", "-c", "dd if=/dev/zero of=/tmp/f bs=1M count=30; sleep 60"),
+    )
     containers.launch(first)
     containers.remove(first.id)
     before = traces(node)
@@ -174,7 +208,10 @@ def test_an_id_is_unique_and_checked(containers: Containers, spec: Spec) -> None
 
 
 def test_many_containers_are_launched_at_once(containers: Containers, spec: Spec) -> None:
-    wanted, failures = [spec("sleep", "60", team=number % 2) for number in range(6)], list[Exception]()
+    wanted, failures = (
+        [spec("sleep", "60", team=number % 2) for number in range(6)],
+        list[Exception](),
+    )
 
     def launch(wanted_spec: ContainerSpec) -> None:
         try:

@@ -43,7 +43,9 @@ time.sleep(1000)
 """
 
 
-def test_a_cpu_limit_is_kept_and_a_lower_one_applies_within_seconds(containers: Containers, spec: Spec) -> None:
+def test_a_cpu_limit_is_kept_and_a_lower_one_applies_within_seconds(
+    containers: Containers, spec: Spec
+) -> None:
     wanted = spec(*BUSY, limits=replace(LIMITS, cpu=Millicores(250)))
     containers.launch(wanted)
     # A busy machine gives less, never more.
@@ -56,22 +58,32 @@ def test_a_cpu_limit_is_kept_and_a_lower_one_applies_within_seconds(containers: 
     assert state.spec.limits.cpu == 100
 
 
-def test_a_team_limit_covers_two_containers_and_changes_while_they_run(containers: Containers, spec: Spec) -> None:
-    containers.set_team_limits(1, TeamLimits(cpu=Millicores(300), memory=Bytes(512 * MIB), processes=256))
+def test_a_team_limit_covers_two_containers_and_changes_while_they_run(
+    containers: Containers, spec: Spec
+) -> None:
+    containers.set_team_limits(
+        1, TeamLimits(cpu=Millicores(300), memory=Bytes(512 * MIB), processes=256)
+    )
     wanted = [spec(*BUSY), spec(*BUSY)]
     for container_spec in wanted:
         containers.launch(container_spec)
     ids = [container_spec.id for container_spec in wanted]
     assert 0.06 < _cpu_share(containers, ids) < 0.38
-    containers.set_team_limits(1, TeamLimits(cpu=Millicores(100), memory=Bytes(512 * MIB), processes=256))
+    containers.set_team_limits(
+        1, TeamLimits(cpu=Millicores(100), memory=Bytes(512 * MIB), processes=256)
+    )
     time.sleep(0.2)
     assert 0.02 < _cpu_share(containers, ids) < 0.15
-    containers.set_team_limits(1, TeamLimits(cpu=Millicores(600), memory=Bytes(512 * MIB), processes=256))
+    containers.set_team_limits(
+        1, TeamLimits(cpu=Millicores(600), memory=Bytes(512 * MIB), processes=256)
+    )
     time.sleep(0.2)
     assert 0.16 < _cpu_share(containers, ids) < 0.75
 
 
-def test_team_limits_may_change_while_containers_come_and_go(containers: Containers, spec: Spec) -> None:
+def test_team_limits_may_change_while_containers_come_and_go(
+    containers: Containers, spec: Spec
+) -> None:
     def come_and_go() -> None:
         for _ in range(15):
             wanted = spec("sleep", "60")
@@ -95,14 +107,23 @@ def test_a_container_that_uses_all_its_memory_is_killed_and_says_so(output: Outp
 
 
 def test_a_lower_memory_limit_of_the_team_applies(containers: Containers, output: Output) -> None:
-    containers.set_team_limits(1, TeamLimits(cpu=Millicores(2000), memory=Bytes(32 * MIB), processes=256))
+    containers.set_team_limits(
+        1, TeamLimits(cpu=Millicores(2000), memory=Bytes(32 * MIB), processes=256)
+    )
     ended, _ = output("python3", "-c", EAT)
     assert (ended.code, ended.out_of_memory) == (137, True)
     assert "team's memory" in ended.explain()
 
 
-def test_a_memory_limit_below_the_use_is_refused_or_kills(containers: Containers, spec: Spec) -> None:
-    wanted = spec("python3", "-c", "b = bytearray(b'x') * (60 * 2**20); print('full', flush=True); import time; time.sleep(60)")
+def test_a_memory_limit_below_the_use_is_refused_or_kills(
+    containers: Containers, spec: Spec
+) -> None:
+    wanted = spec(
+        "python3",
+        "-c",
+        "b = bytearray(b'x') * (60 * 2**20); print('full', flush=True); import time;"
+        " time.sleep(60)",
+    )
     containers.launch(wanted)
     settle(lambda: printed(containers, wanted.id) == ["full"], 30)
     containers.set_limits(wanted.id, replace(LIMITS, memory=Bytes(256 * MIB)))
@@ -111,11 +132,21 @@ def test_a_memory_limit_below_the_use_is_refused_or_kills(containers: Containers
     except KernelRefused as refusal:
         assert "restart" in refusal.hint  # noqa: PT017 -- which of the two happens is the kernel's affair
     else:  # version 2 frees memory
-        settle(lambda: (state := containers.state(wanted.id)) and state.exit and state.exit.out_of_memory, 30)
+        settle(
+            lambda: (
+                (state := containers.state(wanted.id)) and state.exit and state.exit.out_of_memory
+            ),
+            30,
+        )
 
 
-def test_endless_forking_is_limited_and_visible_in_the_usage(containers: Containers, spec: Spec) -> None:
-    program = "import os, time\ntry:\n    while True:\n        if os.fork() == 0: time.sleep(60)\nexcept OSError as error: print(error.strerror, flush=True)\ntime.sleep(60)"
+def test_endless_forking_is_limited_and_visible_in_the_usage(
+    containers: Containers, spec: Spec
+) -> None:
+    program = (
+        "import os, time\ntry:\n    while True:\n        if os.fork() == 0: time.sleep(60)\nexcept"
+        " OSError as error: print(error.strerror, flush=True)\ntime.sleep(60)"
+    )
     wanted = spec("python3", "-c", program, limits=replace(LIMITS, processes=20))
     containers.launch(wanted)
     settle(lambda: printed(containers, wanted.id), 30)
@@ -125,10 +156,15 @@ def test_endless_forking_is_limited_and_visible_in_the_usage(containers: Contain
     assert usage.processes == 20
 
 
-def test_a_full_disk_is_reported_inside_and_does_not_fill_the_host(output: Output, node: object, place: object) -> None:
+def test_a_full_disk_is_reported_inside_and_does_not_fill_the_host(
+    output: Output, node: object, place: object
+) -> None:
     before = shutil.disk_usage(str(place)).free
     ended, lines = output(
-        "sh", "-c", "dd if=/dev/zero of=/tmp/fill bs=1M count=200; ls -l /tmp; rm /tmp/fill; echo again > /tmp/x && cat /tmp/x"
+        "sh",
+        "-c",
+        "dd if=/dev/zero of=/tmp/fill bs=1M count=200; ls -l /tmp; rm /tmp/fill; echo again >"
+        " /tmp/x && cat /tmp/x",
     )
     assert ended.code == 0
     assert any("No space left on device" in line for line in lines)
@@ -158,7 +194,10 @@ def test_a_frozen_container_releases_its_page_cache(containers: Containers, spec
 
 
 def test_usage_is_measured(containers: Containers, spec: Spec) -> None:
-    program = "b = bytearray(b'x') * (30 * 2**20)\nopen('/tmp/f', 'wb').write(b[:10 * 2**20])\nsum(range(10**6))\nprint('done', flush=True)\nimport time; time.sleep(60)"
+    program = (
+        "b = bytearray(b'x') * (30 * 2**20)\nopen('/tmp/f', 'wb').write(b[:10 *"
+        " 2**20])\nsum(range(10**6))\nprint('done', flush=True)\nimport time; time.sleep(60)"
+    )
     wanted = spec("python3", "-c", program)
     containers.launch(wanted)
     settle(lambda: printed(containers, wanted.id) == ["done"], 30)
@@ -184,13 +223,20 @@ def _cpu_share(containers: Containers, ids: list[str], seconds: float = 1.2) -> 
     return (spent() - before) / (time.monotonic() - start)
 
 
-def test_a_build_gets_spare_cpu_only_and_does_not_use_its_teams_limits(containers: Containers, spec: Spec) -> None:
+def test_a_build_gets_spare_cpu_only_and_does_not_use_its_teams_limits(
+    containers: Containers, spec: Spec
+) -> None:
     cores = os.cpu_count() or 1
     plenty = replace(LIMITS, cpu=Millicores(cores * 1000))
-    containers.set_team_limits(1, TeamLimits(cpu=Millicores(cores * 1000), memory=Bytes(512 * MIB), processes=256))
+    containers.set_team_limits(
+        1, TeamLimits(cpu=Millicores(cores * 1000), memory=Bytes(512 * MIB), processes=256)
+    )
     loops = ("sh", "-c", "; ".join(["while :; do :; done &"] * cores + ["wait"]).replace("&;", "&"))
     app, other = spec(*loops, limits=plenty), spec(*loops, limits=plenty, team=2)
-    builds = [spec(*loops, limits=plenty, purpose=Purpose.BUILD, uid=0, gid=0, team=team) for team in (1, 2)]
+    builds = [
+        spec(*loops, limits=plenty, purpose=Purpose.BUILD, uid=0, gid=0, team=team)
+        for team in (1, 2)
+    ]
     # Builds first: next to busy apps they start with the CPU time that remains, which is almost
     # none.
     for container_spec in (*builds, app, other):
@@ -198,18 +244,27 @@ def test_a_build_gets_spare_cpu_only_and_does_not_use_its_teams_limits(container
     before = [_spent(containers, container_spec.id) for container_spec in (app, other, *builds)]
     settle(
         lambda: (
-            min(_spent(containers, container_spec.id) - start for container_spec, start in zip((app, other), before[:2], strict=True)) > 0.6
+            min(
+                _spent(containers, container_spec.id) - start
+                for container_spec, start in zip((app, other), before[:2], strict=True)
+            )
+            > 0.6
         ),
         60,
     )
-    used = [_spent(containers, container_spec.id) - start for container_spec, start in zip((app, other, *builds), before, strict=True)]
+    used = [
+        _spent(containers, container_spec.id) - start
+        for container_spec, start in zip((app, other, *builds), before, strict=True)
+    ]
     assert sum(used[2:]) * 4 < sum(used[:2]), used
     state = containers.state(builds[0].id)
     assert state is not None
     assert Path(f"/proc/{state.pid}/oom_score_adj").read_text().strip() == str(DIES_FIRST)
 
 
-def test_a_frozen_build_stops_continues_when_thawed_and_can_be_ended(containers: Containers, spec: Spec) -> None:
+def test_a_frozen_build_stops_continues_when_thawed_and_can_be_ended(
+    containers: Containers, spec: Spec
+) -> None:
     wanted = spec(*BUSY, purpose=Purpose.BUILD, uid=0, gid=0)
     containers.launch(wanted)
     settle(lambda: _spent(containers, wanted.id) > 0.05, 30)

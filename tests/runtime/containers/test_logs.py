@@ -11,9 +11,14 @@ TIME = "2026-11-24T00:50:09.179+00:00"
 
 def test_parts_are_joined_per_stream_and_offsets_continue(tmp_path: Path) -> None:
     log = tmp_path / "log"
-    log.write_text(f"{TIME} stdout P one \n{TIME} stderr F other\n{TIME} stdout F two\n{TIME} stdout F thr")
+    log.write_text(
+        f"{TIME} stdout P one \n{TIME} stderr F other\n{TIME} stdout F two\n{TIME} stdout F thr"
+    )
     reader = ConsoleReader(log)
-    assert [(line.stream, line.text) for line in reader.lines()] == [("stderr", "other"), ("stdout", "one two")]
+    assert [(line.stream, line.text) for line in reader.lines()] == [
+        ("stderr", "other"),
+        ("stdout", "one two"),
+    ]
     with log.open("a") as file:
         file.write(f"ee\n{TIME} stdout P end")
         file.write("less\n")

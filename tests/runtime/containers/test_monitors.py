@@ -35,7 +35,10 @@ def cpu_group(pid: int) -> str:
     """Return a process's group in the hierarchy that shares out processor time (cgroups(7))."""
     lines = (line.split(":", 2) for line in Path(f"/proc/{pid}/cgroup").read_text().splitlines())
     places = {controllers: place for _, controllers, place in lines}
-    return next((place for controllers, place in places.items() if "cpu" in controllers.split(",")), places.get("", ""))
+    return next(
+        (place for controllers, place in places.items() if "cpu" in controllers.split(",")),
+        places.get("", ""),
+    )
 
 
 def cpu_seconds(pid: int) -> float:

@@ -24,5 +24,11 @@ def test_an_invalid_label_is_refused(name: str) -> None:
 
 
 def test_usual_names_are_accepted() -> None:
-    assert DesiredApp(app="my-shop2", team=1, hosts=("my-shop2.example.org",), team_limits=TEAM).app == "my-shop2"
-    assert DesiredProcess(name="Mail_worker", command="true", count=1, limits=LIMITS).name == "Mail_worker"
+    assert (
+        DesiredApp(app="my-shop2", team=1, hosts=("my-shop2.example.org",), team_limits=TEAM).app
+        == "my-shop2"
+    )
+    assert (
+        DesiredProcess(name="Mail_worker", command="true", count=1, limits=LIMITS).name
+        == "Mail_worker"
+    )

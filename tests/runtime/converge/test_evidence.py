@@ -34,8 +34,10 @@ def test_a_canary_like_the_rest_has_no_finding():
 
 def test_five_percent_errors_are_reported_with_the_numbers_of_both_sides():
     reason = said(GroupTraffic(requests=200, failed=10, median=0.020, tail=0.060), GOOD)
-    assert reason == (
-        "v2 failed 10 of 200 (5 %) of its requests with a 5xx or without an answer; v1 failed 2 of 10,000 (0.02 %) in the same time."
+    assert (
+        reason
+        == "v2 failed 10 of 200 (5 %) of its requests with a 5xx or without an answer; v1 failed 2"
+        " of 10,000 (0.02 %) in the same time."
     )
 
 
@@ -45,7 +47,9 @@ def test_five_percent_errors_are_found_in_a_few_hundred_requests():
         failed, found = 0, None
         for number in range(1, 1001):
             failed += dice.random() < 0.05
-            if said(GroupTraffic(requests=number, failed=failed), GroupTraffic(requests=number * 9)):
+            if said(
+                GroupTraffic(requests=number, failed=failed), GroupTraffic(requests=number * 9)
+            ):
                 found = number
                 break
         assert found is not None
@@ -54,17 +58,27 @@ def test_five_percent_errors_are_found_in_a_few_hundred_requests():
         failed = 0
         for number in range(1, 3001):
             failed += dice.random() < 0.001
-            assert not said(GroupTraffic(requests=number, failed=failed), GroupTraffic(requests=number * 9))
+            assert not said(
+                GroupTraffic(requests=number, failed=failed), GroupTraffic(requests=number * 9)
+            )
 
 
 def test_a_canary_is_not_blamed_if_the_rest_fails_as_often():
-    assert said(GroupTraffic(requests=500, failed=30), GroupTraffic(requests=5000, failed=300)) == ""
-    assert said(GroupTraffic(requests=500, failed=90), GroupTraffic(requests=5000, failed=300)) != ""
+    assert (
+        said(GroupTraffic(requests=500, failed=30), GroupTraffic(requests=5000, failed=300)) == ""
+    )
+    assert (
+        said(GroupTraffic(requests=500, failed=90), GroupTraffic(requests=5000, failed=300)) != ""
+    )
 
 
 def test_a_doubled_time_is_reported_and_a_few_percent_are_not():
-    assert "takes 40 ms for half of its requests" in said(GroupTraffic(requests=200, median=0.040, tail=0.120), GOOD)
-    assert "takes 60 ms for half of its requests" in said(GroupTraffic(requests=60, median=0.060, tail=0.120), GOOD)
+    assert "takes 40 ms for half of its requests" in said(
+        GroupTraffic(requests=200, median=0.040, tail=0.120), GOOD
+    )
+    assert "takes 60 ms for half of its requests" in said(
+        GroupTraffic(requests=60, median=0.060, tail=0.120), GOOD
+    )
     swift = GroupTraffic(requests=1000, median=0.004, tail=0.012)
     # A busy machine can cause such a difference.
     assert said(GroupTraffic(requests=60, median=0.014, tail=0.030), swift) == ""
@@ -78,7 +92,10 @@ def test_a_doubled_time_is_reported_and_a_few_percent_are_not():
 
 
 def test_one_process_that_was_killed_for_memory_is_enough():
-    assert said(GroupTraffic(memory_kills=1), GOOD) == "v2 ran out of memory: the kernel killed 1 process of it."
+    assert (
+        said(GroupTraffic(memory_kills=1), GOOD)
+        == "v2 ran out of memory: the kernel killed 1 process of it."
+    )
 
 
 @pytest.mark.parametrize("rest", [GroupTraffic(), GroupTraffic(requests=1), GOOD])
@@ -97,6 +114,11 @@ def test_any_counts_give_a_result(requests, share, others, their_share):
 
 
 def test_a_canary_with_more_requests_per_instance_is_not_called_slow():
-    slow, quick = GroupTraffic(requests=1000, median=0.06, tail=0.13), GroupTraffic(requests=1000, median=0.02, tail=0.08, instances=2)
+    slow, quick = (
+        GroupTraffic(requests=1000, median=0.06, tail=0.13),
+        GroupTraffic(requests=1000, median=0.02, tail=0.08, instances=2),
+    )
     assert judge(slow, quick, name="v2", other="v1") == ""
-    assert "for half of its requests" in judge(slow, replace(quick, instances=1), name="v2", other="v1")
+    assert "for half of its requests" in judge(
+        slow, replace(quick, instances=1), name="v2", other="v1"
+    )

@@ -12,7 +12,12 @@ from runtime.contract.quantities import Bytes
 from runtime.converge.explain import ProbeAnswer, ProbeFindings, exited, not_ready
 
 SEEN = ProbeFindings(
-    port=8000, health=HealthCheck(), listening=(), answer=ProbeAnswer(trouble="was refused"), memory=Bytes(512 * 2**20), waited=60.2
+    port=8000,
+    health=HealthCheck(),
+    listening=(),
+    answer=ProbeAnswer(trouble="was refused"),
+    memory=Bytes(512 * 2**20),
+    waited=60.2,
 )
 END = Exit(code=3, signal=None, out_of_memory=False, at=0.0, memory=Bytes(512 * 2**20))
 
@@ -20,11 +25,18 @@ END = Exit(code=3, signal=None, out_of_memory=False, at=0.0, memory=Bytes(512 * 
 @pytest.mark.parametrize(
     ("listening", "answer", "said"),
     [
-        ((), ProbeAnswer(trouble="was refused"), "It does not listen on a port; it must listen on 0.0.0.0 and the port in $PORT (8000)."),
+        (
+            (),
+            ProbeAnswer(trouble="was refused"),
+            "It does not listen on a port; it must listen on 0.0.0.0 and the port in $PORT (8000).",
+        ),
         (
             (("127.0.0.1", 5000),),
             ProbeAnswer(trouble="was refused"),
-            "It listens on 127.0.0.1:5000, which only the instance itself can reach; it must listen",
+            (
+                "It listens on 127.0.0.1:5000, which only the instance itself can reach; it must"
+                " listen"
+            ),
         ),
         (
             (("::1", 8000),),
@@ -36,7 +48,11 @@ END = Exit(code=3, signal=None, out_of_memory=False, at=0.0, memory=Bytes(512 * 
             ProbeAnswer(trouble="was refused"),
             "It listens on 0.0.0.0:5000; it must listen on 0.0.0.0 and the port in $PORT (8000).",
         ),
-        ((("0.0.0.0", 5000), ("127.0.0.1", 9)), ProbeAnswer(), "It listens on 0.0.0.0:5000; it must"),
+        (
+            (("0.0.0.0", 5000), ("127.0.0.1", 9)),
+            ProbeAnswer(),
+            "It listens on 0.0.0.0:5000; it must",
+        ),
         (
             (("::", 8000),),
             ProbeAnswer(status=500),
@@ -50,7 +66,9 @@ END = Exit(code=3, signal=None, out_of_memory=False, at=0.0, memory=Bytes(512 * 
     ],
 )
 def test_listening_address_and_answer_are_reported_with_the_remedy(listening, answer, said):
-    text = not_ready(replace(SEEN, listening=listening, answer=answer), ["Booting", "Ready on my own"])
+    text = not_ready(
+        replace(SEEN, listening=listening, answer=answer), ["Booting", "Ready on my own"]
+    )
     assert text.startswith(said)
     assert "(Waited 60 s.)" in text
     assert text.endswith("\nIts last lines:\nBooting\nReady on my own")
@@ -59,7 +77,8 @@ def test_listening_address_and_answer_are_reported_with_the_remedy(listening, an
 def test_workers_that_were_killed_for_memory_are_reported_first():
     text = not_ready(replace(SEEN, oom_kills=3), [])
     assert text.startswith(
-        "Out of memory: the kernel killed one of its processes (3 times), because it reached its limit of 512 MiB. Raise the limit. It does not listen on a port"
+        "Out of memory: the kernel killed one of its processes (3 times), because it reached its"
+        " limit of 512 MiB. Raise the limit. It does not listen on a port"
     )
     assert text.endswith("\nIt printed nothing.")
 
@@ -69,13 +88,24 @@ def test_workers_that_were_killed_for_memory_are_reported_first():
     [
         (END, 0.4, "It exited at once with code 3.\n"),
         (END, 40.0, "It exited with code 3.\n"),
-        (replace(END, code=0), 0.4, "It exited at once with code 0. A process must stay in the foreground"),
+        (
+            replace(END, code=0),
+            0.4,
+            "It exited at once with code 0. A process must stay in the foreground",
+        ),
         (
             replace(END, code=137, signal=9, out_of_memory=True),
             9.0,
             "It used all of its 512 MiB of memory and was killed. Give it more memory",
         ),
-        (replace(END, code=127), 0.1, "It exited at once with code 127: its command was not found. Check the command in the Procfile"),
+        (
+            replace(END, code=127),
+            0.1,
+            (
+                "It exited at once with code 127: its command was not found. Check the command in"
+                " the Procfile"
+            ),
+        ),
         (replace(END, code=139, signal=11), 0.1, "It was ended by SIGSEGV."),
         (None, None, "It is gone without an exit status"),
     ],
@@ -85,7 +115,14 @@ def test_an_exit_is_reported_with_the_remedy(end, lived, said):
 
 
 def test_only_a_status_below_500_is_healthy():
-    assert [ProbeAnswer(status=status).healthy for status in (200, 301, 404, 499, 500, 503)] == [True, True, True, True, False, False]
+    assert [ProbeAnswer(status=status).healthy for status in (200, 301, 404, 499, 500, 503)] == [
+        True,
+        True,
+        True,
+        True,
+        False,
+        False,
+    ]
     assert not ProbeAnswer(trouble="was refused").healthy
 
 
@@ -95,7 +132,10 @@ def test_only_a_status_below_500_is_healthy():
         (
             HealthCheck(kind=CheckKind.COMMAND, command=("/bin/sh", "-c", "./up")),
             "ended with code 1, with the output: no database",
-            "Its health check `./up` ended with code 1, with the output: no database; the check passes when the command exits with code 0.",
+            (
+                "Its health check `./up` ended with code 1, with the output: no database; the check"
+                " passes when the command exits with code 0."
+            ),
         ),
         (
             HealthCheck(kind=CheckKind.TCP),
@@ -106,6 +146,8 @@ def test_only_a_status_below_500_is_healthy():
 )
 def test_other_kinds_of_checks_are_reported_with_their_failure(health, trouble, words):
     listening = (("0.0.0.0", 8000),)
-    text = not_ready(replace(SEEN, health=health, listening=listening, answer=ProbeAnswer(trouble=trouble)), [])
+    text = not_ready(
+        replace(SEEN, health=health, listening=listening, answer=ProbeAnswer(trouble=trouble)), []
+    )
     assert text.startswith(words)
     assert ProbeAnswer(passed=True).healthy

@@ -43,11 +43,12 @@ def test_a_failing_instance_leaves_the_pool_and_returns_after_one_success():
     sick, well = world.serving()
     fall_sick(world, sick)
     assert played(world, 29) == []
-    (note, _) = played(world, 5)
+    note, _ = played(world, 5)
     assert isinstance(note, TakeOutOfRotation)
     assert (
         note.describe()
-        == "web 1 of v1 gets no new requests while another instance is healthy: GET / got no answer within 5 s, 3 times in a row."
+        == "web 1 of v1 gets no new requests while another instance is healthy: GET / got no answer"
+        " within 5 s, 3 times in a row."
     )
     assert world.serving() == [well]
     assert [endpoint.instance for endpoint in world.routes.endpoints if endpoint.draining] == [sick]
@@ -66,7 +67,10 @@ def test_the_last_instance_keeps_its_traffic_and_its_failures_are_shown():
     assert world.serving() == [only]
     (shown,) = report(world.observe(), world.now)
     assert shown.state is State.LIVE
-    assert shown.detail == "It fails its health check: GET / got no answer within 5 s, 4 times in a row."
+    assert (
+        shown.detail
+        == "It fails its health check: GET / got no answer within 5 s, 4 times in a row."
+    )
 
 
 def test_an_instance_that_keeps_failing_is_restarted_and_counts_as_a_crash():
@@ -78,7 +82,11 @@ def test_an_instance_that_keeps_failing_is_restarted_and_counts_as_a_crash():
         fall_sick(world, now_there)
         (buried,) = [action for action in played(world, 92) if isinstance(action, RecordCrash)]
         assert buried.instance == now_there
-        assert buried.reason == "It no longer answered its health check: GET / got no answer within 5 s, 9 times in a row."
+        assert (
+            buried.reason
+            == "It no longer answered its health check: GET / got no answer within 5 s, 9 times in"
+            " a row."
+        )
         assert world.record.crashes[place].count == times
         if times > 3:
             world.run(30.0 * 2 ** (times - 4) + 5)
@@ -104,7 +112,9 @@ def test_if_all_fail_all_keep_serving_and_are_restarted_in_turn():
 def test_a_canary_that_stops_answering_loses_its_share_and_is_rolled_back():
     world = live({WEB: 2})
     old = world.serving()
-    world.strategy = Strategy(kind=StrategyKind.CANARY, steps=(CanaryStep(percent=10, seconds=600.0),))
+    world.strategy = Strategy(
+        kind=StrategyKind.CANARY, steps=(CanaryStep(percent=10, seconds=600.0),)
+    )
     world.candidate = world.release(2)
     world.run(5)
     (canary,) = filter(world.is_canary, world.serving())
@@ -114,7 +124,10 @@ def test_a_canary_that_stops_answering_loses_its_share_and_is_rolled_back():
     assert world.routes.canary is None
     world.run(60)
     assert world.candidate is None
-    assert "web 1 of v2 became ready, and then no longer answered its health check: GET / got no answer" in world.failures[0]
+    assert (
+        "web 1 of v2 became ready, and then no longer answered its health check: GET / got no"
+        " answer" in world.failures[0]
+    )
 
 
 def test_stale_probe_results_are_ignored():
@@ -122,7 +135,9 @@ def test_stale_probe_results_are_ignored():
     observed = world.observe()
     sick, *others = observed.instances
     old = ProbeResult(failures=99, at=world.now - 46, trouble="was refused")
-    assert plan(world.desired, replace(observed, instances=(replace(sick, pulse=old), *others)), world.now).settled
+    assert plan(
+        world.desired, replace(observed, instances=(replace(sick, pulse=old), *others)), world.now
+    ).settled
 
 
 def test_an_instance_that_is_being_removed_is_not_returned_to_the_pool():
@@ -131,7 +146,11 @@ def test_an_instance_that_is_being_removed_is_not_returned_to_the_pool():
     fall_sick(world, sick)
     played(world, 35)
     world.current = replace(world.current, generation=1)
-    notes = [action for action in played(world, 120) if isinstance(action, ReturnToRotation | RecordCrash)]
+    notes = [
+        action
+        for action in played(world, 120)
+        if isinstance(action, ReturnToRotation | RecordCrash)
+    ]
     assert notes == []
     assert sick not in world.instances
     assert len(world.serving()) == 2
@@ -141,9 +160,14 @@ def test_a_failing_instance_of_a_sleeping_app_is_not_restarted():
     world = live({WEB: 1})
     (only,) = world.serving()
     fall_sick(world, only)
-    observed = replace(world.observe(), instances=tuple(replace(instance, frozen=True) for instance in world.observe().instances))
+    observed = replace(
+        world.observe(),
+        instances=tuple(replace(instance, frozen=True) for instance in world.observe().instances),
+    )
     assert not [
-        action for action in plan(world.desired, observed, world.now + 500).actions if isinstance(action, RecordCrash | TakeOutOfRotation)
+        action
+        for action in plan(world.desired, observed, world.now + 500).actions
+        if isinstance(action, RecordCrash | TakeOutOfRotation)
     ]
 
 
@@ -152,9 +176,13 @@ def test_a_failing_instance_of_a_sleeping_app_is_not_restarted():
 def test_healthy_instances_always_return_to_the_pool_despite_kills(data):
     world = live({WEB: data.draw(st.integers(1, 4)), "worker": 1})
     for _ in range(data.draw(st.integers(1, 12))):
-        known = sorted(key for key, instance in world.instances.items() if instance.place.process == WEB)
+        known = sorted(
+            key for key, instance in world.instances.items() if instance.place.process == WEB
+        )
         for key in data.draw(st.sets(st.sampled_from(known))) if known else ():
-            world.instances[key].sick_since = world.now if world.instances[key].sick_since is None else None
+            world.instances[key].sick_since = (
+                world.now if world.instances[key].sick_since is None else None
+            )
         world.lives_left = data.draw(st.one_of(st.none(), st.integers(0, 6)))
         played_for = world.now + data.draw(st.floats(1, 60))
         while world.now < played_for:
@@ -168,18 +196,38 @@ def test_healthy_instances_always_return_to_the_pool_despite_kills(data):
     for instance in world.instances.values():
         instance.sick_since = None
     world.run(1200, tick=5.0)
-    assert len(world.serving()) == sum(instance.place.process == WEB for instance in world.instances.values()) > 0
+    assert (
+        len(world.serving())
+        == sum(instance.place.process == WEB for instance in world.instances.values())
+        > 0
+    )
 
 
 def _check_pool(world: World) -> None:
-    up = [key for key, instance in world.instances.items() if instance.place.process == WEB and world.answers(key)]
-    failing = {key for key in up if (pulse := world.pulse(world.instances[key])) is not None and pulse.failures >= world.health.attempts}
+    up = [
+        key
+        for key, instance in world.instances.items()
+        if instance.place.process == WEB and world.answers(key)
+    ]
+    failing = {
+        key
+        for key in up
+        if (pulse := world.pulse(world.instances[key])) is not None
+        and pulse.failures >= world.health.attempts
+    }
     expected = set(up) - failing or set(up)
     assert set(world.serving()) == expected
 
 
 @pytest.mark.parametrize(
-    "check", [None, HealthCheck(), HealthCheck(kind=CheckKind.COMMAND, command=("/bin/sh", "-c", "true"), interval=2.0, attempts=5)]
+    "check",
+    [
+        None,
+        HealthCheck(),
+        HealthCheck(
+            kind=CheckKind.COMMAND, command=("/bin/sh", "-c", "true"), interval=2.0, attempts=5
+        ),
+    ],
 )
 def test_the_probes_of_an_instance_are_kept_across_a_restart(tmp_path, check):
     known = AppState(marks={"i1": InstanceState(ready_at=5.0, check=check, failing_since=7.0)})

@@ -69,8 +69,14 @@ def test_a_line_is_split_here_if_the_image_has_no_shell(labels, command):
     team = TeamLimits(cpu=Millicores(500), memory=Bytes(64 << 20), processes=32)
     app = DesiredApp(app="shop", team=1, hosts=(), team_limits=team)
     release = DesiredRelease(number=3, image="", environment={"NAME": "two words"}, processes=())
-    image = Image(digest=Digest.of(b""), config=ImageConfig(labels=labels), layers=(Path("/layer"),), size=1)
-    line = command[2].removeprefix("exec ") if len(command) == 3 else "shop --port $PORT --name $NAME"
-    spec = spec_for_release_phase(app, release, image, id="shop-release-1", command=line, limits=limits)
+    image = Image(
+        digest=Digest.of(b""), config=ImageConfig(labels=labels), layers=(Path("/layer"),), size=1
+    )
+    line = (
+        command[2].removeprefix("exec ") if len(command) == 3 else "shop --port $PORT --name $NAME"
+    )
+    spec = spec_for_release_phase(
+        app, release, image, id="shop-release-1", command=line, limits=limits
+    )
     assert spec.command == command
     assert spec.environment["SLIPWAY_MEMORY"] == str(64 << 20)

@@ -34,7 +34,11 @@ def of(world: World, process: str) -> list[str]:
 
 def serving(world: World, process: str) -> list[str]:
     """Return the instances of the process type that receive requests and answer them."""
-    return [key for key in world.serving() if world.instances[key].place.process == process and world.answers(key)]
+    return [
+        key
+        for key in world.serving()
+        if world.instances[key].place.process == process and world.answers(key)
+    ]
 
 
 def crash(world: World, *instances: str) -> None:
@@ -86,14 +90,25 @@ def test_recreate_holds_the_paths_with_web():
     world = live({WEB: 1, API: 1})
     world.strategy = Strategy(kind=StrategyKind.RECREATE)
     world.candidate = world.release(2, counts={WEB: 1, API: 1})
-    seen = {situations(action.routes) for made in watch(world) for action in made.actions if isinstance(action, SetRoutes)}
+    seen = {
+        situations(action.routes)
+        for made in watch(world)
+        for action in made.actions
+        if isinstance(action, SetRoutes)
+    }
     assert (AppSituation.HOLDING, AppSituation.HOLDING) in seen
-    assert all(situation in (AppSituation.HOLDING, AppSituation.SERVING) for pair in seen for situation in pair)
+    assert all(
+        situation in (AppSituation.HOLDING, AppSituation.SERVING)
+        for pair in seen
+        for situation in pair
+    )
 
 
 def test_a_path_of_the_candidate_is_not_held_while_its_canary_runs():
     world = live({WEB: 1})
-    world.strategy = Strategy(kind=StrategyKind.CANARY, steps=(CanaryStep(percent=10, seconds=60.0),))
+    world.strategy = Strategy(
+        kind=StrategyKind.CANARY, steps=(CanaryStep(percent=10, seconds=60.0),)
+    )
     world.candidate = world.release(2, counts={WEB: 1, API: 1})
     world.run(30)
     assert situations(world.routes) == (AppSituation.SERVING, AppSituation.NO_INSTANCE)
@@ -105,7 +120,11 @@ def test_an_old_instance_stays_while_the_count_needs_it():
     world = live({WEB: 1, API: 2})
     victim, other = serving(world, API)
     world.candidate = world.release(2, counts={WEB: 1, API: 2})
-    while not [key for key in of(world, API) if world.instances[key].place.group.release == 2 and world.answers(key)]:
+    while not [
+        key
+        for key in of(world, API)
+        if world.instances[key].place.group.release == 2 and world.answers(key)
+    ]:
         world.now += 0 if world.step().actions else 0.1
     crash(world, victim)
     world.step()
@@ -174,7 +193,10 @@ def test_the_situation_of_a_process_type_is_that_of_its_path(process):
     path = PathRoute(prefix="/x", process=process, situation=AppSituation.HOLDING)
     routes = AppRoutes(app="demo", hosts=(), paths=(path,), situation=AppSituation.HOLDING)
     assert routes.situation_of(process) is AppSituation.HOLDING
-    assert routes.with_situation(process, AppSituation.SERVING).paths[0].situation is AppSituation.SERVING
+    assert (
+        routes.with_situation(process, AppSituation.SERVING).paths[0].situation
+        is AppSituation.SERVING
+    )
     assert routes.situation_of("other") is AppSituation.NO_INSTANCE
     asleep = routes.with_situation(WEB, AppSituation.ASLEEP)
     assert asleep.situation_of(process) is AppSituation.ASLEEP

@@ -1,4 +1,6 @@
-"""Tests that run plans in a simulated world: examples of known situations, Hypothesis for others."""
+"""Tests that run plans in a simulated world: examples of known situations, Hypothesis for
+others.
+"""
 
 from __future__ import annotations
 
@@ -110,7 +112,10 @@ def test_a_slot_that_keeps_losing_instances_is_empty_for_seconds_only():
             for key in world.serving():
                 world.instances[key].phase = Phase.LOST
         world.run(1, tick=0.1)
-        assert world.routes.situation in {AppSituation.SERVING, AppSituation.HOLDING}  # no request is refused
+        assert world.routes.situation in {
+            AppSituation.SERVING,
+            AppSituation.HOLDING,
+        }  # no request is refused
         empty = 0 if world.serving() else empty + 1
         longest = max(longest, empty)
     assert next(iter(world.record.crashes.values())).count == 10
@@ -155,7 +160,10 @@ def test_scaling_changes_no_other_instances():
 def test_new_limits_are_applied_without_a_restart():
     world = live({WEB: 1})
     bigger = replace(SMALL, memory=Bytes(2**27))
-    world.current = replace(world.current, processes=tuple(replace(process, limits=bigger) for process in world.current.processes))
+    world.current = replace(
+        world.current,
+        processes=tuple(replace(process, limits=bigger) for process in world.current.processes),
+    )
     before = set(world.instances)
     assert [type(action) for action in world.step().actions] == [SetLimits]
     world.settle()
@@ -239,9 +247,13 @@ def test_an_old_web_instance_stops_when_it_is_drained_or_its_time_is_up():
     held = plan(world.desired, world.observe(), since + 29)
     assert held.waiting
     assert not held.actions
-    assert [action.describe() for action in plan(world.desired, world.observe(), since + 30).actions][-1] == "Stop web 1 of v1"
+    assert [
+        action.describe() for action in plan(world.desired, world.observe(), since + 30).actions
+    ][-1] == "Stop web 1 of v1"
     world.instances[old].connections = 0
-    assert [action.describe() for action in plan(world.desired, world.observe(), since + 1).actions][-1] == "Stop web 1 of v1"
+    assert [
+        action.describe() for action in plan(world.desired, world.observe(), since + 1).actions
+    ][-1] == "Stop web 1 of v1"
 
 
 def test_every_action_describes_itself_in_one_line():

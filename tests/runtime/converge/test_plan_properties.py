@@ -16,7 +16,10 @@ from tests.runtime.converge.world import DIES, NEVER, Killed, Temper, World, liv
 
 EVENTS = st.lists(
     st.one_of(
-        st.tuples(st.just("deploy"), st.sampled_from([Temper(), Temper(boots_in=0.0), Temper(boots_in=7.0), NEVER, DIES])),
+        st.tuples(
+            st.just("deploy"),
+            st.sampled_from([Temper(), Temper(boots_in=0.0), Temper(boots_in=7.0), NEVER, DIES]),
+        ),
         st.tuples(st.just("scale"), st.integers(0, 4)),
         st.tuples(st.just("workers"), st.integers(0, 2)),
         st.tuples(st.just("restart"), st.none()),
@@ -35,18 +38,27 @@ def play(world: World, event: str, value: object, number: int) -> None:
     victims = [instance for instance in world.instances.values() if instance.phase is Phase.RUNNING]
     match event:
         case "deploy":
-            counts = {entry.name: entry.count for entry in (world.current.processes if world.current else ())} or {WEB: 2, "worker": 1}
+            counts = {
+                entry.name: entry.count
+                for entry in (world.current.processes if world.current else ())
+            } or {WEB: 2, "worker": 1}
             world.candidate = world.release(number, temper=value, counts=counts)
         case "scale" | "workers":
             counts = {WEB if event == "scale" else "worker": value}
             world.current = world.current and scaled(world.current, counts)
             world.candidate = world.candidate and scaled(world.candidate, counts)
         case "restart":
-            world.current = world.current and replace(world.current, generation=world.current.generation + 1)
-            world.candidate = world.candidate and replace(world.candidate, generation=world.candidate.generation + 1)
+            world.current = world.current and replace(
+                world.current, generation=world.current.generation + 1
+            )
+            world.candidate = world.candidate and replace(
+                world.candidate, generation=world.candidate.generation + 1
+            )
         case "crash" | "lose" if victims:
             victim = victims[value % len(victims)]
-            victim.phase, victim.exited_at = (Phase.EXITED, world.now) if event == "crash" else (Phase.LOST, None)
+            victim.phase, victim.exited_at = (
+                (Phase.EXITED, world.now) if event == "crash" else (Phase.LOST, None)
+            )
         case "kill":
             world.lives_left = value
         case "steps":
@@ -66,7 +78,10 @@ WAYS = st.sampled_from(
         Strategy(),
         Strategy(surge=2),
         Strategy(kind=StrategyKind.BLUE_GREEN),
-        Strategy(kind=StrategyKind.CANARY, steps=(CanaryStep(percent=1, seconds=2.0), CanaryStep(percent=50, seconds=2.0))),
+        Strategy(
+            kind=StrategyKind.CANARY,
+            steps=(CanaryStep(percent=1, seconds=2.0), CanaryStep(percent=50, seconds=2.0)),
+        ),
         Strategy(kind=StrategyKind.CANARY, steps=()),
         Strategy(kind=StrategyKind.RECREATE),
     ]
@@ -86,15 +101,26 @@ def test_any_events_converge_to_the_desired_state(way, events):
         for number, temper in world.tempers.items()
         if temper in (NEVER, DIES) and (world.current is None or world.current.number != number)
     }
-    world.tempers = {number: temper if number in bad else Temper(boots_in=0.0) for number, temper in world.tempers.items()}
+    world.tempers = {
+        number: temper if number in bad else Temper(boots_in=0.0)
+        for number, temper in world.tempers.items()
+    }
     for instance in world.instances.values():
         instance.temper = world.tempers[instance.place.group.release]
     world.settle()
     desired = world.current.processes if world.current else ()
-    wanted = sorted((process.name, number) for process in desired for number in range(1, process.count + 1))
-    assert sorted((instance.place.process, instance.place.number) for instance in world.instances.values()) == wanted
+    wanted = sorted(
+        (process.name, number) for process in desired for number in range(1, process.count + 1)
+    )
+    assert (
+        sorted(
+            (instance.place.process, instance.place.number) for instance in world.instances.values()
+        )
+        == wanted
+    )
     assert all(
-        instance.phase is Phase.RUNNING and instance.place.group.release == world.current.number for instance in world.instances.values()
+        instance.phase is Phase.RUNNING and instance.place.group.release == world.current.number
+        for instance in world.instances.values()
     )
     assert len(world.serving()) == sum(1 for name, _ in wanted if name == WEB)
     assert plan(world.desired, world.observe(), world.now).actions == ()
@@ -104,7 +130,12 @@ def test_any_events_converge_to_the_desired_state(way, events):
 @given(
     NEVER_LESS,
     st.integers(1, 4),
-    st.lists(st.tuples(st.sampled_from([Temper(), Temper(boots_in=7.0), NEVER, DIES]), st.integers(0, 30)), max_size=4),
+    st.lists(
+        st.tuples(
+            st.sampled_from([Temper(), Temper(boots_in=7.0), NEVER, DIES]), st.integers(0, 30)
+        ),
+        max_size=4,
+    ),
 )
 def test_rollouts_never_leave_fewer_healthy_instances_than_desired(way, count, rollouts):
     world = live({WEB: count})
@@ -118,7 +149,14 @@ def test_rollouts_never_leave_fewer_healthy_instances_than_desired(way, count, r
             except Killed:
                 continue
             finally:
-                assert sum(1 for key in world.serving() if world.answers(key) and not world.is_canary(key)) >= count
+                assert (
+                    sum(
+                        1
+                        for key in world.serving()
+                        if world.answers(key) and not world.is_canary(key)
+                    )
+                    >= count
+                )
             world.now += 0 if made.actions else 0.7
             if world.candidate is None and made.settled:
                 break
@@ -134,7 +172,10 @@ def test_equal_observations_give_equal_plans_and_notes_are_recorded_once(way, ev
     for number, (event, value) in enumerate(events, start=2):
         play(world, event, value, number)
     observed = world.observe()
-    first, second = plan(world.desired, observed, world.now), plan(world.desired, observed, world.now)
+    first, second = (
+        plan(world.desired, observed, world.now),
+        plan(world.desired, observed, world.now),
+    )
     assert first == second
     ids = [action.instance for action in first.actions if isinstance(action, RecordCrash)]
     assert len(ids) == len(set(ids))

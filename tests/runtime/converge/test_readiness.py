@@ -54,7 +54,13 @@ def flood(connection: socket.socket) -> None:
     [
         (b"HTTP/1.1 200 OK\r\n\r\n", 200),
         (b"HTTP/1.0 404\r\n", 404),
-        (b"HTTP/1.1 103 Early Hints\r\nLink: <a>\r\n\r\nHTTP/1.1 301 Moved\r\nLocation: /b\r\n\r\n", 301),
+        (
+            (
+                b"HTTP/1.1 103 Early Hints\r\nLink: <a>\r\n\r\nHTTP/1.1 301 Moved\r\nLocation:"
+                b" /b\r\n\r\n"
+            ),
+            301,
+        ),
         (b"SSH-2.0-OpenSSH\r\n", None),
         (b"", None),
     ],
@@ -67,7 +73,9 @@ def test_the_status_of_the_final_answer_is_returned(sent: bytes, status: int | N
 
 
 @pytest.mark.parametrize("answer", [dribble, interim, flood, lambda connection: time.sleep(2)])
-def test_no_answer_delays_the_client_beyond_the_deadline(answer: Callable[[socket.socket], None]) -> None:
+def test_no_answer_delays_the_client_beyond_the_deadline(
+    answer: Callable[[socket.socket], None],
+) -> None:
     with instance(answer) as port:
         began = time.monotonic()
         got = ask("127.0.0.1", port, "a.example", "/", patience=0.5)

@@ -27,7 +27,10 @@ def idle(counts=None, *, seconds=700.0):
 
 
 def phases(world):
-    return sorted((instance.place.process, instance.phase.value, instance.frozen) for instance in world.instances.values())
+    return sorted(
+        (instance.place.process, instance.phase.value, instance.frozen)
+        for instance in world.instances.values()
+    )
 
 
 def test_an_app_without_requests_is_frozen_after_its_idle_time():
@@ -42,7 +45,11 @@ def test_an_app_without_requests_is_frozen_after_its_idle_time():
 
 
 def test_workers_keep_running_while_web_sleeps():
-    assert phases(idle()) == [("web", "running", True), ("web", "running", True), ("worker", "running", False)]
+    assert phases(idle()) == [
+        ("web", "running", True),
+        ("web", "running", True),
+        ("worker", "running", False),
+    ]
 
 
 def test_the_first_request_is_answered_and_wakes_the_app():
@@ -103,7 +110,11 @@ def test_a_late_request_is_answered_before_an_app_is_stopped():
 
 def test_a_frozen_app_is_stopped_later_and_created_instances_are_kept_ready():
     world = idle(seconds=700.0 + 3700.0)
-    assert phases(world) == [("web", "created", False), ("web", "created", False), ("worker", "running", False)]
+    assert phases(world) == [
+        ("web", "created", False),
+        ("web", "created", False),
+        ("worker", "running", False),
+    ]
     assert plan(world.desired, world.observe(), world.now).actions == ()
     assert not world.ask()  # its instances start, and the request is held until they are ready
     assert world.routes.situation is AppSituation.HOLDING
@@ -151,13 +162,23 @@ def test_lost_ready_instances_are_created_again_for_the_current_release():
     world = idle(seconds=4500.0)
     for instance in world.instances.values():
         instance.phase = Phase.LOST if instance.phase is Phase.RUNNING else instance.phase
-    world.instances = {key: instance for key, instance in world.instances.items() if instance.phase is not Phase.CREATED}
+    world.instances = {
+        key: instance
+        for key, instance in world.instances.items()
+        if instance.phase is not Phase.CREATED
+    }
     made = world.step()
-    assert {type(action) for action in made.actions if isinstance(action, (StartInstance, CreateInstance))} == {
-        CreateInstance
-    } or world.run(5) is None
+    assert {
+        type(action)
+        for action in made.actions
+        if isinstance(action, (StartInstance, CreateInstance))
+    } == {CreateInstance} or world.run(5) is None
     world.run(5)
-    assert phases(world) == [("web", "created", False), ("web", "created", False), ("worker", "running", False)]
+    assert phases(world) == [
+        ("web", "created", False),
+        ("web", "created", False),
+        ("worker", "running", False),
+    ]
 
 
 @settings(max_examples=120, deadline=None)
@@ -179,20 +200,27 @@ def test_after_any_events_a_request_is_answered_within_the_boot_time(events):
     world = live({WEB: 1, "worker": 1})
     world.sleep = SLEEP
     for number, (event, value) in enumerate(events, start=2):
-        running = [instance for instance in world.instances.values() if instance.phase is Phase.RUNNING]
+        running = [
+            instance for instance in world.instances.values() if instance.phase is Phase.RUNNING
+        ]
         match event:
             case "wait":
                 world.run(value, tick=0.5 if value < 10 else 10.0)
             case "ask":
                 world.ask()
             case "deploy":
-                world.candidate = world.release(number, temper=Temper(boots_in=value), counts={WEB: 1, "worker": 1})
+                world.candidate = world.release(
+                    number, temper=Temper(boots_in=value), counts={WEB: 1, "worker": 1}
+                )
             case "kill":
                 world.lives_left = value
             case "scale":
                 world.current = replace(
                     world.current,
-                    processes=tuple(replace(process, count=value if process.name == WEB else 1) for process in world.current.processes),
+                    processes=tuple(
+                        replace(process, count=value if process.name == WEB else 1)
+                        for process in world.current.processes
+                    ),
                 )
             case "crash" if running:
                 victim = running[value % len(running)]

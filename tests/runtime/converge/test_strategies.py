@@ -15,7 +15,9 @@ from runtime.router.routes import AppSituation
 from tests.runtime.converge.world import DIES, NEVER, Killed, Temper, live
 
 CANARY = Strategy(
-    kind=StrategyKind.CANARY, steps=(CanaryStep(percent=1, seconds=30.0), CanaryStep(percent=50, seconds=60.0)), token="sesame"
+    kind=StrategyKind.CANARY,
+    steps=(CanaryStep(percent=1, seconds=30.0), CanaryStep(percent=50, seconds=60.0)),
+    token="sesame",
 )
 RECREATE = Strategy(kind=StrategyKind.RECREATE)
 
@@ -42,10 +44,16 @@ def test_rolling_replaces_one_instance_at_a_time_with_one_extra_at_most():
     for _ in watch(world):
         mixtures.append(releases(world, world.serving()))
         draining = {endpoint.instance for endpoint in world.routes.endpoints if endpoint.draining}
-        running = [key for key, instance in world.instances.items() if instance.phase is Phase.RUNNING and key not in draining]
+        running = [
+            key
+            for key, instance in world.instances.items()
+            if instance.phase is Phase.RUNNING and key not in draining
+        ]
         assert len(running) <= 4
         assert len(world.serving()) == 3
-    seen = [mix for number, mix in enumerate(mixtures) if number == 0 or mix != mixtures[number - 1]]
+    seen = [
+        mix for number, mix in enumerate(mixtures) if number == 0 or mix != mixtures[number - 1]
+    ]
     assert seen == [[1, 1, 1], [1, 1, 2], [1, 2, 2], [2, 2, 2]]
 
 
@@ -53,7 +61,9 @@ def test_a_rolling_candidate_that_fails_half_way_is_replaced_before_removal():
     world = live({WEB: 3})
     world.candidate = world.release(2, counts={WEB: 3}, temper=Temper(boots_in=1.0, dies_in=2.5))
     for _ in watch(world):
-        assert sum(world.answers(key) for key in world.serving()) >= 2  # a crash of the app itself may cost one instance
+        assert (
+            sum(world.answers(key) for key in world.serving()) >= 2
+        )  # a crash of the app itself may cost one instance
     assert "of v2 did not become ready" in world.failures[0]
     world.settle()
     assert releases(world, world.serving()) == [1, 1, 1]
@@ -79,7 +89,11 @@ def test_a_canary_gets_its_shares_in_time_and_all_traffic_at_the_end():
     world.candidate = world.release(2, counts={WEB: 4, "worker": 1})
     began, shifts, canaries = world.now, [], set()
     for made in watch(world):
-        shifts += [(round(action.at - began), action.percent) for action in made.actions if isinstance(action, SetCanaryWeight)]
+        shifts += [
+            (round(action.at - began), action.percent)
+            for action in made.actions
+            if isinstance(action, SetCanaryWeight)
+        ]
         if world.routes.canary is not None:
             canaries.add((world.routes.canary.percent, sum(map(world.is_canary, world.serving()))))
             assert world.routes.canary.token == "sesame"
@@ -101,10 +115,16 @@ def test_open_connections_of_a_canary_survive_its_promotion():
     for _ in watch(world):
         pass
     (fresh,) = world.serving()
-    sides = [(endpoint.canary, endpoint.draining) for endpoint in world.routes.endpoints if endpoint.instance == fresh]
+    sides = [
+        (endpoint.canary, endpoint.draining)
+        for endpoint in world.routes.endpoints
+        if endpoint.instance == fresh
+    ]
     assert sorted(sides) == [(False, False), (True, True)]
     world.run(31)
-    assert [(endpoint.canary, endpoint.draining) for endpoint in world.routes.endpoints] == [(False, False)]
+    assert [(endpoint.canary, endpoint.draining) for endpoint in world.routes.endpoints] == [
+        (False, False)
+    ]
 
 
 @pytest.mark.parametrize("temper", [NEVER, DIES, Temper(boots_in=1.0, dies_in=10.0)])
@@ -129,7 +149,10 @@ def test_a_canary_with_failing_requests_is_rolled_back_with_the_evidence():
     while world.routes.canary is None:
         world.step()
         world.now += 0.2
-    world.traffic = {Group(1, 0): GroupTraffic(requests=9000, failed=1), Group(2, 0): GroupTraffic(requests=120, failed=9)}
+    world.traffic = {
+        Group(1, 0): GroupTraffic(requests=9000, failed=1),
+        Group(2, 0): GroupTraffic(requests=120, failed=9),
+    }
     made = world.step()
     assert made.outcome.state is OutcomeState.FAILED
     assert made.outcome.rolled_back
@@ -146,11 +169,14 @@ def test_a_restart_of_an_app_with_canaries_is_rolling():
     world.current = world.release(1)
     generation = world.current.generation + 1
     world.current = type(world.current)(
-        **{name: getattr(world.current, name) for name in world.current.__slots__} | {"generation": generation}
+        **{name: getattr(world.current, name) for name in world.current.__slots__}
+        | {"generation": generation}
     )
     world.run(10)
     assert not any(endpoint.canary for endpoint in world.routes.endpoints)
-    assert {instance.place.group.generation for instance in world.instances.values()} == {generation}
+    assert {instance.place.group.generation for instance in world.instances.values()} == {
+        generation
+    }
 
 
 def test_recreate_stops_all_old_instances_first_and_holds_requests():
@@ -160,9 +186,13 @@ def test_recreate_stops_all_old_instances_first_and_holds_requests():
     situations = []
     for made in watch(world):
         assert len({instance.place.group for instance in world.instances.values()}) <= 1
-        situations += [action.routes.situation for action in made.actions if isinstance(action, SetRoutes)]
+        situations += [
+            action.routes.situation for action in made.actions if isinstance(action, SetRoutes)
+        ]
     assert AppSituation.HOLDING in situations
-    assert not {AppSituation.CRASHED, AppSituation.NO_INSTANCE, AppSituation.NOT_DEPLOYED} & set(situations)
+    assert not {AppSituation.CRASHED, AppSituation.NO_INSTANCE, AppSituation.NOT_DEPLOYED} & set(
+        situations
+    )
     world.settle()
     assert releases(world, world.instances) == [2, 2, 2]
 
@@ -183,7 +213,14 @@ def test_recreate_restores_the_old_release_on_failure_and_holds_requests():
 
 
 @settings(max_examples=80, deadline=None)
-@given(st.lists(st.tuples(st.sampled_from([Temper(), Temper(boots_in=7.0), NEVER, DIES]), st.integers(0, 30)), max_size=4))
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from([Temper(), Temper(boots_in=7.0), NEVER, DIES]), st.integers(0, 30)
+        ),
+        max_size=4,
+    )
+)
 def test_recreate_never_runs_two_releases_at_once_despite_kills(rollouts):
     world = live({WEB: 2})
     world.strategy = RECREATE
@@ -196,7 +233,16 @@ def test_recreate_never_runs_two_releases_at_once_despite_kills(rollouts):
             except Killed:
                 continue
             finally:
-                assert len({instance.place.group for instance in world.instances.values() if instance.phase is Phase.RUNNING}) <= 1
+                assert (
+                    len(
+                        {
+                            instance.place.group
+                            for instance in world.instances.values()
+                            if instance.phase is Phase.RUNNING
+                        }
+                    )
+                    <= 1
+                )
             world.now += 0 if made.actions else 0.7
             if world.candidate is None and made.settled:
                 break

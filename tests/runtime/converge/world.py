@@ -26,7 +26,15 @@ from runtime.converge.actions import (
 from runtime.converge.app_state import AppState
 from runtime.converge.canary_analysis import GroupTraffic
 from runtime.converge.desired import DesiredApp, DesiredProcess, DesiredRelease, Sleep
-from runtime.converge.observed import WEB, Group, ObservedApp, ObservedInstance, Phase, ProbeResult, Slot
+from runtime.converge.observed import (
+    WEB,
+    Group,
+    ObservedApp,
+    ObservedInstance,
+    Phase,
+    ProbeResult,
+    Slot,
+)
 from runtime.converge.planning.plan import OutcomeState, Plan, plan
 from runtime.converge.strategy import Strategy
 from runtime.router.routes import AppRoutes, AppSituation, PathRoute
@@ -84,11 +92,17 @@ class World:
     failures: list[str] = field(default_factory=list)
 
     def release(
-        self, number: int, *, temper: Temper | None = None, counts: dict[str, int] | None = None, boot_seconds: float = 60.0
+        self,
+        number: int,
+        *,
+        temper: Temper | None = None,
+        counts: dict[str, int] | None = None,
+        boot_seconds: float = 60.0,
     ) -> DesiredRelease:
         self.tempers[number] = temper or Temper()
         processes = tuple(
-            DesiredProcess(name=name, command="run", count=count, limits=SMALL) for name, count in (counts or {WEB: 2}).items()
+            DesiredProcess(name=name, command="run", count=count, limits=SMALL)
+            for name, count in (counts or {WEB: 2}).items()
         )
         generation = self.current.generation if self.current else 0
         return DesiredRelease(
@@ -129,7 +143,9 @@ class World:
                 instance.phase, instance.exited_at = Phase.EXITED, instance.started_at + dies_in
         return ObservedApp(
             app="demo",
-            instances=tuple(self._observed(key, instance) for key, instance in self.instances.items()),
+            instances=tuple(
+                self._observed(key, instance) for key, instance in self.instances.items()
+            ),
             serving=self.record.serving,
             crashes=self.record.crashes,
             verdict=self.record.verdict,
@@ -153,8 +169,16 @@ class World:
 
     def pulse(self, instance: SimInstance) -> ProbeResult | None:
         """Return the probe result that the supervisor would have recorded by now."""
-        failures = int((self.now - instance.sick_since) // self.health.interval) if instance.sick_since is not None else 0
-        return ProbeResult(failures=failures, at=self.now, trouble="got no answer within 5 s") if failures else None
+        failures = (
+            int((self.now - instance.sick_since) // self.health.interval)
+            if instance.sick_since is not None
+            else 0
+        )
+        return (
+            ProbeResult(failures=failures, at=self.now, trouble="got no answer within 5 s")
+            if failures
+            else None
+        )
 
     def step(self) -> Plan:
         """Observe, plan and apply once.
@@ -230,13 +254,22 @@ class World:
             serving = AppSituation.SERVING if self.serving() else AppSituation.HOLDING
             self.routes = replace(self.routes, situation=serving)
         open_to_all = self.routes is not None and self.routes.situation is AppSituation.SERVING
-        return open_to_all and any(self.answers(key) and not self.instances[key].frozen for key in self.serving())
+        return open_to_all and any(
+            self.answers(key) and not self.instances[key].frozen for key in self.serving()
+        )
 
     def serving(self) -> list[str]:
-        return [endpoint.instance for endpoint in self.routes.endpoints if not endpoint.draining] if self.routes else []
+        return (
+            [endpoint.instance for endpoint in self.routes.endpoints if not endpoint.draining]
+            if self.routes
+            else []
+        )
 
     def is_canary(self, id: str) -> bool:
-        return any(endpoint.instance == id and endpoint.canary and not endpoint.draining for endpoint in self.routes.endpoints)
+        return any(
+            endpoint.instance == id and endpoint.canary and not endpoint.draining
+            for endpoint in self.routes.endpoints
+        )
 
     def _observed(self, id: str, instance: SimInstance) -> ObservedInstance:
         return ObservedInstance(
@@ -254,7 +287,8 @@ class World:
             frozen=instance.frozen,
             pulse=self.pulse(instance),
             evidence="It exited with code 1." if instance.phase is Phase.EXITED else "",
-            marks=self.record.marks.get(id) or ObservedInstance.__dataclass_fields__["marks"].default,
+            marks=self.record.marks.get(id)
+            or ObservedInstance.__dataclass_fields__["marks"].default,
         )
 
     def _effects(self, action: Action) -> Iterator[object]:
@@ -272,12 +306,17 @@ class World:
             case SetLimits():
                 yield lambda: setattr(self.instances[action.instance], "limits", action.limits)
             case FreezeInstance() | ThawInstance():
-                yield lambda: setattr(self.instances[action.instance], "frozen", isinstance(action, FreezeInstance))
+                yield lambda: setattr(
+                    self.instances[action.instance], "frozen", isinstance(action, FreezeInstance)
+                )
             case StartInstance() | CreateInstance():
                 self.born += 1
                 fresh = f"i{self.born}"
                 instance = SimInstance(
-                    place=action.place, phase=Phase.CREATED, limits=action.process.limits, temper=self.tempers[action.release.number]
+                    place=action.place,
+                    phase=Phase.CREATED,
+                    limits=action.process.limits,
+                    temper=self.tempers[action.release.number],
                 )
                 yield lambda: self.instances.__setitem__(fresh, instance)
                 if isinstance(action, StartInstance):
@@ -301,7 +340,11 @@ class World:
 
 def scaled(release: DesiredRelease, counts: dict[str, int]) -> DesiredRelease:
     return replace(
-        release, processes=tuple(replace(process, count=counts.get(process.name, process.count)) for process in release.processes)
+        release,
+        processes=tuple(
+            replace(process, count=counts.get(process.name, process.count))
+            for process in release.processes
+        ),
     )
 
 

@@ -82,7 +82,7 @@ port = 5000 if mode in ("elsewhere", "loopback") else int(os.environ["PORT"])
 class Server(http.server.ThreadingHTTPServer):
     request_queue_size = 256
 Server((where, port), Handler).serve_forever()
-"""
+"""  # noqa: E501
 SMALL = Limits(cpu=Millicores(1000), memory=Bytes(96 * 2**20), processes=32, disk=Bytes(16 * 2**20))
 TEAM = TeamLimits(cpu=Millicores(2000), memory=Bytes(2**30), processes=512)
 
@@ -95,7 +95,10 @@ class Images:
 
     def image(self, digest: str) -> Image:
         return Image(
-            digest=digest, config=ImageConfig(environment={"PATH": "/usr/bin:/bin"}, working_directory="/tmp"), layers=self.layers, size=0
+            digest=digest,
+            config=ImageConfig(environment={"PATH": "/usr/bin:/bin"}, working_directory="/tmp"),
+            layers=self.layers,
+            size=0,
         )
 
     def sweep(self) -> list[str]:
@@ -132,7 +135,10 @@ class Station:
         deadline = time.monotonic() + seconds
         while True:
             look = self.step(desired)
-            if look.plan.settled or look.plan.outcome.state in (OutcomeState.LIVE, OutcomeState.FAILED):
+            if look.plan.settled or look.plan.outcome.state in (
+                OutcomeState.LIVE,
+                OutcomeState.FAILED,
+            ):
                 return look
             assert time.monotonic() < deadline, look
             if not look.plan.actions:
@@ -147,11 +153,19 @@ class Station:
         return app, look
 
     def get(self, app: str, path: str = "/") -> httpx.Response:
-        return httpx.get(f"http://127.0.0.1:{self.config.http_port}{path}", headers={"Host": f"{app}.test"}, timeout=15)
+        return httpx.get(
+            f"http://127.0.0.1:{self.config.http_port}{path}",
+            headers={"Host": f"{app}.test"},
+            timeout=15,
+        )
 
     def die(self, app: str) -> None:
         """End one instance in the middle of a POST, which the router must not repeat."""
-        httpx.post(f"http://127.0.0.1:{self.config.http_port}/die", headers={"Host": f"{app}.test"}, timeout=15)
+        httpx.post(
+            f"http://127.0.0.1:{self.config.http_port}/die",
+            headers={"Host": f"{app}.test"},
+            timeout=15,
+        )
 
     def log(self, app: str) -> str:
         for container in self.engine.instances():
@@ -159,13 +173,25 @@ class Station:
         return (self.config.app_logs / f"{app}.log").read_text()
 
     def ids(self, app: str) -> list[str]:
-        return sorted(container.id for container in self.engine.instances() if container.spec.app == app)
+        return sorted(
+            container.id for container in self.engine.instances() if container.spec.app == app
+        )
 
 
 def release(
-    number: int, mode: str = "ok", *, count: int = 1, workers: str = "", environment: dict[str, str] | None = None, **changes: object
+    number: int,
+    mode: str = "ok",
+    *,
+    count: int = 1,
+    workers: str = "",
+    environment: dict[str, str] | None = None,
+    **changes: object,
 ) -> DesiredRelease:
-    processes = [DesiredProcess(name="web", command=f"python3 /srv/app.py v{number} {mode}", count=count, limits=SMALL)]
+    processes = [
+        DesiredProcess(
+            name="web", command=f"python3 /srv/app.py v{number} {mode}", count=count, limits=SMALL
+        )
+    ]
     if workers:
         processes.append(DesiredProcess(name="worker", command=workers, count=1, limits=SMALL))
     made = DesiredRelease(
@@ -184,7 +210,10 @@ def release_with(number: int, counts: dict[str, int], **changes: object) -> Desi
     """Return a release with these process types. Each of them answers requests."""
     made = release(number, **changes)
     (web,) = made.processes
-    return replace(made, processes=tuple(replace(web, name=name, count=count) for name, count in counts.items()))
+    return replace(
+        made,
+        processes=tuple(replace(web, name=name, count=count) for name, count in counts.items()),
+    )
 
 
 @pytest.fixture(scope="session")
@@ -199,7 +228,12 @@ def station(layers: tuple[Path, ...]) -> Iterator[Station]:
         port = probe.getsockname()[1]
     name = f"t{secrets.token_hex(3)}"
     config = NodeConfig(
-        name=name, state=folder / "state", run=folder / "run", http_port=port, network=free_range(), portal_host="portal.test"
+        name=name,
+        state=folder / "state",
+        run=folder / "run",
+        http_port=port,
+        network=free_range(),
+        portal_host="portal.test",
     )
     made = Station(config=config, images=Images(layers=(code, *layers)))
     made.engine.prepare()

@@ -39,8 +39,11 @@ os.chmod('/srv', 0o711)
 open('/tmp/not-part', 'w').close()
 open('/app/gone', 'w').close(); os.remove('/app/gone')
 print('wrote', flush=True)
-"""
-GOES_ON = "import time\nnumber = 0\nwhile True:\n    number += 1\n    open('/app/count', 'w').write(str(number))\n    time.sleep(0.001)\n"
+"""  # noqa: E501
+GOES_ON = (
+    "import time\nnumber = 0\nwhile True:\n    number += 1\n    open('/app/count',"
+    " 'w').write(str(number))\n    time.sleep(0.001)\n"
+)
 
 
 @pytest.fixture
@@ -60,7 +63,12 @@ def store(node: NodeConfig, layers: tuple[Path, ...], place: Path) -> Store:
 def launched(containers: Containers, store: Store, spec, *command: str, **changes) -> str:
     image = store.image(store.find("shop:v12"))
     wanted: ContainerSpec = spec(
-        *command, layers=image.layers, uid=0, gid=0, labels={"kind": "instance", "process": "web", "release": "12"}, **changes
+        *command,
+        layers=image.layers,
+        uid=0,
+        gid=0,
+        labels={"kind": "instance", "process": "web", "release": "12"},
+        **changes,
     )
     containers.launch(wanted)
     return wanted.id
@@ -105,15 +113,29 @@ def test_the_changes_of_an_instance_become_a_layer_with_real_ids(node, container
     top = image.layers[0]
     new, armed = (top / "app/data/deep/new").stat(), (top / "app/armed").stat()
     assert (new.st_uid, new.st_gid) == (0, 0)
-    assert (armed.st_uid, oct(armed.st_mode)) == (0, "0o100755"), "setuid bits of a tenant's layer are removed"
+    assert (armed.st_uid, oct(armed.st_mode)) == (
+        0,
+        "0o100755",
+    ), "setuid bits of a tenant's layer are removed"
     assert (top / "app/link").is_symlink()
-    assert sorted(path.name for path in (top / "etc").iterdir()) == ["passwd"], "the files of the platform are not included"
+    assert sorted(path.name for path in (top / "etc").iterdir()) == ["passwd"], (
+        "the files of the platform are not included"
+    )
     assert not (top / "tmp").exists()
     containers.remove(web)
 
-    again = spec("python3", "-B", "-c", "import os; print(os.listdir('/pair'), os.path.exists('/word'), os.stat('/app/data').st_uid)")
+    again = spec(
+        "python3",
+        "-B",
+        "-c",
+        "import os; print(os.listdir('/pair'), os.path.exists('/word'),"
+        " os.stat('/app/data').st_uid)",
+    )
     lines: list[str] = []
-    ran = ContainerSpec(**{name: getattr(again, name) for name in again.__slots__} | {"layers": image.layers, "team": 2})
+    ran = ContainerSpec(
+        **{name: getattr(again, name) for name in again.__slots__}
+        | {"layers": image.layers, "team": 2}
+    )
     containers.run(ran, on_output=lambda _, text: lines.append(text), timeout=60)
     containers.remove(ran.id)
     assert lines == ["['three'] False 0"]
@@ -183,7 +205,9 @@ def test_an_instance_that_wakes_during_a_copy_is_copied_again(containers, store,
 
     containers.copy_written(web, tmp_path / "copy", most=1 << 30, while_still=wake)
     assert frozen_when_looked_at == [False, True], "it was thawed, then the copy froze it again"
-    assert (tmp_path / "copy/app/count").exists(), "it is empty if the program was frozen between open and write"
+    assert (tmp_path / "copy/app/count").exists(), (
+        "it is empty if the program was frozen between open and write"
+    )
     assert not containers.is_frozen(web)
     standing = count.read_text()
     settle(lambda: count.read_text() not in ("", standing), 20, lambda: "it does not continue")

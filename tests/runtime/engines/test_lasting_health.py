@@ -27,16 +27,23 @@ def ask_all(station, app):
     checks = engine.app_files.checks(app)
     before, failing = engine.app_files.probe_results(app), {}
     for container in engine.instances():
-        if container.id in checks and not (answer := engine.check_health(container, checks[container.id])).healthy:
+        if (
+            container.id in checks
+            and not (answer := engine.check_health(container, checks[container.id])).healthy
+        ):
             failures = before[container.id].failures + 1 if container.id in before else 1
-            failing[container.id] = ProbeResult(failures=failures, at=time.time(), trouble=answer.describe())
+            failing[container.id] = ProbeResult(
+                failures=failures, at=time.time(), trouble=answer.describe()
+            )
     engine.app_files.save_probe_results(app, failing)
     return {key: pulse.failures for key, pulse in failing.items()}
 
 
 def tell(station, instance, path):
     container = station.engine.containers.state(instance)
-    return httpx.get(f"http://{container.address}:{container.spec.labels['port']}{path}", timeout=15)
+    return httpx.get(
+        f"http://{container.address}:{container.spec.labels['port']}{path}", timeout=15
+    )
 
 
 def served_by(station, app, path="/"):
@@ -74,7 +81,10 @@ def test_a_failing_instance_leaves_the_pool_and_is_finally_restarted(station, ap
     assert sick not in station.ids(app.app)
     assert well in station.ids(app.app)
     assert len(served_by(station, app.app)) == 2
-    assert "It no longer answered its health check: GET /healthz was answered with status 500, 6 times in a row." in station.log(app.app)
+    assert (
+        "It no longer answered its health check: GET /healthz was answered with status 500, 6 times"
+        " in a row." in station.log(app.app)
+    )
 
 
 def test_a_changed_check_applies_to_instances_started_later(station, app):

@@ -82,13 +82,18 @@ def test_a_running_request_is_finished_by_the_old_release(station, app):
     [
         ("exit", ("exited at once with code 1", "cannot find the moon")),
         ("eat", ("It used all of its 96 MiB of memory", "Give it more memory")),
-        ("loopback", ("listens on 127.0.0.1:5000", "it must listen on 0.0.0.0 and the port in $PORT (8000)")),
+        (
+            "loopback",
+            ("listens on 127.0.0.1:5000", "it must listen on 0.0.0.0 and the port in $PORT (8000)"),
+        ),
         ("elsewhere", ("listens on 0.0.0.0:5000", "the port in $PORT (8000)")),
         ("silent", ("does not listen on a port", "worker")),
         ("broken", ("with status 500", "below 500")),
     ],
 )
-def test_a_failing_candidate_keeps_the_old_release_and_reports_the_cause(station, app, mode, expected):
+def test_a_failing_candidate_keeps_the_old_release_and_reports_the_cause(
+    station, app, mode, expected
+):
     app, _ = station.roll_out(app, release(1))
     old = station.ids(app.app)
     app, look = station.roll_out(app, release(2, mode, boot_seconds=2.0 if mode != "eat" else 20.0))
@@ -134,24 +139,39 @@ def test_a_crashed_instance_is_replaced_while_the_others_serve(station, app):
 
 def test_taking_out_the_last_canary_or_stable_instance_keeps_valid_routes(station):
     def route(*ends, canary):
-        station.engine.router.set(AppRoutes(app="solo", hosts=("solo.test",), endpoints=ends, canary=canary))
+        station.engine.router.set(
+            AppRoutes(app="solo", hosts=("solo.test",), endpoints=ends, canary=canary)
+        )
 
     old, new = (Endpoint(instance=name, address="127.0.0.1", port=1) for name in ("old", "new"))
     api = replace(old, instance="api", process="api")
     route(old, replace(new, canary=True), canary=Canary(percent=10))
     assert station.engine.remove_endpoint("solo", "new")
     now = station.engine.router.route("solo")
-    assert (now.canary, now.situation, [end.instance for end in now.endpoints]) == (None, AppSituation.SERVING, ["old"])
+    assert (now.canary, now.situation, [end.instance for end in now.endpoints]) == (
+        None,
+        AppSituation.SERVING,
+        ["old"],
+    )
     route(old, api, replace(new, canary=True), canary=Canary(percent=10))
     assert station.engine.remove_endpoint("solo", "old")
-    assert station.engine.router.route("solo").situation is AppSituation.HOLDING, "neither the canary nor the api may receive all requests"
+    assert station.engine.router.route("solo").situation is AppSituation.HOLDING, (
+        "neither the canary nor the api may receive all requests"
+    )
     station.engine.router.remove("solo")
 
 
 def test_taking_out_the_last_instance_of_a_path_holds_only_that_path(station):
     web = Endpoint(instance="web", address="127.0.0.1", port=1)
     ends = (web, *(replace(web, instance=name, process="api") for name in ("api-1", "api-2")))
-    station.engine.router.set(AppRoutes(app="solo", hosts=("solo.test",), endpoints=ends, paths=(PathRoute(prefix="/api", process="api"),)))
+    station.engine.router.set(
+        AppRoutes(
+            app="solo",
+            hosts=("solo.test",),
+            endpoints=ends,
+            paths=(PathRoute(prefix="/api", process="api"),),
+        )
+    )
 
     def situations():
         now = station.engine.router.route("solo")
@@ -166,18 +186,28 @@ def test_taking_out_the_last_instance_of_a_path_holds_only_that_path(station):
 
 def test_a_fresh_engine_takes_over_running_instances_without_a_restart(station, app):
     app, _ = station.roll_out(app, release(1, count=2, workers="sleep 1000"))
-    left = [folder / ".7.log.4242-1" for folder in (station.config.app_logs, station.config.build_logs)]
+    left = [
+        folder / ".7.log.4242-1" for folder in (station.config.app_logs, station.config.build_logs)
+    ]
     for file in left:
         file.parent.mkdir(parents=True, exist_ok=True)
         file.touch()
         os.utime(file, (1, 1))
-    before = {container.id: container.pid for container in station.engine.instances() if container.spec.app == app.app}
+    before = {
+        container.id: container.pid
+        for container in station.engine.instances()
+        if container.spec.app == app.app
+    }
     station.engine = station.fresh_engine()
     assert len([line for line in station.engine.prepare() if "7.log" in line]) == 2
     assert not any(file.exists() for file in left)
     look = station.step(app)
     assert look.plan.settled
-    assert {container.id: container.pid for container in station.engine.instances() if container.spec.app == app.app} == before
+    assert {
+        container.id: container.pid
+        for container in station.engine.instances()
+        if container.spec.app == app.app
+    } == before
     assert len(before) == 3
 
 
@@ -186,7 +216,13 @@ def test_scaling_and_new_limits_change_no_other_instance(station, app):
     first = station.ids(app.app)
 
     def scaled(count, limits):
-        return replace(app, current=replace(app.current, processes=(replace(app.current.processes[0], count=count, limits=limits),)))
+        return replace(
+            app,
+            current=replace(
+                app.current,
+                processes=(replace(app.current.processes[0], count=count, limits=limits),),
+            ),
+        )
 
     station.settle(scaled(3, SMALL))
     assert set(first) < set(station.ids(app.app))
@@ -195,9 +231,19 @@ def test_scaling_and_new_limits_change_no_other_instance(station, app):
     three = station.ids(app.app)
     station.settle(scaled(3, bigger))
     assert station.ids(app.app) == three
-    assert {container.spec.limits for container in station.engine.instances() if container.spec.app == app.app} == {bigger}
-    station.engine.set_team_limits(1, TeamLimits(cpu=Millicores(2000), memory=Bytes(2**30), processes=512), SMALL)
-    assert {container.spec.limits.memory for container in station.engine.instances() if container.spec.app == app.app} == {SMALL.memory}
+    assert {
+        container.spec.limits
+        for container in station.engine.instances()
+        if container.spec.app == app.app
+    } == {bigger}
+    station.engine.set_team_limits(
+        1, TeamLimits(cpu=Millicores(2000), memory=Bytes(2**30), processes=512), SMALL
+    )
+    assert {
+        container.spec.limits.memory
+        for container in station.engine.instances()
+        if container.spec.app == app.app
+    } == {SMALL.memory}
     station.settle(scaled(0, SMALL))
     assert station.ids(app.app) == []
     assert station.get(app.app).status_code == 503
@@ -207,17 +253,28 @@ def test_the_environment_is_image_then_config_then_platform(station, app):
     shown = release(1, environment={"GREETING": "good day", "PORT": "1"}, workers="env; sleep 1000")
     app, _ = station.roll_out(app, shown)
     text = station.log(app.app)
-    for line in ("GREETING=good day", "PORT=8000", "SLIPWAY_PROCESS=worker", "SLIPWAY_RELEASE=v1", f"SLIPWAY_APP={app.app}", "HOME=/tmp"):
+    for line in (
+        "GREETING=good day",
+        "PORT=8000",
+        "SLIPWAY_PROCESS=worker",
+        "SLIPWAY_RELEASE=v1",
+        f"SLIPWAY_APP={app.app}",
+        "HOME=/tmp",
+    ):
         assert f" stdout {line}\n" in text
 
 
 def test_the_release_phase_runs_once_with_its_output_in_the_log(station, app):
     first_release = release(1, environment={"WORD": "migrate", "KEY": "long and secret"})
     run = {"limits": SMALL, "timeout": 20.0, "cancelled": lambda: False}
-    station.engine.release_phases.run(app, first_release, 'echo "$WORD everything with $KEY"', **run)
+    station.engine.release_phases.run(
+        app, first_release, 'echo "$WORD everything with $KEY"', **run
+    )
     assert " stdout migrate everything with ****\n" in station.log(app.app)
     with pytest.raises(LaunchFailed, match=r"(?s)failed. It exited with code 4.*no such table"):
-        station.engine.release_phases.run(app, first_release, "echo no such table >&2; exit 4", **run)
+        station.engine.release_phases.run(
+            app, first_release, "echo no such table >&2; exit 4", **run
+        )
     with pytest.raises(LaunchFailed):
         station.engine.release_phases.run(app, first_release, "sleep 60", **{**run, "timeout": 0.5})
     assert [each for each in station.engine.containers.list() if each.spec.app == app.app] == []
@@ -245,7 +302,9 @@ def test_kill_9_of_the_reconciler_leaves_nothing_behind_or_undone(station, app):
         wanted = replace(app, candidate=release(number, count=2))
         argument = pickle.dumps((station.config, station.images, wanted)).hex()
         environment = {**os.environ, "PYTHONPATH": os.pathsep.join([".", "platform"])}
-        child = subprocess.Popen([sys.executable, "-c", CONVERGE, argument], stdout=subprocess.PIPE, env=environment)
+        child = subprocess.Popen(
+            [sys.executable, "-c", CONVERGE, argument], stdout=subprocess.PIPE, env=environment
+        )
         child.stdout.readline()
         time.sleep(after)
         child.send_signal(signal.SIGKILL)
@@ -256,7 +315,10 @@ def test_kill_9_of_the_reconciler_leaves_nothing_behind_or_undone(station, app):
         app = replace(app, current=wanted.candidate)
         final = station.settle(app)
         assert len(station.ids(app.app)) == 2
-        assert all(instance.phase is Phase.RUNNING and instance.place.group.release == number for instance in final.observed.instances)
+        assert all(
+            instance.phase is Phase.RUNNING and instance.place.group.release == number
+            for instance in final.observed.instances
+        )
         assert station.get(app.app).text.startswith(f"v{number} ")
     folders = {path.name for path in station.config.instances.glob(f"{app.app}-*")}
     assert folders == set(station.ids(app.app))

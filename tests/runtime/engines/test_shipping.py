@@ -68,22 +68,31 @@ def test_parts_of_a_long_line_are_joined_across_streams_and_rounds(shipper, conf
     assert sorted(texts) == ["one two three", "other"]
 
 
-def test_the_last_round_ships_an_unfinished_line_and_forgets_the_instance(shipper, config, tmp_path):
+def test_the_last_round_ships_an_unfinished_line_and_forgets_the_instance(
+    shipper, config, tmp_path
+):
     console(tmp_path / "i", "stdout F first", "stdout P and then it di")
     shipper.ship("shop", "i", "web.1", last=True)
-    assert [line.split(" ", 3)[3] for line in log(config).splitlines()] == ["first", "and then it di"]
+    assert [line.split(" ", 3)[3] for line in log(config).splitlines()] == [
+        "first",
+        "and then it di",
+    ]
     assert list((config.state / "shipping").iterdir()) == []
 
 
 def test_shipped_parts_are_freed_on_disk_and_nothing_is_lost(shipper, config, tmp_path):
     path = tmp_path / "i"
     for start in range(0, 60_000, 20_000):
-        console(path, *(f"stdout F line {number} {'x' * 60}" for number in range(start, start + 20_000)))
+        console(
+            path, *(f"stdout F line {number} {'x' * 60}" for number in range(start, start + 20_000))
+        )
         while shipper.ship("shop", "i", "web.1"):
             pass
     held = path.stat().st_blocks * 512
     assert held < 3 * 2**20 < path.stat().st_size
-    text = "".join(file.read_text() for file in sorted(config.app_logs.glob("shop.log*"), reverse=True))
+    text = "".join(
+        file.read_text() for file in sorted(config.app_logs.glob("shop.log*"), reverse=True)
+    )
     assert [int(found) for found in re.findall(r"line (\d+) ", text)] == list(range(60_000))
     assert shipper.last_lines("i")[-1].startswith("line 59999")
 
@@ -95,7 +104,11 @@ def test_an_instance_that_prints_too_fast_loses_the_middle_with_a_notice(shipper
         pass
     lines = log(config).splitlines()
     words = lines[0].split(" ", 2)[2]
-    assert words == f"system {40_000 - len(lines) + 1} lines (4 MiB) were dropped here, because it prints faster than they can be kept."
+    assert (
+        words
+        == f"system {40_000 - len(lines) + 1} lines (4 MiB) were dropped here, because it prints"
+        " faster than they can be kept."
+    )
     assert " line 39999 " in lines[-1]
 
 
@@ -106,7 +119,12 @@ def test_a_new_file_of_the_monitor_is_followed(shipper, config, tmp_path):
     (tmp_path / "new").rename(tmp_path / "i")
     shipper.ship("shop", "i", "web.1")
     texts = [line.split(" ", 3)[3] for line in log(config).splitlines()]
-    assert texts == ["one", "two", "Lines may have been dropped here, because it prints faster than they can be kept.", "three"]
+    assert texts == [
+        "one",
+        "two",
+        "Lines may have been dropped here, because it prints faster than they can be kept.",
+        "three",
+    ]
 
 
 def test_a_log_is_rotated_by_rename_at_ten_mebibytes(config):
@@ -124,7 +142,10 @@ def test_a_log_that_drops_its_oldest_lines_says_how_many(config):
     line = logfile.line("2026-11-24T00:50:09.179Z", "web.1", "stdout", "x" * 1000)
     for count in (11_000, 12_000, 1):
         logfile.append(path, [line] * count, user="nobody", rotate=True)
-    notice = "slipway system The oldest 11000 lines were dropped, because an app's log keeps its last 10 to 20 MiB.\n"
+    notice = (
+        "slipway system The oldest 11000 lines were dropped, because an app's log keeps its last 10"
+        " to 20 MiB.\n"
+    )
     assert path.read_text() == f"2026-11-24T00:50:09.179Z {notice}{line}"
     assert path.with_name("shop.log.1").read_text() == line * 12_000
 
@@ -145,11 +166,15 @@ logfile.append(pathlib.Path({str(path)!r}), ["a line"], user="nobody")
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == -9
     (left,) = config.app_logs.glob(".*")
     made_at = left.stat().st_mtime
-    assert bool(not logfile.sweep(config.app_logs, now=made_at + 60)) == left.exists() == left_at_once
+    assert (
+        bool(not logfile.sweep(config.app_logs, now=made_at + 60)) == left.exists() == left_at_once
+    )
     assert bool(logfile.sweep(config.app_logs, now=made_at + 400)) == left_at_once
     assert not left.exists()
     logfile.append(path, ["t s stdout one\n"], user="nobody")
-    assert [(file.name, file.read_text()) for file in config.app_logs.iterdir()] == [("shop.log", "t s stdout one\n")]
+    assert [(file.name, file.read_text()) for file in config.app_logs.iterdir()] == [
+        ("shop.log", "t s stdout one\n")
+    ]
 
 
 def test_only_temporary_log_files_are_swept(config):
@@ -164,7 +189,11 @@ def test_only_temporary_log_files_are_swept(config):
 @settings(max_examples=60, deadline=None)
 @given(
     st.lists(
-        st.tuples(st.text(st.characters(exclude_characters="\n", exclude_categories=["Cs"]), max_size=30), st.booleans()), max_size=30
+        st.tuples(
+            st.text(st.characters(exclude_characters="\n", exclude_categories=["Cs"]), max_size=30),
+            st.booleans(),
+        ),
+        max_size=30,
     ),
     st.data(),
 )
@@ -181,7 +210,11 @@ def test_kills_lose_no_line_and_repeat_only_the_last_append(tmp_path_factory, wr
                 _write_progress(folder, before)
     shipper.ship("shop", "i", "web.1")
     path = config.app_logs / "shop.log"
-    got = [line.split(" ", 3)[3] for line in path.read_text().split("\n")[:-1]] if path.exists() else []
+    got = (
+        [line.split(" ", 3)[3] for line in path.read_text().split("\n")[:-1]]
+        if path.exists()
+        else []
+    )
     expected = [logfile.line("t", "s", "x", text)[6:-1] for text, _ in written]
     rest = iter(got)
     assert all(any(text == line for line in rest) for text in expected)

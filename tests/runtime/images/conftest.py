@@ -37,13 +37,19 @@ class Yard:
 
     def disk(self) -> int:
         """Return the bytes of all files below the state folder."""
-        return sum(path.lstat().st_size for path in self.config.state.rglob("*") if path.is_file() and not path.is_symlink())
+        return sum(
+            path.lstat().st_size
+            for path in self.config.state.rglob("*")
+            if path.is_file() and not path.is_symlink()
+        )
 
 
 @pytest.fixture
 def config(tmp_path: Path) -> NodeConfig:
     # Both limits are disabled: the tests must not depend on the disk of this machine.
-    return NodeConfig(name="tstore", state=tmp_path / "state", run=tmp_path / "run", disk_high=100, disk_full=100)
+    return NodeConfig(
+        name="tstore", state=tmp_path / "state", run=tmp_path / "run", disk_high=100, disk_full=100
+    )
 
 
 @pytest.fixture

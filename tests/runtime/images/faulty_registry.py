@@ -58,7 +58,14 @@ class Server:
         layer = self._blob(gzip.compress(buffer.getvalue(), mtime=0))
         diff_id = f"sha256:{hashlib.sha256(buffer.getvalue()).hexdigest()}"
         config = self._blob(
-            json.dumps({"architecture": MACHINE, "os": "linux", "config": {}, "rootfs": {"type": "layers", "diff_ids": [diff_id]}}).encode()
+            json.dumps(
+                {
+                    "architecture": MACHINE,
+                    "os": "linux",
+                    "config": {},
+                    "rootfs": {"type": "layers", "diff_ids": [diff_id]},
+                }
+            ).encode()
         )
         self.layer = str(layer["digest"])
         self.manifest = json.dumps(
@@ -88,7 +95,11 @@ class Server:
         if to.path == "/v2/":
             return self._send(to, 200, b"{}")
         if self.mode == "unknown" or not to.path.startswith(f"/v2/{self.path}/"):
-            body = {"errors": [{"code": "NAME_UNKNOWN", "message": "repository name not known to registry"}]}
+            body = {
+                "errors": [
+                    {"code": "NAME_UNKNOWN", "message": "repository name not known to registry"}
+                ]
+            }
             return self._send(to, 404, json.dumps(body).encode())
         if "/manifests/" in to.path:
             return self._manifest(to)
@@ -115,13 +126,24 @@ class Server:
                 "platform": {"os": "linux", "architecture": "s390x"},
             }
             return self._send(
-                to, 200, json.dumps({"schemaVersion": 2, "mediaType": LIST, "manifests": [entry]}).encode(), {"Content-Type": LIST}
+                to,
+                200,
+                json.dumps({"schemaVersion": 2, "mediaType": LIST, "manifests": [entry]}).encode(),
+                {"Content-Type": LIST},
             )
         if self.mode == "not json":
             return self._send(to, 200, b"<html>welcome to the hotel", {"Content-Type": MANIFEST})
-        return self._send(to, 200, self.manifest, {"Content-Type": MANIFEST, "Docker-Content-Digest": self.digest})
+        return self._send(
+            to, 200, self.manifest, {"Content-Type": MANIFEST, "Docker-Content-Digest": self.digest}
+        )
 
-    def _send(self, to: BaseHTTPRequestHandler, status: int, body: bytes, headers: dict[str, str] | None = None) -> None:
+    def _send(
+        self,
+        to: BaseHTTPRequestHandler,
+        status: int,
+        body: bytes,
+        headers: dict[str, str] | None = None,
+    ) -> None:
         to.send_response(status)
         for name, value in {"Content-Length": str(len(body)), **(headers or {})}.items():
             to.send_header(name, value)

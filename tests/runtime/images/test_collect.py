@@ -36,13 +36,20 @@ def settle() -> None:
     time.sleep(0.02)
 
 
-def test_a_collection_leaves_a_valid_store_with_exactly_what_is_needed(yard: Yard, loaded: Callable[[str], bool]) -> None:
+def test_a_collection_leaves_a_valid_store_with_exactly_what_is_needed(
+    yard: Yard, loaded: Callable[[str], bool]
+) -> None:
     base = yard.layer("base")
-    old, new, own = (yard.image(base, yard.layer(text), name=name) for text, name in (("1", "shop:v1"), ("2", "shop:v2"), ("3", "mine")))
+    old, new, own = (
+        yard.image(base, yard.layer(text), name=name)
+        for text, name in (("1", "shop:v1"), ("2", "shop:v2"), ("3", "mine"))
+    )
     (yard.config.layers / "notes.txt").write_text("not ours")
     (yard.config.images / "blobs" / "sha256" / "README").write_text("not ours")
     settle()
-    done = collector(yard).collect(lambda: Roots(images=frozenset({new}), names=frozenset({"shop:v2"})))
+    done = collector(yard).collect(
+        lambda: Roots(images=frozenset({new}), names=frozenset({"shop:v2"}))
+    )
     assert done is not None
     assert (done.images, done.layers, done.blobs) == (1, 1, 2)
     assert done.freed > 0
@@ -55,12 +62,16 @@ def test_a_collection_leaves_a_valid_store_with_exactly_what_is_needed(yard: Yar
     assert (yard.config.layers / "notes.txt").exists()
     assert (yard.config.images / "blobs" / "sha256" / "README").exists()
     assert not any((yard.config.layers / "ingest").iterdir())
-    again = collector(yard).collect(lambda: Roots(images=frozenset({new}), names=frozenset({"shop:v2"})))
+    again = collector(yard).collect(
+        lambda: Roots(images=frozenset({new}), names=frozenset({"shop:v2"}))
+    )
     assert again is not None
     assert (again.images, again.layers, again.blobs, again.freed) == (0, 0, 0, 0)
 
 
-def test_an_image_of_a_release_survives_a_lost_index(yard: Yard, loaded: Callable[[str], bool]) -> None:
+def test_an_image_of_a_release_survives_a_lost_index(
+    yard: Yard, loaded: Callable[[str], bool]
+) -> None:
     image = yard.image(yard.layer("1"), name="shop:v1")
     (yard.config.images / "index.json").unlink()
     settle()
@@ -68,7 +79,9 @@ def test_an_image_of_a_release_survives_a_lost_index(yard: Yard, loaded: Callabl
     assert loaded(image)
 
 
-def test_a_layer_that_a_running_build_found_is_not_collected(yard: Yard, loaded: Callable[[str], bool]) -> None:
+def test_a_layer_that_a_running_build_found_is_not_collected(
+    yard: Yard, loaded: Callable[[str], bool]
+) -> None:
     base = yard.layer("base")
     settle()
     with yard.store.lease():
@@ -86,7 +99,9 @@ def test_a_layer_that_a_running_build_found_is_not_collected(yard: Yard, loaded:
         yard.store.write_image([base], ImageConfig())
 
 
-def test_concurrent_builds_and_collections_never_lose_an_image(yard: Yard, loaded: Callable[[str], bool]) -> None:
+def test_concurrent_builds_and_collections_never_lose_an_image(
+    yard: Yard, loaded: Callable[[str], bool]
+) -> None:
     released: list[str] = []
     over = threading.Event()
     wrong: list[str] = []
@@ -100,7 +115,11 @@ def test_concurrent_builds_and_collections_never_lose_an_image(yard: Yard, loade
         base = yard.layer(f"base{number % 3}") if (number % 2) else None
         for turn in range(2):
             with yard.store.lease():
-                layers = [yard.layer("shared")] if base is None else [yard.store.layer(base.diff_id) or yard.layer(f"base{number % 3}")]
+                layers = (
+                    [yard.layer("shared")]
+                    if base is None
+                    else [yard.store.layer(base.diff_id) or yard.layer(f"base{number % 3}")]
+                )
                 image = yard.image(*layers, yard.layer(f"code{number}-{turn}"))
                 released.append(image)
             if not loaded(image):
@@ -119,7 +138,9 @@ def test_concurrent_builds_and_collections_never_lose_an_image(yard: Yard, loade
     assert all(loaded(image) for image in released[-3:])
 
 
-def test_an_image_named_after_the_decision_stays_complete(yard: Yard, loaded: Callable[[str], bool]) -> None:
+def test_an_image_named_after_the_decision_stays_complete(
+    yard: Yard, loaded: Callable[[str], bool]
+) -> None:
     image = yard.image(yard.layer("1"))
     settle()
     garbage_collector, decided_at = collector(yard), yard.store.uses.since()
@@ -132,7 +153,9 @@ def test_an_image_named_after_the_decision_stays_complete(yard: Yard, loaded: Ca
     assert loaded(image)
 
 
-def test_above_the_high_limit_the_cache_is_removed_and_releases_stay(yard: Yard, loaded: Callable[[str], bool]) -> None:
+def test_above_the_high_limit_the_cache_is_removed_and_releases_stay(
+    yard: Yard, loaded: Callable[[str], bool]
+) -> None:
     release, spare = yard.image(yard.layer("1")), yard.layer("spare")
     steps = yard.config.cache / "steps"
     steps.mkdir(parents=True)
@@ -151,12 +174,16 @@ def test_above_the_high_limit_the_cache_is_removed_and_releases_stay(yard: Yard,
 
 def test_above_the_last_limit_no_build_starts_and_the_error_says_why(yard: Yard) -> None:
     check_room(yard.config)
-    with pytest.raises(BuildFailed, match=r"builds do not start at 1 % or more. Running apps are not affected") as refused:
+    with pytest.raises(
+        BuildFailed, match=r"builds do not start at 1 % or more. Running apps are not affected"
+    ) as refused:
         check_room(replace(yard.config, disk_full=1))
     assert "image df" in refused.value.hint
 
 
-def test_deploy_500_uses_as_much_disk_as_deploy_20(yard: Yard, loaded: Callable[[str], bool]) -> None:
+def test_deploy_500_uses_as_much_disk_as_deploy_20(
+    yard: Yard, loaded: Callable[[str], bool]
+) -> None:
     base = yard.layer("base" * 1000)
     images: list[Digest] = []
     disk: dict[int, int] = {}
@@ -165,7 +192,10 @@ def test_deploy_500_uses_as_much_disk_as_deploy_20(yard: Yard, loaded: Callable[
             images.append(yard.image(base, yard.layer(f"code {number:03}"), name=f"shop:v{number}"))
         if number % 10 == 0:
             settle()
-            kept = Roots(images=frozenset(images[-10:]), names=frozenset(f"shop:v{version}" for version in range(number - 9, number + 1)))
+            kept = Roots(
+                images=frozenset(images[-10:]),
+                names=frozenset(f"shop:v{version}" for version in range(number - 9, number + 1)),
+            )
             collector(yard).collect(lambda kept=kept: kept)
             disk[number] = yard.disk()
     assert disk[500] <= disk[20] * 1.02, disk  # the names get longer by one digit
@@ -174,7 +204,9 @@ def test_deploy_500_uses_as_much_disk_as_deploy_20(yard: Yard, loaded: Callable[
 
 
 @pytest.mark.slow
-def test_a_collector_killed_at_any_moment_leaves_a_valid_store(yard: Yard, loaded: Callable[[str], bool]) -> None:
+def test_a_collector_killed_at_any_moment_leaves_a_valid_store(
+    yard: Yard, loaded: Callable[[str], bool]
+) -> None:
     program = f"""
 from pathlib import Path
 from runtime.config import NodeConfig
@@ -190,10 +222,15 @@ collector.collect(lambda: Roots(images=frozenset(sys.argv[1:])))
 """
     base, kept = yard.layer("base"), []
     for turn in range(12):
-        images = [yard.image(base, yard.layer(f"{turn}-{number}"), name=f"shop:v{turn * 25 + number}") for number in range(25)]
+        images = [
+            yard.image(base, yard.layer(f"{turn}-{number}"), name=f"shop:v{turn * 25 + number}")
+            for number in range(25)
+        ]
         kept = [*kept[-3:], images[0]]
         settle()
-        child = subprocess.Popen([sys.executable, "-c", program, *kept], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        child = subprocess.Popen(
+            [sys.executable, "-c", program, *kept], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+        )
         assert child.stdout is not None
         assert child.stdin is not None
         child.stdout.readline()
@@ -210,7 +247,9 @@ collector.collect(lambda: Roots(images=frozenset(sys.argv[1:])))
     assert not any((yard.config.layers / "ingest").iterdir())
 
 
-def test_a_damaged_record_does_not_stop_a_collection(yard: Yard, loaded: Callable[[str], bool]) -> None:
+def test_a_damaged_record_does_not_stop_a_collection(
+    yard: Yard, loaded: Callable[[str], bool]
+) -> None:
     image, gone = yard.image(yard.layer("1")), yard.layer("2")
     (yard.config.layers / f"{gone.diff_id.hex}.json").write_text("{half a")
     steps = yard.config.cache / "steps"

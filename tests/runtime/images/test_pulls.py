@@ -1,4 +1,6 @@
-"""Tests of pulls for FROM, from a real registry and from a test registry with every kind of fault."""
+"""Tests of pulls for FROM, from a real registry and from a test registry with every kind of
+fault.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +16,15 @@ from hypothesis import strategies as st
 
 from runtime import cancellation
 from runtime.config import NodeConfig, from_environment
-from runtime.errors import BuildFailed, Cancelled, HostLacks, ImageDamaged, NotAllowed, TransferFailed, Unreachable
+from runtime.errors import (
+    BuildFailed,
+    Cancelled,
+    HostLacks,
+    ImageDamaged,
+    NotAllowed,
+    TransferFailed,
+    Unreachable,
+)
 from runtime.images.exchange.pulls import FRESH, Pulls, allowed
 from runtime.images.exchange.registry_reference import Registries, RemoteName
 from runtime.images.store import Store
@@ -44,7 +54,22 @@ def test_names_are_completed_as_docker_does(text: str, whole: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "UPPER", "a b", "a//b", "x:", "x@sha256:1", "../x", "-x", "http://host/x", "x:tag:tag", "a/" * 300, "Team/app", "x:\u0663"]
+    "text",
+    [
+        "",
+        "UPPER",
+        "a b",
+        "a//b",
+        "x:",
+        "x@sha256:1",
+        "../x",
+        "-x",
+        "http://host/x",
+        "x:tag:tag",
+        "a/" * 300,
+        "Team/app",
+        "x:\u0663",
+    ],
 )
 def test_an_invalid_name_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match="not a valid image name"):
@@ -87,7 +112,14 @@ def test_only_listed_registries_are_allowed(allowed: tuple[str, ...], name: str,
 
 @pytest.mark.parametrize(
     ("address", "inside"),
-    [("127.0.0.5", True), ("::1", True), ("::ffff:127.0.0.1", True), ("169.254.169.254", True), ("10.210.3.4", True), ("10.9.3.4", False)],
+    [
+        ("127.0.0.5", True),
+        ("::1", True),
+        ("::ffff:127.0.0.1", True),
+        ("169.254.169.254", True),
+        ("10.210.3.4", True),
+        ("10.9.3.4", False),
+    ],
 )
 def test_the_address_of_a_name_is_checked(address: str, inside: bool) -> None:
     assert Registries.of(NodeConfig()).is_inside(address) is inside
@@ -116,12 +148,18 @@ def test_settings_contain_registries_mirrors_and_the_timeout() -> None:
         }
     )
     assert (config.registries, config.pull_timeout) == (("docker.io/library", "ghcr.io"), 30)
-    found = Registries(allowed=config.registries, mirrors=config.registry_mirrors, plain=config.plain_registries)
+    found = Registries(
+        allowed=config.registries, mirrors=config.registry_mirrors, plain=config.plain_registries
+    )
     asked = found.asked(RemoteName.parse("debian:12"))
     assert str(asked) == "mirror:5000/hub/library/debian:12"
     assert found.is_plain(asked)
     assert str(found.asked(RemoteName.parse("ghcr.io/x"))) == "ghcr.io/x:latest"
-    for bad in ({"SLIPWAY_REGISTRY_MIRRORS": "docker.io"}, {"SLIPWAY_REGISTRY_MIRRORS": "a=http://b"}, {"SLIPWAY_PULL_TIMEOUT": "soon"}):
+    for bad in (
+        {"SLIPWAY_REGISTRY_MIRRORS": "docker.io"},
+        {"SLIPWAY_REGISTRY_MIRRORS": "a=http://b"},
+        {"SLIPWAY_PULL_TIMEOUT": "soon"},
+    ):
         with pytest.raises(HostLacks, match=next(iter(bad))):
             from_environment(bad)
 
@@ -135,7 +173,9 @@ class Shelf:
     now: float = 1_000_000.0
     said: list[str] = field(default_factory=list)
 
-    def find(self, name: str, *, seconds: float = 60, cancelled: Callable[[], bool] = lambda: False) -> str:
+    def find(
+        self, name: str, *, seconds: float = 60, cancelled: Callable[[], bool] = lambda: False
+    ) -> str:
         pulls = Pulls(self.config, self.store, now=lambda: self.now)
         with self.store.lease(), cancellation.when(cancelled):
             return pulls.find(name, self.said.append, deadline=time.monotonic() + seconds)
@@ -151,7 +191,9 @@ def plain(shelf: Shelf, address: str, **more: object) -> Shelf:
     return shelf
 
 
-def test_an_image_is_checked_once_an_hour_and_fetched_only_if_it_changed(shelf: Shelf, server: Server) -> None:
+def test_an_image_is_checked_once_an_hour_and_fetched_only_if_it_changed(
+    shelf: Shelf, server: Server
+) -> None:
     plain(shelf, server.address)
     first = shelf.find(f"{server.address}/team/app:1")
     assert texts(shelf.store, first) == ["hello"]
@@ -163,7 +205,9 @@ def test_an_image_is_checked_once_an_hour_and_fetched_only_if_it_changed(shelf: 
     assert len(server.asked) == asked
     shelf.now += FRESH + 1
     assert shelf.find(f"{server.address}/team/app:1") == first
-    assert not [path for path in server.asked[asked:] if "/blobs/" in path], "only the digest was requested"
+    assert not [path for path in server.asked[asked:] if "/blobs/" in path], (
+        "only the digest was requested"
+    )
     server.fill("world")
     shelf.now += FRESH + 1
     second = shelf.find(f"{server.address}/team/app:1")
@@ -239,14 +283,19 @@ def test_a_cancelled_pull_ends_and_leaves_nothing(shelf: Shelf, server: Server) 
     plain(shelf, server.address)
     server.mode = "hangs"
     with pytest.raises(Cancelled):
-        shelf.find(f"{server.address}/team/app:1", seconds=100, cancelled=lambda: bool(server.asked))
+        shelf.find(
+            f"{server.address}/team/app:1", seconds=100, cancelled=lambda: bool(server.asked)
+        )
     assert not any((shelf.config.images / "ingest").iterdir())
 
 
 def test_two_concurrent_pulls_of_an_image_fetch_it_once(shelf: Shelf, server: Server) -> None:
     plain(shelf, server.address)
     found: list[str] = []
-    threads = [threading.Thread(target=lambda: found.append(shelf.find(f"{server.address}/team/app:1"))) for _ in range(3)]
+    threads = [
+        threading.Thread(target=lambda: found.append(shelf.find(f"{server.address}/team/app:1")))
+        for _ in range(3)
+    ]
     for thread in threads:
         thread.start()
     for thread in threads:

@@ -83,7 +83,9 @@ def test_published_images_are_links_and_are_removed_when_unused(yard: Yard) -> N
     assert folder.name == Digest(ours).hex
     assert (folder / "manifest").readlink() == Path(Digest(pushed).hex)
     for layer in layers:
-        assert (folder / layer.digest.hex).stat().st_ino == yard.store.blob(layer.digest).stat().st_ino
+        assert (folder / layer.digest.hex).stat().st_ino == yard.store.blob(
+            layer.digest
+        ).stat().st_ino
     assert {(folder / Digest(image).hex).exists() for image in (ours, pushed)} == {True}
     published.set(3, [], keep=True)
     assert published.folders(3) == (folder,)

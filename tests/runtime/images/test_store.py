@@ -51,16 +51,35 @@ def facts(tree: Path) -> dict[str, object]:
     found: dict[str, object] = {}
     for path in sorted(tree.rglob("*")):
         status = path.lstat()
-        attributes = {name: os.getxattr(path, name, follow_symlinks=False) for name in os.listxattr(path, follow_symlinks=False)}
+        attributes = {
+            name: os.getxattr(path, name, follow_symlinks=False)
+            for name in os.listxattr(path, follow_symlinks=False)
+        }
         device = status.st_rdev if stat.S_ISCHR(status.st_mode) else None
-        content = path.read_bytes() if stat.S_ISREG(status.st_mode) else str(path.readlink()) if path.is_symlink() else None
+        content = (
+            path.read_bytes()
+            if stat.S_ISREG(status.st_mode)
+            else str(path.readlink())
+            if path.is_symlink()
+            else None
+        )
         whiteout = stat.S_ISCHR(status.st_mode)
-        known = None if whiteout else (status.st_mode, status.st_uid, status.st_gid, status.st_mtime_ns)
-        found[str(path.relative_to(tree))] = (known, device, content, attributes, stat.S_ISREG(status.st_mode) and status.st_nlink)
+        known = (
+            None if whiteout else (status.st_mode, status.st_uid, status.st_gid, status.st_mtime_ns)
+        )
+        found[str(path.relative_to(tree))] = (
+            known,
+            device,
+            content,
+            attributes,
+            stat.S_ISREG(status.st_mode) and status.st_nlink,
+        )
     return found
 
 
-def test_a_layer_is_unchanged_after_packing_and_unpacking(config: NodeConfig, tmp_path: Path) -> None:
+def test_a_layer_is_unchanged_after_packing_and_unpacking(
+    config: NodeConfig, tmp_path: Path
+) -> None:
     store = Store(config)
     layer = store.add_layer(a_tree(tmp_path / "tree"))
     before = facts(store.unpacked(layer))
@@ -70,9 +89,14 @@ def test_a_layer_is_unchanged_after_packing_and_unpacking(config: NodeConfig, tm
     assert facts(store.unpacked(layer)) == before
 
 
-def test_equal_trees_have_equal_digests_and_are_stored_once(config: NodeConfig, tmp_path: Path) -> None:
+def test_equal_trees_have_equal_digests_and_are_stored_once(
+    config: NodeConfig, tmp_path: Path
+) -> None:
     store = Store(config)
-    first, second = store.add_layer(a_tree(tmp_path / "a")), store.add_layer(a_tree(tmp_path / "b"), move=True)
+    first, second = (
+        store.add_layer(a_tree(tmp_path / "a")),
+        store.add_layer(a_tree(tmp_path / "b"), move=True),
+    )
     assert first == second
     assert store.layer(first.diff_id) == first
     assert not (tmp_path / "b").exists()
@@ -82,14 +106,26 @@ def test_equal_trees_have_equal_digests_and_are_stored_once(config: NodeConfig, 
 def test_skopeo_accepts_the_layout(config: NodeConfig, tmp_path: Path) -> None:
     store = Store(config)
     layer = store.add_layer(a_tree(tmp_path / "tree"))
-    image = ImageConfig(environment={"PORT": "1"}, working_directory="/app", command=("python3", "main.py"), labels={"app": "hello"})
+    image = ImageConfig(
+        environment={"PORT": "1"},
+        working_directory="/app",
+        command=("python3", "main.py"),
+        labels={"app": "hello"},
+    )
     digest = store.write_image([layer], image, {"made": "here"})
     store.tag("hello:build-1", digest)
-    said = subprocess.run(["skopeo", "inspect", f"oci:{config.images}:hello:build-1"], check=True, capture_output=True, text=True).stdout
+    said = subprocess.run(
+        ["skopeo", "inspect", f"oci:{config.images}:hello:build-1"],
+        check=True,
+        capture_output=True,
+        text=True,
+    ).stdout
     assert digest in said
     assert layer.digest in said
     subprocess.run(
-        ["skopeo", "copy", "-q", f"oci:{config.images}:hello:build-1", f"dir:{tmp_path / 'copy'}"], check=True, capture_output=True
+        ["skopeo", "copy", "-q", f"oci:{config.images}:hello:build-1", f"dir:{tmp_path / 'copy'}"],
+        check=True,
+        capture_output=True,
     )
     back = store.image(digest)
     assert back.config == image
@@ -97,10 +133,15 @@ def test_skopeo_accepts_the_layout(config: NodeConfig, tmp_path: Path) -> None:
     assert back.size == layer.size
 
 
-def test_names_can_be_moved_and_removed_and_images_stay_listed(config: NodeConfig, tmp_path: Path) -> None:
+def test_names_can_be_moved_and_removed_and_images_stay_listed(
+    config: NodeConfig, tmp_path: Path
+) -> None:
     store = Store(config)
     layer = store.add_layer(a_tree(tmp_path / "tree"))
-    old, new = store.write_image([layer], ImageConfig()), store.write_image([layer], ImageConfig(user="0:0"))
+    old, new = (
+        store.write_image([layer], ImageConfig()),
+        store.write_image([layer], ImageConfig(user="0:0")),
+    )
     store.tag("app:live", old)
     store.tag("app:live", new)
     assert store.find("app:live") == new
@@ -113,7 +154,9 @@ def test_names_can_be_moved_and_removed_and_images_stay_listed(config: NodeConfi
         store.tag("../x", new)
 
 
-def test_verify_names_a_flipped_byte_and_no_damaged_layer_is_unpacked(config: NodeConfig, tmp_path: Path) -> None:
+def test_verify_names_a_flipped_byte_and_no_damaged_layer_is_unpacked(
+    config: NodeConfig, tmp_path: Path
+) -> None:
     store = Store(config)
     layer = store.add_layer(a_tree(tmp_path / "tree"))
     digest = store.write_image([layer], ImageConfig())
@@ -131,7 +174,9 @@ def test_verify_names_a_flipped_byte_and_no_damaged_layer_is_unpacked(config: No
         store.image(Digest.of(b"never written"))
 
 
-def test_a_kill_while_adding_a_layer_leaves_a_usable_store(config: NodeConfig, tmp_path: Path) -> None:
+def test_a_kill_while_adding_a_layer_leaves_a_usable_store(
+    config: NodeConfig, tmp_path: Path
+) -> None:
     tree = tmp_path / "big"
     tree.mkdir()
     for number in range(30):
@@ -162,7 +207,9 @@ Store(NodeConfig(name="tstore", state=Path({str(config.state)!r}))).add_layer(Pa
     assert store.image(store.write_image([store.add_layer(small)], ImageConfig())).layers
 
 
-def test_no_user_of_the_host_can_reach_the_content_of_a_layer(config: NodeConfig, tmp_path: Path) -> None:
+def test_no_user_of_the_host_can_reach_the_content_of_a_layer(
+    config: NodeConfig, tmp_path: Path
+) -> None:
     store = Store(config)
     tree = tmp_path / "tree"
     tree.mkdir()
@@ -173,6 +220,8 @@ def test_no_user_of_the_host_can_reach_the_content_of_a_layer(config: NodeConfig
     for path in (tmp_path, config.state):
         path.chmod(0o755)
     tried = subprocess.run(
-        ["setpriv", "--reuid", "65534", "--clear-groups", "cat", unpacked / "become-root"], capture_output=True, check=False
+        ["setpriv", "--reuid", "65534", "--clear-groups", "cat", unpacked / "become-root"],
+        capture_output=True,
+        check=False,
     )
     assert tried.returncode != 0

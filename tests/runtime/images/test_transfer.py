@@ -48,7 +48,9 @@ def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Registry]:
     """Run Debian's docker-registry on loopback, with a password."""
     folder = tmp_path_factory.mktemp("registry")
     (folder / "htpasswd").write_text(f"{USER}:{CRYPTED}\n")
-    with _running(folder, f"auth: {{htpasswd: {{realm: tests, path: {folder / 'htpasswd'}}}}}") as address:
+    with _running(
+        folder, f"auth: {{htpasswd: {{realm: tests, path: {folder / 'htpasswd'}}}}}"
+    ) as address:
         yield Registry(address, Access(user=USER, password=PASSWORD, plain_http=True))
 
 
@@ -73,7 +75,11 @@ storage: {{filesystem: {{rootdirectory: {folder / "data"}}}}}
 http: {{addr: "127.0.0.1:{port}"}}
 {more}
 """)
-    server = subprocess.Popen(["docker-registry", "serve", folder / "config.yml"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    server = subprocess.Popen(
+        ["docker-registry", "serve", folder / "config.yml"],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
     deadline = time.monotonic() + 20
     while True:
         with socket.socket() as probe:
@@ -116,26 +122,36 @@ def test_an_image_goes_through_a_registry_to_another_store(
     assert not any((yard.config.images / "ingest").iterdir())
 
 
-def test_docker_manifest_and_gzip_are_sent_on_request(yard: Yard, elsewhere: Store, registry: Registry, tmp_path: Path) -> None:
+def test_docker_manifest_and_gzip_are_sent_on_request(
+    yard: Yard, elsewhere: Store, registry: Registry, tmp_path: Path
+) -> None:
     image = yard.image(yard.layer("base"), yard.layer("code"))
     name = f"docker://{registry.address}/team/app:docker"
     Transfer(yard.config, yard.store).send(image, name, registry.access, docker=True)
     credentials = f"{USER}:{PASSWORD}"
     raw = subprocess.run(
-        ["skopeo", "inspect", "--raw", "--tls-verify=false", "--creds", credentials, name], check=True, capture_output=True
+        ["skopeo", "inspect", "--raw", "--tls-verify=false", "--creds", credentials, name],
+        check=True,
+        capture_output=True,
     ).stdout
     document = json.loads(raw)
     assert document["mediaType"] == "application/vnd.docker.distribution.manifest.v2+json"
-    assert {layer["mediaType"] for layer in document["layers"]} == {"application/vnd.docker.image.rootfs.diff.tar.gzip"}
+    assert {layer["mediaType"] for layer in document["layers"]} == {
+        "application/vnd.docker.image.rootfs.diff.tar.gzip"
+    }
     came = Transfer(config_of(elsewhere), elsewhere).bring(name, registry.access).digest
     assert texts(elsewhere, came) == ["code", "base"]
 
 
 @pytest.mark.parametrize("kind", ["oci-archive", "docker-archive"])
-def test_an_image_goes_through_an_archive_to_another_store(yard: Yard, elsewhere: Store, tmp_path: Path, kind: str) -> None:
+def test_an_image_goes_through_an_archive_to_another_store(
+    yard: Yard, elsewhere: Store, tmp_path: Path, kind: str
+) -> None:
     image = yard.image(yard.layer("base"), yard.layer("code"))
     file = tmp_path / "image.tar"
-    Transfer(yard.config, yard.store).send(image, f"{kind}:{file}:team/app:1", docker=kind == "docker-archive")
+    Transfer(yard.config, yard.store).send(
+        image, f"{kind}:{file}:team/app:1", docker=kind == "docker-archive"
+    )
     if kind == "docker-archive":
         with tarfile.open(file) as tar:
             (entry,) = json.load(tar.extractfile("manifest.json"))  # type: ignore[arg-type]
@@ -145,7 +161,9 @@ def test_an_image_goes_through_an_archive_to_another_store(yard: Yard, elsewhere
     assert verify(config_of(elsewhere), elsewhere) == []
 
 
-def test_a_wrong_password_and_a_missing_tag_are_reported_with_a_remedy(yard: Yard, registry: Registry) -> None:
+def test_a_wrong_password_and_a_missing_tag_are_reported_with_a_remedy(
+    yard: Yard, registry: Registry
+) -> None:
     transfer = Transfer(yard.config, yard.store)
     wrong = Access(user=USER, password="wrong", plain_http=True)
     with pytest.raises(TransferFailed, match="could not be transferred") as refused:
@@ -175,11 +193,17 @@ def test_credentials_are_on_no_command_line(yard: Yard, registry: Registry) -> N
 
     thread = threading.Thread(target=watch)
     thread.start()
-    Transfer(yard.config, yard.store).send(image, f"docker://{registry.address}/team/app:secret", registry.access)
+    Transfer(yard.config, yard.store).send(
+        image, f"docker://{registry.address}/team/app:secret", registry.access
+    )
     over.set()
     thread.join()
     assert seen
-    assert not [words for words in seen if PASSWORD.encode() in words or base64.b64encode(f"{USER}:{PASSWORD}".encode()) in words]
+    assert not [
+        words
+        for words in seen
+        if PASSWORD.encode() in words or base64.b64encode(f"{USER}:{PASSWORD}".encode()) in words
+    ]
 
 
 def a_layout(folder: Path, *, harm: str = "") -> Path:
@@ -233,12 +257,18 @@ def a_layout(folder: Path, *, harm: str = "") -> Path:
         **manifest,
         "annotations": {"org.opencontainers.image.ref.name": "image"},
     }
-    (folder / "index.json").write_text(json.dumps({"schemaVersion": 2, "manifests": [pointer] if harm != "nothing" else []}))
+    (folder / "index.json").write_text(
+        json.dumps({"schemaVersion": 2, "manifests": [pointer] if harm != "nothing" else []})
+    )
     return folder
 
 
-@pytest.mark.parametrize("harm", ["diff ID", "content", "half", "size", "count", "climb", "machine", "nothing"])
-def test_an_inconsistent_image_is_refused_and_not_listed(yard: Yard, tmp_path: Path, harm: str) -> None:
+@pytest.mark.parametrize(
+    "harm", ["diff ID", "content", "half", "size", "count", "climb", "machine", "nothing"]
+)
+def test_an_inconsistent_image_is_refused_and_not_listed(
+    yard: Yard, tmp_path: Path, harm: str
+) -> None:
     layout = a_layout(tmp_path / "stranger", harm=harm)
     with pytest.raises((ImageDamaged, TransferFailed)) as refused:
         Transfer(yard.config, yard.store).bring(f"oci:{layout}:image")
@@ -252,7 +282,11 @@ def test_an_inconsistent_image_is_refused_and_not_listed(yard: Yard, tmp_path: P
 
 
 def test_an_intact_image_of_another_tool_is_imported(yard: Yard, tmp_path: Path) -> None:
-    digest = Transfer(yard.config, yard.store).bring(f"oci:{a_layout(tmp_path / 'stranger')}:image").digest
+    digest = (
+        Transfer(yard.config, yard.store)
+        .bring(f"oci:{a_layout(tmp_path / 'stranger')}:image")
+        .digest
+    )
     assert texts(yard.store, digest) == ["hello"]
     assert yard.store.image(digest).config.user == "0:0"
 
@@ -292,10 +326,14 @@ def bad_registry() -> Iterator[Callable[[int], str]]:
 
 
 @pytest.mark.parametrize("status", [401, 500, 0])
-def test_a_failing_registry_ends_the_transfer_with_a_reason(yard: Yard, bad_registry: Callable[[int], str], status: int) -> None:
+def test_a_failing_registry_ends_the_transfer_with_a_reason(
+    yard: Yard, bad_registry: Callable[[int], str], status: int
+) -> None:
     started = time.monotonic()
     with pytest.raises(TransferFailed) as failed:
-        Transfer(yard.config, yard.store, time_limit=3).bring(bad_registry(status), Access(plain_http=True))
+        Transfer(yard.config, yard.store, time_limit=3).bring(
+            bad_registry(status), Access(plain_http=True)
+        )
     assert failed.value.hint
     assert time.monotonic() - started < 20
     assert not any((yard.config.images / "ingest").iterdir())

@@ -68,6 +68,8 @@ def test_an_image_that_needs_too_much_memory_is_refused(yard: Yard, tmp_path: Pa
         index.write(b'{"schemaVersion": 2, "annotations": {"long": "')
         for _ in range(1200):
             index.write(b"x" * (1 << 20))
-    with pytest.raises(LimitReached, match=r"could not be transferred: that needed more than 768 MiB of memory"):
+    with pytest.raises(
+        LimitReached, match=r"could not be transferred: that needed more than 768 MiB of memory"
+    ):
         Transfer(yard.config, yard.store, team=TEAM).bring(f"oci:{layout}:x")
     (layout / "index.json").unlink()

@@ -117,12 +117,24 @@ def test_a_layer_with_a_damaged_blob_cannot_be_repaired(yard: Yard) -> None:
 
 
 @pytest.mark.parametrize(
-    "pack", [lambda tar: tar, gzip.compress, zstandard.compress, lambda tar: gzip.compress(tar[:512]) + gzip.compress(tar[512:])]
+    "pack",
+    [
+        lambda tar: tar,
+        gzip.compress,
+        zstandard.compress,
+        lambda tar: gzip.compress(tar[:512]) + gzip.compress(tar[512:]),
+    ],
 )
-def test_plain_gzip_and_zstd_layers_are_accepted(yard: Yard, pack: Callable[[bytes], bytes]) -> None:
+def test_plain_gzip_and_zstd_layers_are_accepted(
+    yard: Yard, pack: Callable[[bytes], bytes]
+) -> None:
     layer = put(
         yard,
-        tarball(("./", tarfile.DIRTYPE, "", ""), ("./app", tarfile.DIRTYPE, "", ""), ("./app/text", tarfile.REGTYPE, "", "hello")),
+        tarball(
+            ("./", tarfile.DIRTYPE, "", ""),
+            ("./app", tarfile.DIRTYPE, "", ""),
+            ("./app/text", tarfile.REGTYPE, "", "hello"),
+        ),
         pack,
     )
     assert (yard.store.unpacked(layer) / "app" / "text").read_text() == "hello"
@@ -144,7 +156,11 @@ def test_gzip_is_sent_on_request_and_is_deterministic(yard: Yard, tmp_path: Path
     assert document["layers"][0]["mediaType"] == LAYER_GZIP
     assert yard.store.layer(made[0].diff_id) == made[0]
     yard.store.tag("x", image)
-    subprocess.run(["skopeo", "copy", "-q", f"oci:{yard.config.images}:x", f"dir:{tmp_path / 'copy'}"], check=True, capture_output=True)
+    subprocess.run(
+        ["skopeo", "copy", "-q", f"oci:{yard.config.images}:x", f"dir:{tmp_path / 'copy'}"],
+        check=True,
+        capture_output=True,
+    )
 
 
 def test_a_layer_with_a_wrong_digest_is_refused(yard: Yard) -> None:
@@ -171,12 +187,19 @@ def test_a_layer_with_a_wrong_digest_is_refused(yard: Yard) -> None:
         [(".wh.", tarfile.REGTYPE, "", "")],
     ],
 )
-def test_a_layer_that_leaves_its_folder_is_refused(tmp_path: Path, entries: list[tuple[str, bytes, str, str]]) -> None:
+def test_a_layer_that_leaves_its_folder_is_refused(
+    tmp_path: Path, entries: list[tuple[str, bytes, str, str]]
+) -> None:
     outside, target = tmp_path / "outside", tmp_path / "target"
     for folder in (outside, target):
         folder.mkdir()
     (outside / "secret").write_text("secret")
-    tar = tarball(*((name, kind, link.format(outside=outside), content) for name, kind, link, content in entries))
+    tar = tarball(
+        *(
+            (name, kind, link.format(outside=outside), content)
+            for name, kind, link, content in entries
+        )
+    )
     with pytest.raises(ImageDamaged):
         unpack_to(tar, target)
     assert [path.name for path in outside.iterdir()] == ["secret"]
@@ -228,14 +251,37 @@ def test_sparse_files_and_capabilities_are_kept(yard: Yard, tmp_path: Path) -> N
     assert verify(yard.config, yard.store) == []
 
 
-names = st.sampled_from(["a", "b", "a/b", "a/b/c", "b/a", "./", "../x", "/a", ".wh.a", "a/.wh.b", "a/.wh..wh..opq", "a/../b", ".wh..", ""])
-kinds = st.sampled_from([tarfile.REGTYPE, tarfile.DIRTYPE, tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.FIFOTYPE])
+names = st.sampled_from(
+    [
+        "a",
+        "b",
+        "a/b",
+        "a/b/c",
+        "b/a",
+        "./",
+        "../x",
+        "/a",
+        ".wh.a",
+        "a/.wh.b",
+        "a/.wh..wh..opq",
+        "a/../b",
+        ".wh..",
+        "",
+    ]
+)
+kinds = st.sampled_from(
+    [tarfile.REGTYPE, tarfile.DIRTYPE, tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.FIFOTYPE]
+)
 targets = st.sampled_from(["a", "..", "../..", "../../outside", "/", "a/b", "b", ""])
 
 
 @given(st.lists(st.tuples(names, kinds, targets, st.sampled_from(["", "x"])), max_size=8))
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_no_tarball_writes_outside_its_folder(tmp_path: Path, entries: list[tuple[str, bytes, str, str]]) -> None:
+@settings(
+    max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+def test_no_tarball_writes_outside_its_folder(
+    tmp_path: Path, entries: list[tuple[str, bytes, str, str]]
+) -> None:
     place = tmp_path / os.urandom(8).hex()
     target = place / "inner" / "target"
     target.mkdir(parents=True)
@@ -254,18 +300,27 @@ def test_no_tarball_writes_outside_its_folder(tmp_path: Path, entries: list[tupl
     ("entries", "sentence"),
     [
         ([("h", tarfile.LNKTYPE, "absent", "")], "'h' is a hard link to 'absent'"),
-        ([("d", tarfile.DIRTYPE, "", ""), ("h", tarfile.LNKTYPE, "d", "")], "'h' is a hard link to 'd'"),
+        (
+            [("d", tarfile.DIRTYPE, "", ""), ("h", tarfile.LNKTYPE, "d", "")],
+            "'h' is a hard link to 'd'",
+        ),
         ([("l", tarfile.SYMTYPE, "", "")], "entry 'l' cannot be unpacked"),
         ([("v", b"V", "", "")], "'v' has an unknown type"),
     ],
 )
-def test_an_entry_that_cannot_be_created_is_named(entries: list[tuple[str, bytes, str, str]], sentence: str, tmp_path: Path) -> None:
+def test_an_entry_that_cannot_be_created_is_named(
+    entries: list[tuple[str, bytes, str, str]], sentence: str, tmp_path: Path
+) -> None:
     with pytest.raises(ImageDamaged, match=sentence):
         unpack_to(tarball(*entries), tmp_path)
 
 
-@pytest.mark.parametrize("kind", [tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK])
-def test_a_layer_with_a_header_of_800_mib_is_refused_with_little_memory(yard: Yard, kind: bytes) -> None:
+@pytest.mark.parametrize(
+    "kind", [tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK]
+)
+def test_a_layer_with_a_header_of_800_mib_is_refused_with_little_memory(
+    yard: Yard, kind: bytes
+) -> None:
     header = tarfile.TarInfo("x")
     header.type, header.size = kind, 800 << 20
     packer = zstandard.ZstdCompressor().compressobj()
@@ -275,7 +330,9 @@ def test_a_layer_with_a_header_of_800_mib_is_refused_with_little_memory(yard: Ya
         pieces.append(packer.compress(piece))
     blob = b"".join(pieces) + packer.flush()
     yard.store.blob(Digest.of(blob)).write_bytes(blob)
-    layer = Layer(digest=Digest.of(blob), diff_id=Digest(f"sha256:{hashed.hexdigest()}"), size=len(blob))
+    layer = Layer(
+        digest=Digest.of(blob), diff_id=Digest(f"sha256:{hashed.hexdigest()}"), size=len(blob)
+    )
     tracemalloc.start()
     try:
         with pytest.raises(ImageDamaged, match="extended header of more than 1 MiB"):
@@ -296,7 +353,11 @@ def test_times_before_1970_are_kept_exactly(yard: Yard, tmp_path: Path) -> None:
     assert (yard.store.unpacked(layer) / "file").stat().st_mtime_ns == -1_500_000_001
 
 
-@pytest.mark.parametrize("kind", [tarfile.CHRTYPE, tarfile.BLKTYPE, tarfile.REGTYPE, tarfile.FIFOTYPE])
-def test_a_layer_whose_top_folder_is_another_kind_of_entry_is_damaged(kind: bytes, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "kind", [tarfile.CHRTYPE, tarfile.BLKTYPE, tarfile.REGTYPE, tarfile.FIFOTYPE]
+)
+def test_a_layer_whose_top_folder_is_another_kind_of_entry_is_damaged(
+    kind: bytes, tmp_path: Path
+) -> None:
     with pytest.raises(ImageDamaged, match="top folder"):
         unpack_to(tarball(("", kind, "", "")), tmp_path)

@@ -34,7 +34,9 @@ def run(*words: str | Path) -> str:
 def pin(namespace: str, path: Path, *, prepare: list[str] | None = None) -> None:
     """Create a namespace of this kind, and keep it alive with a bind mount on a file."""
     path.touch()
-    holder = subprocess.Popen(["unshare", f"--{namespace}", "cat"], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    holder = subprocess.Popen(
+        ["unshare", f"--{namespace}", "cat"], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    )
     holder.stdin.write(b"\n")
     holder.stdin.flush()
     assert holder.stdout.read(1) == b"\n"
@@ -57,7 +59,9 @@ class World:
     stack: ExitStack
     peers: list[subprocess.Popen[bytes]] = field(default_factory=list)
 
-    def attach(self, container: str, *, team: int = 0, app: str = "", build: bool = False) -> Attachment:
+    def attach(
+        self, container: str, *, team: int = 0, app: str = "", build: bool = False
+    ) -> Attachment:
         return self.network.attach(container, self.userns, team=team, app=app, build=build)
 
     def renew(self, **parts: Any) -> None:
@@ -76,7 +80,9 @@ class World:
 
     def start(self, where: Path | None, *words: object) -> subprocess.Popen[bytes]:
         """Start a peer that runs on its own until it is done or the test ends."""
-        started = subprocess.Popen(self._command(where, words), stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        started = subprocess.Popen(
+            self._command(where, words), stdin=subprocess.PIPE, stdout=subprocess.PIPE
+        )
         self.stack.callback(end, started)
         return started
 
@@ -94,7 +100,12 @@ def end(started: subprocess.Popen[bytes]) -> None:
 
 def config_of(folder: Path, network: IPv4Network | None = None) -> NodeConfig:
     name = f"t{secrets.token_hex(3)}"
-    return NodeConfig(name=name, state=folder / name / "state", run=folder / name / "run", network=network or free_range())
+    return NodeConfig(
+        name=name,
+        state=folder / name / "state",
+        run=folder / name / "run",
+        network=network or free_range(),
+    )
 
 
 @pytest.fixture

@@ -177,7 +177,14 @@ def latency(host: str, port: str, count: str) -> None:
                 lost += 1
         time.sleep(0.005)
     times.sort()
-    print(*(f"{times[int(len(times) * share)]:.3f}" for share in (0.5, 0.99)) if times else ("inf", "inf"), lost)
+    print(
+        *(
+            (f"{times[int(len(times) * share)]:.3f}" for share in (0.5, 0.99))
+            if times
+            else ("inf", "inf")
+        ),
+        lost,
+    )
 
 
 def opens(host: str, port: str, count: str) -> None:

@@ -69,7 +69,10 @@ def test_every_address_has_its_own_hardware_address():
     [
         ("nameserver 10.0.0.53\n", ["10.0.0.53"]),
         ("# nameserver 1.1.1.1\nsearch x\nnameserver 127.0.0.53\noptions edns0\n", []),
-        ("nameserver ::1\nnameserver fd00::1\nnameserver 192.0.2.1 # here\nnameserver\n", ["192.0.2.1"]),
+        (
+            "nameserver ::1\nnameserver fd00::1\nnameserver 192.0.2.1 # here\nnameserver\n",
+            ["192.0.2.1"],
+        ),
         ("nameserver 0.0.0.0\nnameserver nonsense\n", []),
         ("", []),
     ],
@@ -81,7 +84,9 @@ def test_only_reachable_name_servers_are_given_to_a_container(text: str, servers
 def test_the_upstream_of_a_loopback_resolver_is_used(tmp_path: Path):
     (tmp_path / "resolv.conf").write_text("nameserver 127.0.0.53\n")
     (tmp_path / "upstream").write_text("nameserver 192.0.2.9\n")
-    assert name_servers(tmp_path / "resolv.conf", tmp_path / "upstream") == (IPv4Address("192.0.2.9"),)
+    assert name_servers(tmp_path / "resolv.conf", tmp_path / "upstream") == (
+        IPv4Address("192.0.2.9"),
+    )
     assert name_servers(tmp_path / "resolv.conf", tmp_path / "none") == ()
 
 
@@ -102,4 +107,6 @@ def test_only_a_resolver_on_this_host_opens_a_port_on_it():
         return text.partition("chain from_containers_to_host")[2].partition("}\n  chain")[0]
 
     assert "dport" not in rules()
-    assert "ip daddr { 192.0.2.2 } meta l4proto { tcp, udp } th dport 53 accept" in rules("192.0.2.2")
+    assert "ip daddr { 192.0.2.2 } meta l4proto { tcp, udp } th dport 53 accept" in rules(
+        "192.0.2.2"
+    )

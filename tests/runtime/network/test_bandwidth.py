@@ -24,14 +24,20 @@ def receives(world: World, netns: object) -> float:
 def test_a_container_is_limited_to_the_bandwidth_of_its_team(world: World):
     world.peer(world.outside, "sink", 7000)
     world.peer(world.outside, "source", 7001)
-    running, neighbour = world.attach("running", team=TEAM), world.attach("neighbour", team=TEAM + 1)
+    running, neighbour = (
+        world.attach("running", team=TEAM),
+        world.attach("neighbour", team=TEAM + 1),
+    )
     free = sends(world, running.netns), receives(world, running.netns)
     # The container is running.
     world.network.set_policy(TEAM, NetworkPolicy(bandwidth=10 * MEGABIT))
     later = world.attach("later", team=TEAM)
     for inside in (running, later):
         out, back = sends(world, inside.netns), receives(world, inside.netns)
-        print(f"limit 10 Mbit/s: sends {out:.1f}, receives {back:.1f}; without a limit {free[0]:.0f} and {free[1]:.0f}")
+        print(
+            f"limit 10 Mbit/s: sends {out:.1f}, receives {back:.1f}; without a limit {free[0]:.0f}"
+            f" and {free[1]:.0f}"
+        )
         assert 5 < out < 13  # the first second includes the burst and the socket's buffer
         assert 5 < back < 13
     assert sends(world, neighbour.netns) > 50
@@ -55,6 +61,10 @@ def test_a_limit_survives_its_process_and_ends_with_the_container(world: World):
     world.renew()
     inside = world.attach("one", team=TEAM)
     assert "qdisc tbf" in run("tc", "qdisc", "show", "dev", inside.interface)
-    assert "qdisc tbf" in run("nsenter", f"--net={inside.netns}", "tc", "qdisc", "show", "dev", "eth0")
+    assert "qdisc tbf" in run(
+        "nsenter", f"--net={inside.netns}", "tc", "qdisc", "show", "dev", "eth0"
+    )
     world.network.detach("one")
-    assert "qdisc tbf" not in run("tc", "qdisc", "show")  # "tbf" alone may be in the name of an interface
+    assert "qdisc tbf" not in run(
+        "tc", "qdisc", "show"
+    )  # "tbf" alone may be in the name of an interface

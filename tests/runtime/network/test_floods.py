@@ -41,7 +41,10 @@ def test_dns_queries_of_an_app_are_limited_and_others_are_answered(world: World)
     quiet = latency(world, good.netns, 53)
     with flood(world, bad.netns, "blast-udp", OUTSIDE, 53, 60):
         busy = latency(world, good.netns, 53)
-    print(f"DNS of a neighbour: p50 {quiet[0]} ms, p99 {quiet[1]} ms; during a flood of queries: p50 {busy[0]} ms, p99 {busy[1]} ms")
+    print(
+        f"DNS of a neighbour: p50 {quiet[0]} ms, p99 {quiet[1]} ms; during a flood of queries: p50"
+        f" {busy[0]} ms, p99 {busy[1]} ms"
+    )
     assert busy[2] == 0, "a neighbour's query was lost"
     dropped = world.network.count().dropped
     assert dropped["bad"].queries > 1000
@@ -82,20 +85,28 @@ def test_the_rate_of_new_connections_is_limited(world: World):
     assert world.network.count().dropped["bad"].flows >= 200 - opened
     assert world.ask(good.netns, "connect", OUTSIDE, 7000) == f"open {HOST}"
     world.peer(bad.netns, "listen", 80)
-    assert world.ask(None, "connect", bad.address, 80).startswith("open"), "the router can still connect"
+    assert world.ask(None, "connect", bad.address, 80).startswith("open"), (
+        "the router can still connect"
+    )
 
 
 def test_the_instances_of_a_team_share_a_limit_of_connections(world: World):
     world.renew(limits=FloodLimits(flows=300, team_flows=400, openings_burst=10_000))
     world.peer(world.outside, "listen", 7000)
-    first, second, good = world.attach("first", team=BAD), world.attach("second", team=BAD), world.attach("good", team=GOOD)
+    first, second, good = (
+        world.attach("first", team=BAD),
+        world.attach("second", team=BAD),
+        world.attach("good", team=GOOD),
+    )
     world.ask(first.netns, "flood", OUTSIDE, 250)
     assert world.ask(second.netns, "connect", OUTSIDE, 7000) == f"open {HOST}"
     world.ask(second.netns, "flood", OUTSIDE, 250)
     assert world.ask(second.netns, "connect", OUTSIDE, 7000) == "refused"
     assert world.ask(good.netns, "connect", OUTSIDE, 7000) == f"open {HOST}"
     build = world.attach("build", team=BAD, build=True)
-    assert world.ask(build.netns, "connect", OUTSIDE, 7000) == f"open {HOST}", "builds have their own limit"
+    assert world.ask(build.netns, "connect", OUTSIDE, 7000) == f"open {HOST}", (
+        "builds have their own limit"
+    )
 
 
 def test_a_flood_of_datagrams_is_limited_and_others_are_answered(world: World):
@@ -110,7 +121,10 @@ def test_a_flood_of_datagrams_is_limited_and_others_are_answered(world: World):
         busy = latency(world, good.netns, 7)
         came, took = arrived(counting) - first, time.monotonic() - began
     print(f"datagrams that left: {came / took:.0f} a second")
-    print(f"round trip of a neighbour: p50 {quiet[0]} ms, p99 {quiet[1]} ms; during the flood p50 {busy[0]} ms, p99 {busy[1]} ms")
+    print(
+        f"round trip of a neighbour: p50 {quiet[0]} ms, p99 {quiet[1]} ms; during the flood p50"
+        f" {busy[0]} ms, p99 {busy[1]} ms"
+    )
     assert came / took < 1000 * 1.2
     assert busy[2] == 0
     assert world.network.count().dropped["bad"].datagrams > 1000

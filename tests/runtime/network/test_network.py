@@ -55,7 +55,18 @@ def test_a_container_with_a_direct_route_cannot_reach_another_either(world: Worl
     world.peer(second.netns, "listen", 7000)
     enter = ["nsenter", f"--net={first.netns}", "ip"]
     run(*enter, "route", "add", f"{second.address}/32", "dev", "eth0")
-    run(*enter, "neigh", "replace", str(second.address), "lladdr", _mac(world, second.address), "dev", "eth0", "nud", "permanent")
+    run(
+        *enter,
+        "neigh",
+        "replace",
+        str(second.address),
+        "lladdr",
+        _mac(world, second.address),
+        "dev",
+        "eth0",
+        "nud",
+        "permanent",
+    )
     # Refused with bridge-nf-call-iptables.
     assert world.ask(first.netns, "connect", second.address, 7000) in ("silence", "refused")
 
@@ -248,7 +259,13 @@ def _traces(world: World) -> dict[str, object]:
     return {
         "links": sorted(Path("/sys/class/net").glob(f"{world.config.name}*")),
         "pins": sorted((world.config.run / "netns").iterdir()),
-        "mounts": len([line for line in Path("/proc/self/mountinfo").read_text().splitlines() if str(world.config.run) in line]),
+        "mounts": len(
+            [
+                line
+                for line in Path("/proc/self/mountinfo").read_text().splitlines()
+                if str(world.config.run) in line
+            ]
+        ),
         "rules": run("nft", "list", "table", "bridge", world.config.name),
         "neighbours": run("ip", "neigh", "show", "dev", world.config.bridge, "nud", "permanent"),
         "leases": world.network.attachments(),
@@ -263,9 +280,17 @@ def _machine(config: NodeConfig) -> dict[str, set[str]]:
     """
     mounts = [line.split()[4] for line in Path("/proc/self/mountinfo").read_text().splitlines()]
     return {
-        "links": {path.name for path in Path("/sys/class/net").iterdir() if path.name.startswith(config.name)},
-        "tables": {table for table in run("nft", "list", "tables").splitlines() if config.name in table},
-        "mounts": {mount for mount in mounts if mount.startswith((f"{config.run}/", f"{config.state}/"))},
+        "links": {
+            path.name
+            for path in Path("/sys/class/net").iterdir()
+            if path.name.startswith(config.name)
+        },
+        "tables": {
+            table for table in run("nft", "list", "tables").splitlines() if config.name in table
+        },
+        "mounts": {
+            mount for mount in mounts if mount.startswith((f"{config.run}/", f"{config.state}/"))
+        },
         "routes": {route for route in run("ip", "route").splitlines() if config.name in route},
     }
 

@@ -17,7 +17,11 @@ ELSEWHERE = "198.18.77.9"  # a second outside address
 
 
 def allowing(*lines: str, builds_open: bool = False) -> NetworkPolicy:
-    return NetworkPolicy(egress=EgressPolicy.ALLOW_LIST, destinations=tuple(map(Destination.parse, lines)), builds_open=builds_open)
+    return NetworkPolicy(
+        egress=EgressPolicy.ALLOW_LIST,
+        destinations=tuple(map(Destination.parse, lines)),
+        builds_open=builds_open,
+    )
 
 
 NONE = NetworkPolicy(egress=EgressPolicy.NONE)
@@ -82,7 +86,9 @@ def test_an_allow_list_allows_listed_networks_and_ports_only(world: World):
         world.network.set_policy(TEAM, allowing(line))
         assert tuple(reaches(world, inside, port) for port in (7000, 7001, 7005)) == expected, line
     # Overlapping entries.
-    world.network.set_policy(TEAM, allowing(f"{OUTSIDE}:7000", "198.18.77.0/24:7000", f"{OUTSIDE}:7001"))
+    world.network.set_policy(
+        TEAM, allowing(f"{OUTSIDE}:7000", "198.18.77.0/24:7000", f"{OUTSIDE}:7001")
+    )
     assert tuple(reaches(world, inside, port) for port in (7000, 7001, 7005)) == (True, True, False)
 
 
@@ -103,7 +109,10 @@ def test_an_allow_list_allows_dns_queries_to_the_name_servers_only(world: World)
 def test_a_listed_name_allows_the_addresses_it_resolves_to(world: World):
     answers: dict[str, list[str]] = {"api.test": [ELSEWHERE]}
     clock = [1000.0]
-    world.renew(lookup=lambda name: [IPv4Address(text) for text in answers.get(name, ())], clock=lambda: clock[0])
+    world.renew(
+        lookup=lambda name: [IPv4Address(text) for text in answers.get(name, ())],
+        clock=lambda: clock[0],
+    )
     inside = world.attach("one", team=TEAM)
     world.peer(world.outside, "listen", 7000)
     world.network.set_policy(TEAM, allowing("api.test:7000"))
@@ -129,7 +138,15 @@ def test_a_listed_name_allows_the_addresses_it_resolves_to(world: World):
 
 
 def test_a_name_that_resolves_to_private_or_metadata_addresses_is_ignored(world: World):
-    wrong = ["10.0.0.7", "127.0.0.1", "169.254.169.254", "192.168.1.1", "224.0.0.1", "255.255.255.255", "0.0.0.0"]
+    wrong = [
+        "10.0.0.7",
+        "127.0.0.1",
+        "169.254.169.254",
+        "192.168.1.1",
+        "224.0.0.1",
+        "255.255.255.255",
+        "0.0.0.0",
+    ]
     world.renew(lookup=lambda _: [IPv4Address(text) for text in (*wrong, OUTSIDE)])
     world.network.set_policy(TEAM, allowing("evil.test"))
     world.network.refresh_names()
@@ -138,7 +155,9 @@ def test_a_name_that_resolves_to_private_or_metadata_addresses_is_ignored(world:
     assert not [address for address in wrong if address in rules]
     # An address that an admin lists explicitly is allowed.
     world.network.set_policy(TEAM, allowing("10.0.0.7"))
-    assert "ip daddr 10.0.0.7 return" in run("nft", "list", "chain", "inet", world.config.name, f"team-{TEAM}-egress")
+    assert "ip daddr 10.0.0.7 return" in run(
+        "nft", "list", "chain", "inet", world.config.name, f"team-{TEAM}-egress"
+    )
 
 
 def test_metadata_stays_closed_regardless_of_the_allow_list(world: World):
@@ -172,7 +191,9 @@ def test_a_policy_survives_its_process_and_new_rules(world: World):
     world.network.detach("one")
     world.network.detach("two")
     world.renew()
-    assert not reaches(world, world.attach("three", team=TEAM)), "it applies to the first container, too"
+    assert not reaches(world, world.attach("three", team=TEAM)), (
+        "it applies to the first container, too"
+    )
 
 
 def test_a_container_of_an_older_version_gets_its_team_on_preparation(world: World):
@@ -196,8 +217,10 @@ def test_a_damaged_list_of_policies_is_reported_with_its_remedy(world: World):
 @pytest.mark.parametrize(
     "text",
     [
-        "", "a b", "*.example.com", "example.com:0", "example.com:70000", "example.com:90-80", "10.0.0.1/8", "10.0.0.256", "::1", "1.2.3",
-        "http://example.com", "example.com }", "a..b", "-a.com", "a" * 254, "example.com:80:90", "10.0.0.0/33", "exämple.com", "a\nb",
+        "", "a b", "*.example.com", "example.com:0", "example.com:70000", "example.com:90-80",
+        "10.0.0.1/8", "10.0.0.256", "::1", "1.2.3",
+        "http://example.com", "example.com }", "a..b", "-a.com", "a" * 254, "example.com:80:90",
+        "10.0.0.0/33", "exämple.com", "a\nb",
     ],
 )  # fmt: skip
 def test_an_invalid_destination_is_reported(text: str):
@@ -205,7 +228,17 @@ def test_an_invalid_destination_is_reported(text: str):
         Destination.parse(text)
 
 
-@pytest.mark.parametrize("text", ["example.com", "example.com:443", "192.0.2.7", "192.0.2.0/24:5000-5100", "db", "_x.example.com"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "example.com",
+        "example.com:443",
+        "192.0.2.7",
+        "192.0.2.0/24:5000-5100",
+        "db",
+        "_x.example.com",
+    ],
+)
 def test_a_destination_is_read_back_as_it_was_written(text: str):
     assert str(Destination.parse(text)) == text
     policy = allowing(text, builds_open=True)

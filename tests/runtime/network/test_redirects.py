@@ -35,7 +35,18 @@ def certificate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     Only registries with TLS are confined; the operator has listed those with plain HTTP.
     """
     path = tmp_path / "moved.pem"
-    words = ["-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "1", "-subj", "/CN=moved"]
+    words = [
+        "-x509",
+        "-newkey",
+        "ec",
+        "-pkeyopt",
+        "ec_paramgen_curve:P-256",
+        "-nodes",
+        "-days",
+        "1",
+        "-subj",
+        "/CN=moved",
+    ]
     options = ["-addext", f"subjectAltName=IP:{OUTSIDE}", "-keyout", path, "-out", f"{path}.crt"]
     subprocess.run(["openssl", "req", *words, *options], check=True, capture_output=True)
     path.write_text(path.read_text() + Path(f"{path}.crt").read_text())
@@ -53,7 +64,11 @@ class Stranger:
     def opens(self, port: int, target: str = "") -> subprocess.Popen[bytes]:
         script = Path(__file__).with_name("moved.py")
         enter = ["nsenter", f"--net={self.world.outside}", sys.executable, "-S", script]
-        started = subprocess.Popen([*enter, str(port), self.certificate, target], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        started = subprocess.Popen(
+            [*enter, str(port), self.certificate, target],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+        )
         self.world.stack.callback(end, started)
         assert started.stdout is not None
         assert started.stdout.readline() == b"ready\n"
@@ -89,7 +104,9 @@ def was_asked(service: socket.socket) -> bool:
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "[::1]", "127.1.2.3", HOST])
-def test_a_redirect_to_this_machine_is_blocked(stranger: Stranger, service: socket.socket, host: str) -> None:
+def test_a_redirect_to_this_machine_is_blocked(
+    stranger: Stranger, service: socket.socket, host: str
+) -> None:
     asked = stranger.opens(PORT, f"http://{host}:{service.getsockname()[1]}")
     with pytest.raises(Unreachable, match="connection refused") as refused:
         pull(stranger.world)
@@ -100,7 +117,9 @@ def test_a_redirect_to_this_machine_is_blocked(stranger: Stranger, service: sock
 
 
 @pytest.mark.parametrize("where", ["an app", "the metadata service"])
-def test_a_redirect_to_an_app_or_a_metadata_service_is_blocked(stranger: Stranger, where: str) -> None:
+def test_a_redirect_to_an_app_or_a_metadata_service_is_blocked(
+    stranger: Stranger, where: str
+) -> None:
     inside = stranger.world.attach("one")
     stranger.world.peer(inside.netns, "listen", 7000)
     assert stranger.world.ask(None, "connect", inside.address, 7000).startswith("open")
@@ -110,7 +129,9 @@ def test_a_redirect_to_an_app_or_a_metadata_service_is_blocked(stranger: Strange
 
 
 @pytest.mark.parametrize("reach", [Reach.PUBLIC, Reach.OUTWARD])
-def test_a_redirect_of_a_public_registry_to_a_private_network_is_blocked(stranger: Stranger, reach: Reach) -> None:
+def test_a_redirect_of_a_public_registry_to_a_private_network_is_blocked(
+    stranger: Stranger, reach: Reach
+) -> None:
     world, private = stranger.world, free_range()
     run("nsenter", f"--net={world.outside}", "ip", "addr", "add", f"{private[7]}/32", "dev", "lo")
     run("ip", "route", "add", str(private), "via", OUTSIDE)
@@ -118,8 +139,14 @@ def test_a_redirect_of_a_public_registry_to_a_private_network_is_blocked(strange
     asked = stranger.opens(ELSEWHERE)
     stranger.opens(PORT, f"https://{private[7]}:{ELSEWHERE}")
     with pytest.raises(TransferFailed) as failed:
-        Transfer(world.config, Store(world.config)).bring(f"docker://{NAME}", Access(plain_http=True, reach=reach))
-    assert ("connection refused" in failed.value.what) is isinstance(failed.value, Unreachable) is (reach is Reach.PUBLIC)
+        Transfer(world.config, Store(world.config)).bring(
+            f"docker://{NAME}", Access(plain_http=True, reach=reach)
+        )
+    assert (
+        ("connection refused" in failed.value.what)
+        is isinstance(failed.value, Unreachable)
+        is (reach is Reach.PUBLIC)
+    )
     if reach is Reach.OUTWARD:
         assert asked.stdout is not None
         assert asked.stdout.readline() == b"/v2/team/app/manifests/1\n"
@@ -159,14 +186,18 @@ def test_a_redirect_to_another_outside_address_is_followed(stranger: Stranger) -
     assert asked.stdout.readline() == b"/v2/team/app/manifests/1\n"
 
 
-def test_a_registry_of_the_operator_may_redirect_to_this_machine(stranger: Stranger, service: socket.socket) -> None:
+def test_a_registry_of_the_operator_may_redirect_to_this_machine(
+    stranger: Stranger, service: socket.socket
+) -> None:
     stranger.opens(PORT, f"http://127.0.0.1:{service.getsockname()[1]}")
     with pytest.raises(Unreachable):
         pull(stranger.world, registries=(f"{OUTSIDE}:{PORT}",))
     assert was_asked(service)
 
 
-def test_a_proxy_on_this_machine_is_reachable(stranger: Stranger, service: socket.socket, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_proxy_on_this_machine_is_reachable(
+    stranger: Stranger, service: socket.socket, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("HTTPS_PROXY", f"http://127.0.0.1:{service.getsockname()[1]}")
     stranger.world.network.prepare()
     if run("nft", "list", "ruleset").count("jump to_strangers") > 1:
@@ -182,10 +213,22 @@ def test_a_proxy_on_this_machine_is_reachable(stranger: Stranger, service: socke
     [
         ({}, ()),
         ({"HTTP_PROXY": "", "NO_PROXY": "localhost:1", "OTHER": "http://a:1"}, ()),
-        ({"https_proxy": "http://user:word@proxy.lan:3128/", "HTTP_PROXY": "proxy.lan:8080"}, (3128, 8080)),
-        ({"http_proxy": "http://proxy.lan", "https_proxy": "https://proxy.lan", "ALL_PROXY": "socks5://proxy.lan"}, (80, 443, 1080)),
+        (
+            {"https_proxy": "http://user:word@proxy.lan:3128/", "HTTP_PROXY": "proxy.lan:8080"},
+            (3128, 8080),
+        ),
+        (
+            {
+                "http_proxy": "http://proxy.lan",
+                "https_proxy": "https://proxy.lan",
+                "ALL_PROXY": "socks5://proxy.lan",
+            },
+            (80, 443, 1080),
+        ),
         ({"http_proxy": "http://proxy.lan:many"}, ()),
     ],
 )
-def test_the_ports_of_proxies_are_read_from_the_environment(environment: dict[str, str], ports: tuple[int, ...]) -> None:
+def test_the_ports_of_proxies_are_read_from_the_environment(
+    environment: dict[str, str], ports: tuple[int, ...]
+) -> None:
     assert proxy_ports(environment) == ports

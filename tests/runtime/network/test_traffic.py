@@ -92,7 +92,9 @@ def test_sums_do_not_depend_on_how_often_they_are_updated(lives: list[list[int]]
         total = 0
         for more in life:
             total += more
-            sums.add("one", Owner(team=1, app="app"), Amount(sent=total, received=2 * total), "2026-11")
+            sums.add(
+                "one", Owner(team=1, app="app"), Amount(sent=total, received=2 * total), "2026-11"
+            )
         sums.seen.pop("one", None)
     everything = sum(map(sum, lives))
     assert sums.apps.get("app", Amount()) == Amount(sent=everything, received=2 * everything)
@@ -102,7 +104,12 @@ def test_sums_do_not_depend_on_how_often_they_are_updated(lives: list[list[int]]
 def test_old_months_are_removed():
     sums = TrafficTotals()
     for number in range(MONTHS + 3):
-        sums.add(f"c{number}", Owner(team=1, app="app"), Amount(sent=1), f"{2024 + number // 12}-{number % 12 + 1:02}")
+        sums.add(
+            f"c{number}",
+            Owner(team=1, app="app"),
+            Amount(sent=1),
+            f"{2024 + number // 12}-{number % 12 + 1:02}",
+        )
     assert len(sums.months) == MONTHS
     assert "2024-01" not in sums.months
     assert month_of(0) == "1970-01"

@@ -77,8 +77,12 @@ class RouterUnderTest:
     def app(self, name: str) -> SampleApp:
         return self._apps.enter_context(SampleApp(name))
 
-    def get(self, path: str = "/", *, host: str = "hello.test", accept: str = "text/html") -> httpx.Response:
-        return self.client.get(self.url(path), headers={"Host": host, "Accept": accept, "Connection": "close"})
+    def get(
+        self, path: str = "/", *, host: str = "hello.test", accept: str = "text/html"
+    ) -> httpx.Response:
+        return self.client.get(
+            self.url(path), headers={"Host": host, "Accept": accept, "Connection": "close"}
+        )
 
     def url(self, path: str) -> str:
         return f"http://127.0.0.1:{self.config.http_port}{path}"
@@ -88,7 +92,12 @@ def end(app: SampleApp, *, draining: bool = False) -> Endpoint:
     return Endpoint(instance=app.name, address="127.0.0.1", port=app.port, draining=draining)
 
 
-def routes_to(*ends: Endpoint, app: str = "hello", host: str = "hello.test", situation: AppSituation = AppSituation.SERVING) -> AppRoutes:
+def routes_to(
+    *ends: Endpoint,
+    app: str = "hello",
+    host: str = "hello.test",
+    situation: AppSituation = AppSituation.SERVING,
+) -> AppRoutes:
     return AppRoutes(app=app, hosts=(host,), endpoints=ends, situation=situation)
 
 
@@ -110,7 +119,9 @@ def check_page(answer: httpx.Response, code: Code, accept: str) -> None:
     if accept == "application/json":
         assert answer.headers["content-type"] == "application/json"
         document = answer.json()
-        assert re.fullmatch(rf"http://portal\.test:\d+/requests/{request_id}", document.pop("details"))
+        assert re.fullmatch(
+            rf"http://portal\.test:\d+/requests/{request_id}", document.pop("details")
+        )
         assert re.fullmatch(rf"http://portal\.test:\d+/codes/{code}", document.pop("docs"))
         assert document == {
             "error": page.name,
@@ -162,7 +173,12 @@ def router_of_its_own(**settings: object) -> Iterator[RouterUnderTest]:
         # The router's workers are not root, and the portal's socket is in this folder.
         folder.chmod(0o755)
         config = NodeConfig(
-            name="trouter", state=folder / "state", run=folder / "run", http_port=free_port(), portal_host="portal.test", **settings
+            name="trouter",
+            state=folder / "state",
+            run=folder / "run",
+            http_port=free_port(),
+            portal_host="portal.test",
+            **settings,
         )
         config.run.mkdir()
         under_test = RouterUnderTest(config, apps)

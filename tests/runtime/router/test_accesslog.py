@@ -24,7 +24,13 @@ from runtime.router.access_log.metrics import Metrics, Tally, exposition
 from runtime.router.access_log.receiver import AccessLogReceiver
 from runtime.router.config.frontend import ANY_INSTANCE, woken
 from runtime.router.config.render import ACCESS_FIELDS, instance_of
-from tests.runtime.router.conftest import RouterUnderTest, end, router_of_its_own, routes_to, wait_for
+from tests.runtime.router.conftest import (
+    RouterUnderTest,
+    end,
+    router_of_its_own,
+    routes_to,
+    wait_for,
+)
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +41,9 @@ def shared() -> Iterator[RouterUnderTest]:
 
 
 @contextmanager
-def collecting(running: RouterUnderTest, lines: list[AccessLine], metrics: list[Metrics] | None = None) -> Iterator[AccessLogReceiver]:
+def collecting(
+    running: RouterUnderTest, lines: list[AccessLine], metrics: list[Metrics] | None = None
+) -> Iterator[AccessLogReceiver]:
     """Run a collector on its own event loop."""
     loop = asyncio.new_event_loop()
 
@@ -73,13 +81,19 @@ def test_each_end_of_a_request_is_logged_with_its_code(shared: RouterUnderTest):
         assert b"H13" in send(shared, b"GET /huge-header" + head)
         assert send(shared, b"GET /half" + head).endswith(b"half of it")
         send(shared, b"GET /events" + head, then_leave=True)
-        assert send(shared, b"GET / HTTP/1.1\r\nHost: hello.test\r\nBad Header: x\r\n\r\n").startswith(b"HTTP/1.1 400 ")
+        assert send(
+            shared, b"GET / HTTP/1.1\r\nHost: hello.test\r\nBad Header: x\r\n\r\n"
+        ).startswith(b"HTTP/1.1 400 ")
         slow = send(shared, b"GET / HTTP/1.1\r\nHost: hel")
         assert slow.startswith(b"HTTP/1.1 408 ")
         wait_for(lambda: len(lines) >= 5 and collector.metrics.apps.get("", Tally()).requests >= 2)
     found = {line.path: line for line in lines}
     assert found["/fine"].code is None
-    assert (found["/fine"].status, found["/fine"].instance, found["/fine"].client) == (200, "web-1", "127.0.0.1")
+    assert (found["/fine"].status, found["/fine"].instance, found["/fine"].client) == (
+        200,
+        "web-1",
+        "127.0.0.1",
+    )
     assert abs(found["/fine"].at - time.time()) < 60
     assert "secret" not in " ".join(line.text() for line in lines)
     codes = {path: line.code for path, line in found.items()}
@@ -125,7 +139,10 @@ def test_no_line_is_lost_or_repeated_when_collectors_restart(shared: RouterUnder
         wait_for(lambda: len(lines) >= asked.total())
     seen = Counter(line.path for line in lines)
     assert seen == asked
-    assert sum(collected.apps["hello"].requests for collected in metrics if "hello" in collected.apps) == asked.total()
+    assert (
+        sum(collected.apps["hello"].requests for collected in metrics if "hello" in collected.apps)
+        == asked.total()
+    )
 
 
 def test_without_a_collector_haproxy_loses_no_request_and_uses_no_cpu(shared: RouterUnderTest):
@@ -138,11 +155,18 @@ def test_without_a_collector_haproxy_loses_no_request_and_uses_no_cpu(shared: Ro
     assert processor_time(worker) - before < 0.5
     lines: list[AccessLine] = []
     with collecting(shared, lines):
-        wait_for(lambda: {line.path for line in lines} >= {f"/unread-{number}" for number in range(50)})
+        wait_for(
+            lambda: {line.path for line in lines} >= {f"/unread-{number}" for number in range(50)}
+        )
 
 
-def test_a_connection_of_another_user_of_the_host_is_refused(shared: RouterUnderTest, caplog: pytest.LogCaptureFixture):
-    stranger = "import socket, sys; s = socket.create_connection((sys.argv[1], int(sys.argv[2]))); print(len(s.recv(1)))"
+def test_a_connection_of_another_user_of_the_host_is_refused(
+    shared: RouterUnderTest, caplog: pytest.LogCaptureFixture
+):
+    stranger = (
+        "import socket, sys; s = socket.create_connection((sys.argv[1], int(sys.argv[2])));"
+        " print(len(s.recv(1)))"
+    )
     lines: list[AccessLine] = []
     with collecting(shared, lines):
         words = [
@@ -155,18 +179,25 @@ def test_a_connection_of_another_user_of_the_host_is_refused(shared: RouterUnder
             stranger,
             *map(str, shared.config.access_address),
         ]
-        assert subprocess.run(words, check=True, capture_output=True, text=True, timeout=20).stdout == "0\n"
+        assert (
+            subprocess.run(words, check=True, capture_output=True, text=True, timeout=20).stdout
+            == "0\n"
+        )
     assert "the client is not the router" in caplog.text
 
 
-def test_an_address_in_use_is_reported_and_no_line_is_lost(shared: RouterUnderTest, caplog: pytest.LogCaptureFixture):
+def test_an_address_in_use_is_reported_and_no_line_is_lost(
+    shared: RouterUnderTest, caplog: pytest.LogCaptureFixture
+):
     taken = socket.create_server(shared.config.access_address)
     lines: list[AccessLine] = []
     with collecting(shared, lines):
         assert "in use" in caplog.text
         assert f"sport = {shared.config.access_address[1]}" in caplog.text
         taken.close()
-        assert send(shared, b"GET /told-late HTTP/1.1\r\nHost: hello.test\r\nConnection: close\r\n\r\n").startswith(b"HTTP/1.1 200 ")
+        assert send(
+            shared, b"GET /told-late HTTP/1.1\r\nHost: hello.test\r\nConnection: close\r\n\r\n"
+        ).startswith(b"HTTP/1.1 200 ")
         wait_for(lambda: any(line.path == "/told-late" for line in lines))
 
 
@@ -176,7 +207,9 @@ def processor_time(pid: int) -> float:
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
-def test_a_full_disk_does_not_stop_the_counting(shared: RouterUnderTest, caplog: pytest.LogCaptureFixture):
+def test_a_full_disk_does_not_stop_the_counting(
+    shared: RouterUnderTest, caplog: pytest.LogCaptureFixture
+):
     def full(app: str, lines: Sequence[AccessLine]) -> None:
         raise OSError(28, "No space left on device")
 
@@ -185,7 +218,9 @@ def test_a_full_disk_does_not_stop_the_counting(shared: RouterUnderTest, caplog:
         await collector.start()
         deadline = time.monotonic() + 20
         while "hello" not in collector.metrics.apps and time.monotonic() < deadline:
-            await asyncio.to_thread(send, shared, b"GET /full HTTP/1.1\r\nHost: hello.test\r\nConnection: close\r\n\r\n")
+            await asyncio.to_thread(
+                send, shared, b"GET /full HTTP/1.1\r\nHost: hello.test\r\nConnection: close\r\n\r\n"
+            )
             await asyncio.sleep(0.1)
         await collector.stop()
         return collector.metrics
@@ -195,7 +230,10 @@ def test_a_full_disk_does_not_stop_the_counting(shared: RouterUnderTest, caplog:
 
 
 def test_open_requests_are_counted_by_app(shared: RouterUnderTest):
-    asking = threading.Thread(target=send, args=(shared, b"GET /wait/2 HTTP/1.1\r\nHost: hello.test\r\nConnection: close\r\n\r\n"))
+    asking = threading.Thread(
+        target=send,
+        args=(shared, b"GET /wait/2 HTTP/1.1\r\nHost: hello.test\r\nConnection: close\r\n\r\n"),
+    )
     asking.start()
     wait_for(lambda: shared.router.in_flight() == {"hello": 1})
     asking.join()
@@ -242,7 +280,12 @@ def test_a_release_is_compared_by_the_requests_of_its_instances():
     later = metrics.of("hello", ["new-1", "new-2", "never-was"])
     assert later.classes == {"2xx": 1, "5xx": 2}
     since = later.since(earlier)
-    assert (since.requests, since.classes, since.codes, since.sent) == (2, {"2xx": 1, "5xx": 1}, {"H13": 1}, 200)
+    assert (since.requests, since.classes, since.codes, since.sent) == (
+        2,
+        {"2xx": 1, "5xx": 1},
+        {"H13": 1},
+        200,
+    )
     metrics.forget_instances("hello", ["new-1"])
     assert set(metrics.instances["hello"]) == {"new-1"}
     metrics.forget("hello")
@@ -280,12 +323,18 @@ def test_the_metrics_are_in_the_format_of_prometheus():
     assert 'slipway_request_seconds_sum{app="hello"} 0.005\n' in text
 
 
-@pytest.mark.parametrize("line", ["", "Proxy web started.", "1 2 3", " ".join(["x"] * len(ACCESS_FIELDS)), "1 a x" + " 1" * 11])
+@pytest.mark.parametrize(
+    "line",
+    ["", "Proxy web started.", "1 2 3", " ".join(["x"] * len(ACCESS_FIELDS)), "1 a x" + " 1" * 11],
+)
 def test_a_foreign_line_is_not_parsed(line: str):
     assert parse(line) is None
 
 
-@pytest.mark.parametrize(("server", "instance"), [("web-1", "web-1"), ("web-1:h2", "web-1"), ("<NOSRV>", ""), ("endpoint", "")])
+@pytest.mark.parametrize(
+    ("server", "instance"),
+    [("web-1", "web-1"), ("web-1:h2", "web-1"), ("<NOSRV>", ""), ("endpoint", "")],
+)
 def test_only_servers_that_are_instances_are_counted_as_such(server: str, instance: str):
     assert instance_of(server) == instance
     assert f"server {ANY_INSTANCE} " in woken()

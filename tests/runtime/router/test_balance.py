@@ -28,7 +28,9 @@ def test_a_sticky_client_keeps_its_instance_until_it_is_removed(owner: Owner):
     cookie = first.headers["set-cookie"].partition(";")[0]
     names = {owner.ask(headers={"Cookie": cookie}).json()["name"] for _ in range(12)}
     assert names == {first.json()["name"]}
-    assert "slipway-instance" not in owner.ask(headers={"Cookie": cookie}).json()["headers"].get("cookie", "")
+    assert "slipway-instance" not in owner.ask(headers={"Cookie": cookie}).json()["headers"].get(
+        "cookie", ""
+    )
     left = [app for app in (owner.app, *others) if app.name != first.json()["name"]]
     owner.change(endpoints=tuple(map(end, left)))
     moved = owner.ask(headers={"Cookie": cookie})
@@ -42,7 +44,8 @@ def test_requests_of_a_path_go_to_its_process_type_by_longest_prefix(owner: Owne
     paths = (PathRoute(prefix="/api", process="api"), PathRoute(prefix="/api/v2", process="deep"))
     owner.change(endpoints=ends, paths=paths)
     asked = {
-        path: owner.ask(path).json()["name"] for path in ("/", "/api", "/api/", "/api/x?y=z", "/apix", "/api/v2", "/api/v2/x", "/x/api")
+        path: owner.ask(path).json()["name"]
+        for path in ("/", "/api", "/api/", "/api/x?y=z", "/apix", "/api/v2", "/api/v2/x", "/x/api")
     }
     web = owner.app.name
     assert asked == {
@@ -105,7 +108,14 @@ def test_promoting_a_canary_cuts_none_of_its_requests(owner: Owner):
     with ThreadPoolExecutor(1) as pool:
         slow = pool.submit(owner.ask, "/wait/3")
         wait_for(lambda: fresh.hits["/wait/3"])
-        owner.change(endpoints=(end(fresh), replace(end(fresh), canary=True, draining=True), end(owner.app, draining=True)), canary=None)
+        owner.change(
+            endpoints=(
+                end(fresh),
+                replace(end(fresh), canary=True, draining=True),
+                end(owner.app, draining=True),
+            ),
+            canary=None,
+        )
         assert owner.running.router.connections(owner.name, fresh.name) == 1
         owner.change(endpoints=(end(fresh),))
         assert owner.ask().json()["name"] == fresh.name
@@ -130,6 +140,10 @@ def test_a_full_queue_has_its_own_code():
     with router_of_its_own(queue_seconds=1) as running:
         slow = Owner(running, "full")
         slow.change()
-        with Crowd(running.config.http_port, f"GET /wait/30 HTTP/1.1\r\nHost: {slow.host}\r\n\r\n".encode(), 500):
+        with Crowd(
+            running.config.http_port,
+            f"GET /wait/30 HTTP/1.1\r\nHost: {slow.host}\r\n\r\n".encode(),
+            500,
+        ):
             wait_for(lambda: slow.app.hits["/wait/30"] == 500)
             check_page(slow.ask(), Code.QUEUED_TOO_LONG, "text/html")

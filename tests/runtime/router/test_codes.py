@@ -20,7 +20,9 @@ def test_every_code_is_fully_explained():
 
 
 def test_the_manual_is_generated_from_the_codes():
-    assert (ROOT / "docs/codes.md").read_text() == manual(), "write it again: python -m runtime.router > docs/codes.md"
+    assert (ROOT / "docs/codes.md").read_text() == manual(), (
+        "write it again: python -m runtime.router > docs/codes.md"
+    )
     sections = re.findall(r"^## ([A-Z]\d\d) ", manual(), re.MULTILINE)
     assert sections == [*(code.value for code in Code), *NOTED]
 
@@ -51,4 +53,7 @@ def test_a_notice_in_the_log_of_an_app_starts_with_its_code():
     ],
 )
 def test_the_end_of_a_request_gives_its_code(end: dict[str, object], code: Code | None):
-    assert code_of(**{"given": "-", "status": 200, "termination": "--", "server": "web-1", **end}) is code
+    assert (
+        code_of(**{"given": "-", "status": 200, "termination": "--", "server": "web-1", **end})
+        is code
+    )

@@ -16,7 +16,13 @@ import pytest
 from runtime.contract.error_codes import EXPLAINED, Code
 from runtime.router.policy import BasicAuth, Policy, RequestLimits
 from runtime.router.routes import AppSituation, Endpoint
-from tests.runtime.router.conftest import Crowd, RouterUnderTest, check_page, router_of_its_own, wait_for
+from tests.runtime.router.conftest import (
+    Crowd,
+    RouterUnderTest,
+    check_page,
+    router_of_its_own,
+    wait_for,
+)
 from tests.runtime.router.support.owner import Owner, owner
 from tests.runtime.router.test_accesslog import collecting
 
@@ -75,19 +81,32 @@ PAGES = {
     Code.TOO_SLOW: Provocation(policy={"timeout_seconds": 1}, path="/wait/3"),
     Code.NO_ANSWER: Provocation(path="/crash", method="POST"),
     Code.BAD_ANSWER: Provocation(path="/garbage", method="POST", seen_as=Code.NO_ANSWER),
-    Code.UNREACHABLE: Provocation(routes={"endpoints": (Endpoint(instance="dead-1", address="127.0.0.1", port=1),)}),
+    Code.UNREACHABLE: Provocation(
+        routes={"endpoints": (Endpoint(instance="dead-1", address="127.0.0.1", port=1),)}
+    ),
     Code.SIGN_IN: Provocation(policy={"auth": BasicAuth(salt="0123456789abcdef", credentials=())}),
     Code.NOT_ALLOWED: Provocation(policy={"allowed": (ip_network("10.0.0.0/8"),)}),
     Code.UNKNOWN_HOST: Provocation(headers={"Host": "nobody.test"}),
-    Code.BODY_TOO_LARGE: Provocation(policy={"limits": RequestLimits(body=10)}, method="POST", content=lambda: b"x" * 11),
-    Code.LENGTH_REQUIRED: Provocation(policy={"limits": RequestLimits(body=10)}, method="POST", content=lambda: iter([b"x"])),
-    Code.HEADERS_TOO_LARGE: Provocation(policy={"limits": RequestLimits(headers=1000)}, headers={"Cookie": "a" * 1000}),
-    Code.RATE_LIMITED: Provocation(policy={"limits": RequestLimits(rate=1)}, prepare=lambda owner: [owner.ask() for _ in range(10)]),
+    Code.BODY_TOO_LARGE: Provocation(
+        policy={"limits": RequestLimits(body=10)}, method="POST", content=lambda: b"x" * 11
+    ),
+    Code.LENGTH_REQUIRED: Provocation(
+        policy={"limits": RequestLimits(body=10)}, method="POST", content=lambda: iter([b"x"])
+    ),
+    Code.HEADERS_TOO_LARGE: Provocation(
+        policy={"limits": RequestLimits(headers=1000)}, headers={"Cookie": "a" * 1000}
+    ),
+    Code.RATE_LIMITED: Provocation(
+        policy={"limits": RequestLimits(rate=1)},
+        prepare=lambda owner: [owner.ask() for _ in range(10)],
+    ),
     Code.TOO_MANY_OPEN: Provocation(policy={"limits": RequestLimits(open=2)}, crowd=2),
     Code.MAINTENANCE: Provocation(policy={"maintenance": True}),
     Code.PORTAL_STARTING: Provocation(headers={"Host": "portal.test"}),
     Code.ROUTER_FAULT: Provocation(
-        routes={"situation": AppSituation.CRASHED}, policy={"error_page": "small"}, prepare=behind_the_routers_back
+        routes={"situation": AppSituation.CRASHED},
+        policy={"error_page": "small"},
+        prepare=behind_the_routers_back,
     ),
 }
 FORMS = ("text/html", "application/json")
@@ -106,11 +125,20 @@ BARE = {
 
 def test_all_codes_are_covered():
     assert PAGES.keys() | BARE.keys() == set(Code)
-    assert {code for code, what in EXPLAINED.items() if not what.status} == {Code.BAD_ANSWER, Code.BROKE_OFF, Code.CLIENT_LEFT}
+    assert {code for code, what in EXPLAINED.items() if not what.status} == {
+        Code.BAD_ANSWER,
+        Code.BROKE_OFF,
+        Code.CLIENT_LEFT,
+    }
 
 
-@pytest.mark.parametrize(("code", "accept"), [(code, accept) for code in PAGES for accept in FORMS if (code, accept) != NOT_AS_JSON])
-def test_a_code_is_on_its_page_and_in_the_log(owner: Owner, counted: Callable[[Code], int], code: Code, accept: str):
+@pytest.mark.parametrize(
+    ("code", "accept"),
+    [(code, accept) for code in PAGES for accept in FORMS if (code, accept) != NOT_AS_JSON],
+)
+def test_a_code_is_on_its_page_and_in_the_log(
+    owner: Owner, counted: Callable[[Code], int], code: Code, accept: str
+):
     what, before = PAGES[code], counted(code)
     owner.change(**what.routes, policy=Policy(**what.policy))
     with ExitStack() as crowd:
@@ -119,17 +147,28 @@ def test_a_code_is_on_its_page_and_in_the_log(owner: Owner, counted: Callable[[C
             crowd.enter_context(Crowd(owner.running.config.http_port, request, what.crowd))
             wait_for(lambda: owner.app.hits["/wait/30"] == what.crowd)
         what.prepare(owner)
-        answer = owner.ask(what.path, what.method, headers={"Accept": accept, **what.headers}, content=what.content())
+        answer = owner.ask(
+            what.path,
+            what.method,
+            headers={"Accept": accept, **what.headers},
+            content=what.content(),
+        )
     check_page(answer, what.seen_as or code, accept)
-    wait_for(lambda: counted(code) > before)  # a slow machine lets requests of the crowd wait too long, too
+    wait_for(
+        lambda: counted(code) > before
+    )  # a slow machine lets requests of the crowd wait too long, too
 
 
 @pytest.mark.parametrize("code", BARE)
-def test_a_code_without_a_page_is_in_the_log(owner: Owner, counted: Callable[[Code], int], code: Code):
+def test_a_code_without_a_page_is_in_the_log(
+    owner: Owner, counted: Callable[[Code], int], code: Code
+):
     (request, begins, ends), before = BARE[code], counted(code)
     with socket.create_connection(("127.0.0.1", owner.running.config.http_port), 20) as raw:
         raw.sendall(request.format(host=owner.host).encode())
         answer = b"" if code is Code.CLIENT_LEFT and raw.recv(1) else raw.makefile("rb").read()
     assert answer.startswith(begins)
     assert answer.endswith(ends)
-    wait_for(lambda: counted(code) > before)  # a slow machine lets requests of the crowd wait too long, too
+    wait_for(
+        lambda: counted(code) > before
+    )  # a slow machine lets requests of the crowd wait too long, too

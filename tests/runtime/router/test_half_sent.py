@@ -17,7 +17,13 @@ from contextlib import ExitStack, contextmanager
 import pytest
 
 from runtime.router.config import connections
-from tests.runtime.router.conftest import RouterUnderTest, end, router_of_its_own, routes_to, wait_for
+from tests.runtime.router.conftest import (
+    RouterUnderTest,
+    end,
+    router_of_its_own,
+    routes_to,
+    wait_for,
+)
 
 ADDRESSES, EACH = 3, 2800
 REQUESTS = 300
@@ -64,7 +70,10 @@ def many_files() -> Iterator[None]:
     """
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if hard < 2 * connections.MOST + 1000:
-        pytest.skip(f"HAProxy needs {2 * connections.MOST + 1000} open files, and this machine allows {hard}")
+        pytest.skip(
+            f"HAProxy needs {2 * connections.MOST + 1000} open files, and this machine allows"
+            f" {hard}"
+        )
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     try:
         yield
@@ -76,8 +85,14 @@ def many_files() -> Iterator[None]:
 def attack(running: RouterUnderTest, half: str, seconds: float) -> Iterator[None]:
     """Start one attacking process for each address."""
     port = running.config.http_port
-    words = [[str(port), f"127.66.{number}.1", str(EACH), half, str(seconds)] for number in range(ADDRESSES)]
-    attackers = [subprocess.Popen([sys.executable, "-c", ATTACKER, *each], stdout=subprocess.DEVNULL) for each in words]
+    words = [
+        [str(port), f"127.66.{number}.1", str(EACH), half, str(seconds)]
+        for number in range(ADDRESSES)
+    ]
+    attackers = [
+        subprocess.Popen([sys.executable, "-c", ATTACKER, *each], stdout=subprocess.DEVNULL)
+        for each in words
+    ]
     try:
         yield
     finally:
@@ -89,7 +104,9 @@ def attack(running: RouterUnderTest, half: str, seconds: float) -> Iterator[None
 def held(running: RouterUnderTest) -> int:
     """Return the number of connections that HAProxy has open."""
     answer = running.router._api.ask("show info")
-    return int(next(line for line in answer.splitlines() if line.startswith("CurrConns:")).split()[1])
+    return int(
+        next(line for line in answer.splitlines() if line.startswith("CurrConns:")).split()[1]
+    )
 
 
 def times(running: RouterUnderTest) -> list[float]:
@@ -100,7 +117,9 @@ def times(running: RouterUnderTest) -> list[float]:
     taken = []
     for _ in range(REQUESTS):
         begun = time.monotonic()
-        with socket.create_connection(("127.0.0.1", running.config.http_port), 20, source_address=("127.0.0.9", 0)) as connection:
+        with socket.create_connection(
+            ("127.0.0.1", running.config.http_port), 20, source_address=("127.0.0.9", 0)
+        ) as connection:
             connection.sendall(b"GET / HTTP/1.1\r\nHost: hello.test\r\nConnection: close\r\n\r\n")
             assert connection.makefile("rb").readline() == b"HTTP/1.1 200 OK\r\n"
         taken.append(time.monotonic() - begun)
@@ -117,7 +136,9 @@ def p99(taken: list[float]) -> float:
 def test_three_addresses_with_2800_half_requests_each_slow_nobody_down(half: str):
     with many_files(), router_of_its_own() as running:
         running.router.set(routes_to(end(running.app("web-1")), app="hello"), durable=False)
-        running.router.set(routes_to(end(running.app("web-2")), app="other", host="other.test"), durable=False)
+        running.router.set(
+            routes_to(end(running.app("web-2")), app="other", host="other.test"), durable=False
+        )
         before = times(running)
         with attack(running, half.replace("hello.test", "other.test"), 120):
             wait_for(lambda: held(running) > connections.MOST * 0.7, 60)
@@ -125,9 +146,9 @@ def test_three_addresses_with_2800_half_requests_each_slow_nobody_down(half: str
             most = held(running)
         refused = running.router.refused()
     print(
-        f"{ADDRESSES} addresses held {most} of {connections.MOST} connections, {refused} were rejected; "
-        f"p50 {statistics.median(before) * 1000:.1f} -> {statistics.median(during) * 1000:.1f} ms, "
-        f"p99 {p99(before):.1f} -> {p99(during):.1f} ms"
+        f"{ADDRESSES} addresses held {most} of {connections.MOST} connections, {refused} were"
+        f" rejected; p50 {statistics.median(before) * 1000:.1f} ->"
+        f" {statistics.median(during) * 1000:.1f} ms, p99 {p99(before):.1f} -> {p99(during):.1f} ms"
     )
     assert refused > 0, "the attackers never reached the limit, so the test proves nothing"
     assert most < connections.MOST * 0.8
@@ -147,11 +168,15 @@ def test_many_addresses_can_fill_the_router_and_no_client_is_rejected():
         for number in range(addresses * connections.FREE):
             source = f"127.77.{number % addresses // 250}.{number % addresses % 250 + 1}"
             connection = opened.enter_context(
-                socket.create_connection(("127.0.0.1", running.config.http_port), 10, source_address=(source, 0))
+                socket.create_connection(
+                    ("127.0.0.1", running.config.http_port), 10, source_address=(source, 0)
+                )
             )
         wait_for(lambda: held(running) == connections.MOST)
         assert running.router.refused() == 0
-        with socket.create_connection(("127.0.0.1", running.config.http_port), 10, source_address=("127.0.0.9", 0)) as late:
+        with socket.create_connection(
+            ("127.0.0.1", running.config.http_port), 10, source_address=("127.0.0.9", 0)
+        ) as late:
             late.sendall(b"GET / HTTP/1.1\r\nHost: hello.test\r\nConnection: close\r\n\r\n")
             connection.close()
             assert late.makefile("rb").readline() == b"HTTP/1.1 200 OK\r\n"

@@ -16,7 +16,13 @@ import h2.connection
 import h2.events
 import pytest
 
-from tests.runtime.router.conftest import RouterUnderTest, end, free_port, router_of_its_own, routes_to
+from tests.runtime.router.conftest import (
+    RouterUnderTest,
+    end,
+    free_port,
+    router_of_its_own,
+    routes_to,
+)
 
 Event = h2.events.Event
 
@@ -56,7 +62,9 @@ def connected(running: RouterUnderTest) -> Iterator[Connection]:
     context = ssl.create_default_context()
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
     context.set_alpn_protocols(["h2"])
-    protocol = h2.connection.H2Connection(h2.config.H2Configuration(client_side=True, validate_outbound_headers=False))
+    protocol = h2.connection.H2Connection(
+        h2.config.H2Configuration(client_side=True, validate_outbound_headers=False)
+    )
     with (
         socket.create_connection(("127.0.0.1", running.config.https_port), 5) as raw,
         context.wrap_socket(raw, server_hostname="hello.test") as stream,
@@ -69,7 +77,13 @@ def connected(running: RouterUnderTest) -> Iterator[Connection]:
 
 
 def opening(path: str, *more: tuple[str, str]) -> list[tuple[str, str]]:
-    pseudo = [(":method", "CONNECT"), (":protocol", "websocket"), (":scheme", "https"), (":path", path), (":authority", "hello.test")]
+    pseudo = [
+        (":method", "CONNECT"),
+        (":protocol", "websocket"),
+        (":scheme", "https"),
+        (":path", path),
+        (":authority", "hello.test"),
+    ]
     return [*pseudo, ("sec-websocket-version", "13"), ("origin", "https://hello.test"), *more]
 
 
@@ -83,7 +97,11 @@ def test_a_websocket_over_http2_passes_bytes_in_both_directions(shared: RouterUn
 
 
 def test_headers_of_a_browser_change_nothing(shared: RouterUnderTest) -> None:
-    browser = [("sec-websocket-extensions", "permessage-deflate; client_max_window_bits"), ("user-agent", "x"), ("cookie", "a=b")]
+    browser = [
+        ("sec-websocket-extensions", "permessage-deflate; client_max_window_bits"),
+        ("user-agent", "x"),
+        ("cookie", "a=b"),
+    ]
     with connected(shared) as connection:
         connection.send(opening("/tunnel", *browser, ("x-forwarded-for", "6.6.6.6")))
         assert dict(connection.next(h2.events.ResponseReceived).headers)[b":status"] == b"200"

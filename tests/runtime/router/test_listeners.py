@@ -23,7 +23,14 @@ from runtime.errors import HostLacks
 from runtime.router import haproxy, listeners
 from runtime.router.addresses import ListenAddress
 from runtime.router.listeners import Listeners
-from tests.runtime.router.conftest import RouterUnderTest, end, free_port, router_of_its_own, routes_to, wait_for
+from tests.runtime.router.conftest import (
+    RouterUnderTest,
+    end,
+    free_port,
+    router_of_its_own,
+    routes_to,
+    wait_for,
+)
 from tests.runtime.router.support.load import CLIENTS, Load
 
 KILLS = 12
@@ -62,7 +69,10 @@ def stop(running: RouterUnderTest) -> None:
 
 def is_running(pid: int) -> bool:
     with suppress(FileNotFoundError, ProcessLookupError):
-        return "haproxy" in Path(f"/proc/{pid}/comm").read_text() and "\nState:\tZ" not in Path(f"/proc/{pid}/status").read_text()
+        return (
+            "haproxy" in Path(f"/proc/{pid}/comm").read_text()
+            and "\nState:\tZ" not in Path(f"/proc/{pid}/status").read_text()
+        )
     return False
 
 
@@ -102,7 +112,11 @@ def test_a_reload_with_held_sockets_refuses_and_cuts_nothing(held: RouterUnderTe
 
 def test_only_haproxy_and_the_holder_have_the_sockets(held: RouterUnderTest):
     inode = listening_inode(held.config.http_port)
-    having = {process for process in Path("/proc").glob("[0-9]*") if f"socket:[{inode}]" in open_files(process)}
+    having = {
+        process
+        for process in Path("/proc").glob("[0-9]*")
+        if f"socket:[{inode}]" in open_files(process)
+    }
     own = {os.getpid(), held.process.pid if held.process else 0, *held.router.workers()}
     assert {int(process.name) for process in having} <= own
 
@@ -164,10 +178,15 @@ def test_another_user_gets_no_socket(held: RouterUnderTest):
     handover = listeners.handover_socket(held.config)
     assert handover.stat().st_mode & 0o777 == 0o600
     handover.chmod(0o666)  # even with these permissions
-    code = f"import socket; c = socket.socket(socket.AF_UNIX); c.connect({str(handover)!r}); print(len(socket.recv_fds(c, 1, 8)[1]))"
+    code = (
+        f"import socket; c = socket.socket(socket.AF_UNIX); c.connect({str(handover)!r});"
+        " print(len(socket.recv_fds(c, 1, 8)[1]))"
+    )
     python = ["/usr/bin/python3", "-c", code]
     try:
-        stranger = subprocess.check_output(["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", *python], text=True)
+        stranger = subprocess.check_output(
+            ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", *python], text=True
+        )
         assert stranger.strip() == "0"
         assert subprocess.check_output(python, text=True).strip() == "1"
     finally:
@@ -177,10 +196,13 @@ def test_another_user_gets_no_socket(held: RouterUnderTest):
 def test_a_changed_port_is_reported_with_its_remedy(held: RouterUnderTest):
     other = NodeConfig(run=held.config.run, http_port=free_port())
     command = haproxy.command(other)
-    result = subprocess.run([*command[: command.index("--") + 1], "true"], check=False, capture_output=True, text=True)
+    result = subprocess.run(
+        [*command[: command.index("--") + 1], "true"], check=False, capture_output=True, text=True
+    )
     assert result.returncode == 1
     assert re.search(
-        rf"no socket for port {other.http_port} \(http\)\. Ports of the received sockets: {held.config.http_port}\..*start it again",
+        rf"no socket for port {other.http_port} \(http\)\. Ports of the received sockets:"
+        rf" {held.config.http_port}\..*start it again",
         result.stderr,
     )
 
@@ -188,12 +210,18 @@ def test_a_changed_port_is_reported_with_its_remedy(held: RouterUnderTest):
 def test_a_port_in_use_is_reported_and_nothing_stays_open(tmp_path: Path):
     with socket.create_server(("127.0.0.1", 0)) as taken:
         config = NodeConfig(run=tmp_path, http_port=free_port(), https_port=taken.getsockname()[1])
-        with pytest.raises(HostLacks, match=r"cannot listen on 127\.0\.0\.1:.*in use"), Listeners(config):
+        with (
+            pytest.raises(HostLacks, match=r"cannot listen on 127\.0\.0\.1:.*in use"),
+            Listeners(config),
+        ):
             pass
         with pytest.raises(ConnectionRefusedError):
             socket.create_connection(("127.0.0.1", config.http_port), 1)
 
 
 def test_the_launcher_needs_only_the_standard_library():
-    code = "import sys, runtime.router.launch; print(*sorted(name for name in sys.modules if 'site-packages' in str(getattr(sys.modules[name], '__file__', ''))))"
+    code = (
+        "import sys, runtime.router.launch; print(*sorted(name for name in sys.modules if"
+        " 'site-packages' in str(getattr(sys.modules[name], '__file__', ''))))"
+    )
     assert subprocess.check_output([sys.executable, "-S", "-c", code], text=True).strip() == ""

@@ -15,7 +15,13 @@ import pytest
 from runtime.contract.error_codes import Code
 from runtime.router.policy import BasicAuth, Policy
 from runtime.router.routes import AppSituation, PathRoute
-from tests.runtime.router.conftest import RouterUnderTest, check_page, end, router_of_its_own, wait_for
+from tests.runtime.router.conftest import (
+    RouterUnderTest,
+    check_page,
+    end,
+    router_of_its_own,
+    wait_for,
+)
 from tests.runtime.router.test_wake import Sleeper, service_that_waits
 
 API = PathRoute(prefix="/api", process="api")
@@ -77,8 +83,13 @@ def test_a_path_without_instances_is_held_no_longer_than_the_app_allows(pair: Pa
     assert pair.name_of("/") == pair.app.name
 
 
-@pytest.mark.parametrize(("situation", "code"), [(AppSituation.CRASHED, Code.CRASHED), (AppSituation.NO_INSTANCE, Code.NO_INSTANCE)])
-def test_a_process_type_that_is_not_starting_is_reported_at_once(pair: Pair, situation: AppSituation, code: Code):
+@pytest.mark.parametrize(
+    ("situation", "code"),
+    [(AppSituation.CRASHED, Code.CRASHED), (AppSituation.NO_INSTANCE, Code.NO_INSTANCE)],
+)
+def test_a_process_type_that_is_not_starting_is_reported_at_once(
+    pair: Pair, situation: AppSituation, code: Code
+):
     pair.change(paths=(replace(API, situation=situation),))
     check_page(pair.get("/api"), code, "text/html")
     assert pair.name_of("/") == pair.app.name
@@ -88,7 +99,12 @@ def test_a_process_type_that_is_not_starting_is_reported_at_once(pair: Pair, sit
 
 
 def test_a_served_path_is_not_held_while_web_is_held(pair: Pair):
-    pair.change(endpoints=(pair.api,), paths=(API,), situation=AppSituation.HOLDING, policy=Policy(hold_seconds=1))
+    pair.change(
+        endpoints=(pair.api,),
+        paths=(API,),
+        situation=AppSituation.HOLDING,
+        policy=Policy(hold_seconds=1),
+    )
     began = time.monotonic()
     assert pair.name_of("/api") == pair.other.name
     assert time.monotonic() - began < 0.9

@@ -40,13 +40,22 @@ def test_maintenance_shows_its_page_and_blocks_all_requests(owner: Owner):
     owner.set(maintenance=True)
     check_page(owner.ask(), Code.MAINTENANCE, "text/html")
     assert owner.ask().headers["retry-after"] == "60"
-    page = '<!doctype html><h1>Zurück um 10?</h1>\n<p style="color: red">100% + "mehr"; {request_id}</p>'
+    page = (
+        '<!doctype html><h1>Zurück um 10?</h1>\n<p style="color: red">100% + "mehr";'
+        " {request_id}</p>"
+    )
     owner.set(maintenance=True, maintenance_page=page)
     answer = owner.ask()
-    shown = page.replace("\n", " ").replace("ü", "&#252;").replace("{request_id}", answer.headers["x-request-id"])
+    shown = (
+        page.replace("\n", " ")
+        .replace("ü", "&#252;")
+        .replace("{request_id}", answer.headers["x-request-id"])
+    )
     assert (answer.status_code, answer.text) == (503, shown)
     assert answer.headers["x-slipway-code"] == Code.MAINTENANCE
-    check_page(owner.ask(headers={"Accept": "application/json"}), Code.MAINTENANCE, "application/json")
+    check_page(
+        owner.ask(headers={"Accept": "application/json"}), Code.MAINTENANCE, "application/json"
+    )
     assert owner.app.hits.total() == 0
     owner.set(maintenance_page=page)
     assert owner.ask().status_code == 200
@@ -74,7 +83,10 @@ def test_other_hosts_redirect_to_the_canonical_one(owner: Owner):
     owner.change(hosts=(owner.host, f"www.{owner.host}"), policy=Policy(canonical_host=owner.host))
     answer = owner.ask("/a/b?c=d%20e", "POST", headers={"Host": f"www.{owner.host}"})
     assert answer.status_code == 308
-    assert answer.headers["location"] == f"http://{owner.host}:{owner.running.config.http_port}/a/b?c=d%20e"
+    assert (
+        answer.headers["location"]
+        == f"http://{owner.host}:{owner.running.config.http_port}/a/b?c=d%20e"
+    )
     assert owner.ask().status_code == 200
 
 
@@ -107,7 +119,9 @@ def test_a_rate_limit_admits_its_number_of_requests(owner: Owner):
 def test_one_client_does_not_use_up_the_rate_of_another(owner: Owner):
     owner.set(limits=RequestLimits(client_rate=1))
     assert Counter(owner.ask().status_code for _ in range(15)) == {200: 10, 429: 5}
-    with socket.create_connection(("127.0.0.1", owner.running.config.http_port), 5, source_address=("127.0.0.9", 0)) as other:
+    with socket.create_connection(
+        ("127.0.0.1", owner.running.config.http_port), 5, source_address=("127.0.0.9", 0)
+    ) as other:
         other.sendall(f"GET / HTTP/1.1\r\nHost: {owner.host}\r\n\r\n".encode())
         assert other.recv(100).startswith(b"HTTP/1.1 200 ")
 
@@ -150,17 +164,25 @@ def test_the_hexadecimal_prefixes_match_exactly_the_network(address, data):
     assert 1 <= len(beginnings) <= 8
 
     def inside(candidate) -> bool:
-        return any(f"{candidate.version}{candidate.packed.hex().upper()}".startswith(start) for start in beginnings)
+        return any(
+            f"{candidate.version}{candidate.packed.hex().upper()}".startswith(start)
+            for start in beginnings
+        )
 
     other = data.draw(st.ip_addresses(v=address.version))
     edges = [network[0], network[-1], address]
     beyond = [ip_address(int(network[0]) - 1)] if int(network[0]) > 2**33 else []
-    assert all(inside(candidate) == (candidate in network) for candidate in [*edges, *beyond, other])
+    assert all(
+        inside(candidate) == (candidate in network) for candidate in [*edges, *beyond, other]
+    )
 
 
 def test_basic_auth_passes_the_name_and_not_the_password_to_the_app(owner: Owner):
     salt = "0123456789abcdef"
-    names = tuple(Credential(name=name, digest=credential_digest(salt, name, secret)) for name, secret in (("ann", "p:ä w"), ("bo", "x")))
+    names = tuple(
+        Credential(name=name, digest=credential_digest(salt, name, secret))
+        for name, secret in (("ann", "p:ä w"), ("bo", "x"))
+    )
     owner.set(auth=BasicAuth(salt=salt, credentials=names))
     refused = owner.ask()
     check_page(refused, Code.SIGN_IN, "text/html")
@@ -196,7 +218,12 @@ def test_an_app_with_keep_alive_reuses_connections_and_is_replaced_safely(owner:
     def names() -> list[str]:
         # As the periodic task does: a server with an idle connection cannot be deleted at once.
         owner.running.router.reconcile()
-        return [server.name for server in live_servers(owner.running.router._api.ask(question)).get(slot_name(slot), ())]
+        return [
+            server.name
+            for server in live_servers(owner.running.router._api.ask(question)).get(
+                slot_name(slot), ()
+            )
+        ]
 
     wait_for(lambda: names() == [f"{fresh.name}:kept"], 60)
     owner.set()
@@ -209,7 +236,10 @@ def test_http2_and_trailers_reach_an_app_that_supports_them(owner: Owner):
         there = Endpoint(instance="grpc-1", address="127.0.0.1", port=grpc.port)
         owner.change(endpoints=(there,), policy=Policy(http2=True))
         message = b"\0\0\0\0\5hello"
-        request = f"POST /greet.Greeter/Hello HTTP/1.1\r\nHost: {owner.host}\r\nTE: trailers\r\nContent-Length: {len(message)}\r\n"
+        request = (
+            f"POST /greet.Greeter/Hello HTTP/1.1\r\nHost: {owner.host}\r\nTE:"
+            f" trailers\r\nContent-Length: {len(message)}\r\n"
+        )
         with socket.create_connection(("127.0.0.1", owner.running.config.http_port), 5) as raw:
             raw.sendall(request.encode() + b"Connection: close\r\n\r\n" + message)
             answer = raw.makefile("rb").read()
@@ -230,7 +260,10 @@ def test_the_proxy_protocol_carries_the_address_of_the_visitor():
         with socket.create_connection(("127.0.0.1", running.config.http_port), 5) as raw:
             raw.sendall(b"PROXY TCP4 203.0.113.7 198.51.100.1 5000 80\r\n" + request)
             assert b'"x-forwarded-for": "203.0.113.7"' in raw.makefile("rb").read()
-        with socket.create_connection(("127.0.0.1", running.config.http_port), 5) as raw, pytest.raises(ConnectionResetError):
+        with (
+            socket.create_connection(("127.0.0.1", running.config.http_port), 5) as raw,
+            pytest.raises(ConnectionResetError),
+        ):
             raw.sendall(request)
             raw.recv(100)
 
@@ -239,7 +272,10 @@ def test_several_policies_change_in_one_step(owner: Owner):
     """Change two settings at once. No request may be served without a password between them."""
     salt = "0123456789abcdef"
     shut = Policy(
-        auth=BasicAuth(salt=salt, credentials=(Credential(name="a", digest=credential_digest(salt, "a", "b")),)), maintenance=False
+        auth=BasicAuth(
+            salt=salt, credentials=(Credential(name="a", digest=credential_digest(salt, "a", "b")),)
+        ),
+        maintenance=False,
     )
     closed = Policy(maintenance=True)
     owner.change(policy=closed)
@@ -268,7 +304,10 @@ def test_policies_are_restored_from_files_after_a_restart():
             maintenance_page="<h1>{request_id}</h1>",
             allowed=(ip_network("127.0.0.0/9"),),
             auth=BasicAuth(
-                salt="0123456789abcdef", credentials=(Credential(name="a", digest=credential_digest("0123456789abcdef", "a", "b")),)
+                salt="0123456789abcdef",
+                credentials=(
+                    Credential(name="a", digest=credential_digest("0123456789abcdef", "a", "b")),
+                ),
             ),
             limits=RequestLimits(body=10),
             http2=False,
@@ -288,14 +327,27 @@ def test_policies_are_restored_from_files_after_a_restart():
         assert running.router.routes() == {"kept": app_owner.routes}
         assert app_owner.ask("/api", auth=("a", "b")).json()["name"] == "kept-api"
         assert app_owner.ask(auth=("a", "c")).status_code == 401
-        assert app_owner.ask("/", "POST", auth=("a", "b"), content=b"x" * 11).text.startswith("<h1>a; b\\ c</h1>")
+        assert app_owner.ask("/", "POST", auth=("a", "b"), content=b"x" * 11).text.startswith(
+            "<h1>a; b\\ c</h1>"
+        )
         files = [haproxy.fixed_file(running.config), haproxy.pool_folder(running.config)]
-        checked = subprocess.run(haproxy.check_command(running.config, files), check=False, capture_output=True, text=True)
+        checked = subprocess.run(
+            haproxy.check_command(running.config, files),
+            check=False,
+            capture_output=True,
+            text=True,
+        )
         assert not re.search("WARNING|ALERT", checked.stderr), checked.stderr
 
 
 def test_a_document_of_an_older_version_is_read():
-    old = {"app": "hello", "slot": 3, "hosts": ["hello.test"], "endpoints": [], "situation": "serving"}
+    old = {
+        "app": "hello",
+        "slot": 3,
+        "hosts": ["hello.test"],
+        "endpoints": [],
+        "situation": "serving",
+    }
     routes, slots = from_document(old)
     assert routes == AppRoutes(app="hello", hosts=("hello.test",))
     assert slots == {"web": 3}
@@ -311,8 +363,16 @@ def test_a_document_of_an_older_version_is_read():
         {"policy": Policy(canonical_host="*.test")},
         {"policy": Policy(limits=RequestLimits(body=-1))},
         {"policy": Policy(auth=BasicAuth(salt="a|b", credentials=()))},
-        {"policy": Policy(auth=BasicAuth(salt="ab", credentials=(Credential(name="a\nb", digest="0" * 64),)))},
-        {"policy": Policy(auth=BasicAuth(salt="ab", credentials=(Credential(name="a", digest="password"),)))},
+        {
+            "policy": Policy(
+                auth=BasicAuth(salt="ab", credentials=(Credential(name="a\nb", digest="0" * 64),))
+            )
+        },
+        {
+            "policy": Policy(
+                auth=BasicAuth(salt="ab", credentials=(Credential(name="a", digest="password"),))
+            )
+        },
         {"paths": (PathRoute(prefix="/a;reload", process="web"),)},
         {"paths": (PathRoute(prefix="/a/", process="web"),)},
         {"paths": (PathRoute(prefix="/a", process="@canary"),)},

@@ -74,15 +74,27 @@ GOOD_HOSTS = {
 TARGETS = {  # request line and Host -> the target that the app receives, or None for a refusal
     "absolute, and Host agrees": (b"GET http://hello.test/v HTTP/1.1", b"hello.test", b"/v"),
     "absolute in capitals": (b"GET http://HELLO.test/v HTTP/1.1", b"hello.test", b"/v"),
-    "absolute with the port of its scheme": (b"GET http://hello.test:80/v HTTP/1.1", b"hello.test", b"/v"),
+    "absolute with the port of its scheme": (
+        b"GET http://hello.test:80/v HTTP/1.1",
+        b"hello.test",
+        b"/v",
+    ),
     "absolute with https": (b"GET https://hello.test/v?a=b HTTP/1.1", b"hello.test", b"/v?a=b"),
     "absolute without a path": (b"GET http://hello.test HTTP/1.1", b"hello.test", None),
     "absolute with a query alone": (b"GET http://hello.test?a=b HTTP/1.1", b"hello.test", None),
     "absolute, another Host": (b"GET http://hello.test/v HTTP/1.1", b"other.test", None),
     "absolute, another authority": (b"GET http://other.test/v HTTP/1.1", b"hello.test", None),
     "absolute, another port": (b"GET http://hello.test:81/v HTTP/1.1", b"hello.test", None),
-    "absolute with user information": (b"GET http://other.test@hello.test/v HTTP/1.1", b"hello.test", None),
-    "absolute with a backslash": (b"GET http://hello.test\\@other.test/v HTTP/1.1", b"hello.test", None),
+    "absolute with user information": (
+        b"GET http://other.test@hello.test/v HTTP/1.1",
+        b"hello.test",
+        None,
+    ),
+    "absolute with a backslash": (
+        b"GET http://hello.test\\@other.test/v HTTP/1.1",
+        b"hello.test",
+        None,
+    ),
     "absolute with an unknown scheme": (b"GET ftp://hello.test/v HTTP/1.1", b"hello.test", None),
     "CONNECT": (b"CONNECT hello.test:80 HTTP/1.1", b"hello.test:80", None),
     "CONNECT without a port": (b"CONNECT hello.test HTTP/1.1", b"hello.test", None),
@@ -90,7 +102,11 @@ TARGETS = {  # request line and Host -> the target that the app receives, or Non
     "CONNECT with a URL": (b"CONNECT http://hello.test/v HTTP/1.1", b"hello.test", None),
     "neither a path nor a URL": (b"GET v HTTP/1.1", b"hello.test", None),
     "an asterisk": (b"OPTIONS * HTTP/1.1", b"hello.test", b"*"),
-    "a path that looks like a URL": (b"GET //other.test/v HTTP/1.1", b"hello.test", b"//other.test/v"),
+    "a path that looks like a URL": (
+        b"GET //other.test/v HTTP/1.1",
+        b"hello.test",
+        b"//other.test/v",
+    ),
     "NUL in the path": (b"GET /v\0 HTTP/1.1", b"hello.test", None),
     "a byte of Latin-1 in the path": (b"GET /\xe9 HTTP/1.1", b"hello.test", None),
 }
@@ -122,34 +138,60 @@ def assert_bad_request(answer: bytes) -> None:
     """
     assert answer.startswith((b"HTTP/1.1 400 ", b"HTTP/1.0 400 ")), answer[:200]
     assert answer.count(b"HTTP/1.") == 1
-    assert b"x-slipway-code" not in answer or b"x-slipway-code: " + Code.BAD_REQUEST.encode() in answer
+    assert (
+        b"x-slipway-code" not in answer or b"x-slipway-code: " + Code.BAD_REQUEST.encode() in answer
+    )
 
 
 @pytest.mark.parametrize("host", BAD_HOSTS.values(), ids=BAD_HOSTS)
 def test_an_invalid_host_is_refused(recorded: tuple[RouterUnderTest, Recorder], host: bytes):
     with refused(recorded) as port:
-        assert_bad_request(exchange(port, b"GET / HTTP/1.1\r\nHost: " + host + b"\r\nConnection: close\r\n\r\n"))
+        assert_bad_request(
+            exchange(port, b"GET / HTTP/1.1\r\nHost: " + host + b"\r\nConnection: close\r\n\r\n")
+        )
 
 
 @pytest.mark.parametrize("host", GOOD_HOSTS.values(), ids=GOOD_HOSTS)
-def test_a_valid_host_in_any_form_is_served(recorded: tuple[RouterUnderTest, Recorder], host: bytes):
+def test_a_valid_host_in_any_form_is_served(
+    recorded: tuple[RouterUnderTest, Recorder], host: bytes
+):
     running, app = recorded
-    answer = exchange(running.config.http_port, b"GET / HTTP/1.1\r\nHost:" + host + b"\r\nConnection: close\r\n\r\n")
+    answer = exchange(
+        running.config.http_port,
+        b"GET / HTTP/1.1\r\nHost:" + host + b"\r\nConnection: close\r\n\r\n",
+    )
     assert answer.startswith(b"HTTP/1.1 200 "), answer[:200]
     headers = app.headers()
     assert headers["host"] == headers["x-forwarded-host"] == host.strip().decode()
 
 
 @pytest.mark.parametrize("version", [b"HTTP/1.1", b"HTTP/1.0"])
-def test_a_request_without_host_is_refused(recorded: tuple[RouterUnderTest, Recorder], version: bytes):
+def test_a_request_without_host_is_refused(
+    recorded: tuple[RouterUnderTest, Recorder], version: bytes
+):
     with refused(recorded) as port:
         assert_bad_request(exchange(port, b"GET / " + version + b"\r\nConnection: close\r\n\r\n"))
 
 
-def test_different_hosts_are_refused_and_equal_ones_are_merged(recorded: tuple[RouterUnderTest, Recorder]):
-    for first, second in ((b"hello.test", b"localhost"), (b"localhost", b"hello.test"), (b"hello.test", b"hello.test:80")):
+def test_different_hosts_are_refused_and_equal_ones_are_merged(
+    recorded: tuple[RouterUnderTest, Recorder],
+):
+    for first, second in (
+        (b"hello.test", b"localhost"),
+        (b"localhost", b"hello.test"),
+        (b"hello.test", b"hello.test:80"),
+    ):
         with refused(recorded) as port:
-            assert_bad_request(exchange(port, b"GET / HTTP/1.1\r\nHost: " + first + b"\r\nX: y\r\nHost: " + second + b"\r\n\r\n"))
+            assert_bad_request(
+                exchange(
+                    port,
+                    b"GET / HTTP/1.1\r\nHost: "
+                    + first
+                    + b"\r\nX: y\r\nHost: "
+                    + second
+                    + b"\r\n\r\n",
+                )
+            )
     running, app = recorded
     twice = b"GET / HTTP/1.1\r\nHost: hello.test\r\nHost: hello.test\r\nConnection: close\r\n\r\n"
     assert exchange(running.config.http_port, twice).startswith(b"HTTP/1.1 200 ")
@@ -162,7 +204,9 @@ def test_a_target_that_contradicts_host_is_refused(
 ):
     running, app = recorded
     app.take()
-    answer = exchange(running.config.http_port, line + b"\r\nHost: " + host + b"\r\nConnection: close\r\n\r\n")
+    answer = exchange(
+        running.config.http_port, line + b"\r\nHost: " + host + b"\r\nConnection: close\r\n\r\n"
+    )
     request = app.take()
     if seen is None:
         assert_bad_request(answer)
@@ -174,22 +218,36 @@ def test_a_target_that_contradicts_host_is_refused(
 
 
 @pytest.mark.parametrize("byte", CONTROLS, ids=[f"{byte:02x}" for byte in CONTROLS])
-@pytest.mark.parametrize("place", [b"X-A: a%cb", b"Cookie: %c", b"User-Agent: Mozilla%c", b"Authorization: Basic %cYQ=="])
-def test_a_control_character_in_a_header_is_refused(recorded: tuple[RouterUnderTest, Recorder], byte: int, place: bytes):
+@pytest.mark.parametrize(
+    "place", [b"X-A: a%cb", b"Cookie: %c", b"User-Agent: Mozilla%c", b"Authorization: Basic %cYQ=="]
+)
+def test_a_control_character_in_a_header_is_refused(
+    recorded: tuple[RouterUnderTest, Recorder], byte: int, place: bytes
+):
     with refused(recorded) as port:
-        assert_bad_request(exchange(port, b"GET / HTTP/1.1\r\nHost: hello.test\r\n" + place % byte + b"\r\nConnection: close\r\n\r\n"))
+        assert_bad_request(
+            exchange(
+                port,
+                b"GET / HTTP/1.1\r\nHost: hello.test\r\n"
+                + place % byte
+                + b"\r\nConnection: close\r\n\r\n",
+            )
+        )
 
 
 @pytest.mark.parametrize("text", [b"a\tb", "é".encode(), b"\xff\x80", b'"\\;,=', b""])
 def test_valid_header_values_reach_the_app(recorded: tuple[RouterUnderTest, Recorder], text: bytes):
     running, app = recorded
-    assert exchange(running.config.http_port, b"GET / HTTP/1.1\r\nHost: hello.test\r\nX-A: " + text + b"\r\n\r\n").startswith(
-        b"HTTP/1.1 200 "
-    )
+    assert exchange(
+        running.config.http_port,
+        b"GET / HTTP/1.1\r\nHost: hello.test\r\nX-A: " + text + b"\r\n\r\n",
+    ).startswith(b"HTTP/1.1 200 ")
     assert app.headers()["x-a"].encode("latin-1") == text
 
 
-def test_headers_that_fill_the_buffer_are_checked_to_the_end(recorded: tuple[RouterUnderTest, Recorder]):
+def test_headers_that_fill_the_buffer_are_checked_to_the_end(
+    recorded: tuple[RouterUnderTest, Recorder],
+):
     """Send about 15,000 bytes in 100 headers, which fit.
 
     A NUL behind them is detected, and so is a header that only the router may set.
@@ -197,7 +255,9 @@ def test_headers_that_fill_the_buffer_are_checked_to_the_end(recorded: tuple[Rou
     running, app = recorded
     long = b"".join(b"X-%03d: %s\r\n" % (number, b"y" * 140) for number in range(94))
     start = b"GET / HTTP/1.1\r\nHost: hello.test\r\n" + long
-    assert exchange(running.config.http_port, start + b"X-Real-IP: 6.6.6.6\r\nX-Last: z\r\n\r\n").startswith(b"HTTP/1.1 200 ")
+    assert exchange(
+        running.config.http_port, start + b"X-Real-IP: 6.6.6.6\r\nX-Last: z\r\n\r\n"
+    ).startswith(b"HTTP/1.1 200 ")
     headers = app.headers()
     assert headers["x-last"] == "z"
     assert "x-real-ip" not in headers
@@ -205,7 +265,12 @@ def test_headers_that_fill_the_buffer_are_checked_to_the_end(recorded: tuple[Rou
         assert_bad_request(exchange(port, start + b"X-Last: \0\r\n\r\n"))
 
 
-FIELDS = [(b":method", b"GET"), (b":scheme", b"http"), (b":path", b"/v"), (b":authority", b"hello.test")]
+FIELDS = [
+    (b":method", b"GET"),
+    (b":scheme", b"http"),
+    (b":path", b"/v"),
+    (b":authority", b"hello.test"),
+]
 
 
 def changed(**fields: bytes) -> list[tuple[bytes, bytes]]:
@@ -247,15 +312,22 @@ BAD_HTTP2 = {
 
 
 @pytest.mark.parametrize("fields", BAD_HTTP2.values(), ids=BAD_HTTP2)
-def test_http2_fields_that_http1_cannot_express_are_refused(recorded: tuple[RouterUnderTest, Recorder], fields: list[tuple[bytes, bytes]]):
+def test_http2_fields_that_http1_cannot_express_are_refused(
+    recorded: tuple[RouterUnderTest, Recorder], fields: list[tuple[bytes, bytes]]
+):
     with refused(recorded) as port:
         assert http2_status(exchange(port, http2_request(fields))) in ("400", "reset", "goaway")
 
 
-def test_the_authority_has_precedence_over_host_in_http2(recorded: tuple[RouterUnderTest, Recorder]):
+def test_the_authority_has_precedence_over_host_in_http2(
+    recorded: tuple[RouterUnderTest, Recorder],
+):
     running, app = recorded
     for extra in ([], [(b"host", b"hello.test")], [(b"host", b"localhost")]):
-        assert http2_status(exchange(running.config.http_port, http2_request([*FIELDS, *extra]))) == "200"
+        assert (
+            http2_status(exchange(running.config.http_port, http2_request([*FIELDS, *extra])))
+            == "200"
+        )
         request = app.take()
         assert request.startswith(b"GET /v HTTP/1.1\r\n")
         assert request.count(b"host: hello.test\r\n") == 2, "Host and X-Forwarded-Host"

@@ -14,10 +14,19 @@ import pytest
 from runtime.contract.error_codes import EXPLAINED, Code
 from runtime.router import pages
 from runtime.router.routes import AppSituation, Endpoint
-from tests.runtime.router.conftest import UPGRADE, RouterUnderTest, check_page, end, free_port, routes_to
+from tests.runtime.router.conftest import (
+    UPGRADE,
+    RouterUnderTest,
+    check_page,
+    end,
+    free_port,
+    routes_to,
+)
 
 
-@pytest.mark.parametrize("host", ["hello.test", "HELLO.Test", "hello.test:8080", "hello.test.", "Hello.test.:80"])
+@pytest.mark.parametrize(
+    "host", ["hello.test", "HELLO.Test", "hello.test:8080", "hello.test.", "Hello.test.:80"]
+)
 def test_a_host_is_found_in_every_spelling(running: RouterUnderTest, host: str):
     running.router.set(routes_to(end(running.app("a-1"))))
     assert running.get(host=host).json()["name"] == "a-1"
@@ -39,7 +48,11 @@ def test_headers_that_only_the_router_may_set_are_replaced(running: RouterUnderT
     answer = httpx.get(running.url("/"), headers={"Host": "hello.test", **forged})
     seen = answer.json()["headers"]
     assert seen.pop("x-request-id") == answer.headers["x-request-id"] != "mine"
-    own = {name: value for name, value in seen.items() if "forward" in name or "real" in name or name == "x-kept"}
+    own = {
+        name: value
+        for name, value in seen.items()
+        if "forward" in name or "real" in name or name == "x-kept"
+    }
     assert own == {
         "x-forwarded-for": "127.0.0.1",
         "x-forwarded-proto": "http",
@@ -51,7 +64,10 @@ def test_headers_that_only_the_router_may_set_are_replaced(running: RouterUnderT
 def test_two_lengths_or_a_length_with_chunks_are_refused(running: RouterUnderTest):
     app = running.app("a-1")
     running.router.set(routes_to(end(app)))
-    for smuggled in (b"Content-Length: 5\r\nContent-Length: 6\r\n", b"Transfer-Encoding: chunked, identity\r\nContent-Length: 5\r\n"):
+    for smuggled in (
+        b"Content-Length: 5\r\nContent-Length: 6\r\n",
+        b"Transfer-Encoding: chunked, identity\r\nContent-Length: 5\r\n",
+    ):
         with socket.create_connection(("127.0.0.1", running.config.http_port), 5) as raw:
             raw.sendall(b"POST / HTTP/1.1\r\nHost: hello.test\r\n" + smuggled + b"\r\nabcdef")
             assert raw.recv(100).startswith(b"HTTP/1.1 400 ")
@@ -77,16 +93,22 @@ def test_the_other_pages(running: RouterUnderTest, accept: str):
     check_page(running.get(host="nobody.test", accept=accept), Code.UNKNOWN_HOST, accept)
     running.router.set(routes_to())
     check_page(running.get(accept=accept), Code.NO_INSTANCE, accept)
-    running.router.set(routes_to(Endpoint(instance="dead-1", address="127.0.0.1", port=free_port())))
+    running.router.set(
+        routes_to(Endpoint(instance="dead-1", address="127.0.0.1", port=free_port()))
+    )
     check_page(running.get(accept=accept), Code.UNREACHABLE, accept)
     running.router.set(routes_to(end(running.app("a-1"))))
-    crashed = httpx.post(running.url("/crash"), headers={"Host": "hello.test", "Accept": accept}, timeout=10)
+    crashed = httpx.post(
+        running.url("/crash"), headers={"Host": "hello.test", "Accept": accept}, timeout=10
+    )
     check_page(crashed, Code.NO_ANSWER, accept)
 
 
 @pytest.mark.parametrize("host", ["portal.test", "localhost", "127.0.0.1:8080"])
 @pytest.mark.parametrize("accept", ["text/html,*/*", "application/json"])
-def test_a_starting_portal_is_reported_and_the_page_reloads(running: RouterUnderTest, host: str, accept: str):
+def test_a_starting_portal_is_reported_and_the_page_reloads(
+    running: RouterUnderTest, host: str, accept: str
+):
     answer = running.get(host=host, accept=accept)
     check_page(answer, Code.PORTAL_STARTING, accept)
     assert answer.headers["retry-after"] == "3"
@@ -114,7 +136,9 @@ def test_a_crashing_post_runs_once_and_a_get_is_retried(running: RouterUnderTest
     running.router.set(routes_to(end(app), end(running.app("b-1"))))
     crashes = [running.app(f"c-{number}") for number in range(3)]
     running.router.set(routes_to(*[end(crash) for crash in crashes]))
-    answer = httpx.post(running.url("/crash"), headers={"Host": "hello.test"}, content=b"once", timeout=10)
+    answer = httpx.post(
+        running.url("/crash"), headers={"Host": "hello.test"}, content=b"once", timeout=10
+    )
     assert answer.status_code == 502
     assert sum(crash.hits["/crash"] for crash in crashes) == 1
     running.get("/crash")
@@ -142,18 +166,28 @@ def test_a_large_upload_streams(running: RouterUnderTest):
             yield bytes(2**20)
 
     answer = httpx.post(
-        running.url("/upload"), headers={"Host": "hello.test", "Content-Length": str(50 * 2**20)}, content=body(), timeout=30
+        running.url("/upload"),
+        headers={"Host": "hello.test", "Content-Length": str(50 * 2**20)},
+        content=body(),
+        timeout=30,
     )
     assert answer.json()["received"] == 50 * 2**20
-    assert max(seen_on_the_way) > 20 * 2**20, "the app received nothing before the upload was complete"
+    assert max(seen_on_the_way) > 20 * 2**20, (
+        "the app received nothing before the upload was complete"
+    )
 
 
 def test_server_sent_events_arrive_immediately(running: RouterUnderTest):
     running.router.set(routes_to(end(running.app("a-1"))))
-    with httpx.stream("GET", running.url("/events"), headers={"Host": "hello.test"}, timeout=10) as stream:
+    with httpx.stream(
+        "GET", running.url("/events"), headers={"Host": "hello.test"}, timeout=10
+    ) as stream:
         lines = (line for line in stream.iter_lines() if line.startswith("data: "))
         events = [(float(line.removeprefix("data: ")), time.monotonic()) for line in lines]
-    print(f"delay of an event: {max(arrived - sent for sent, arrived in events) * 1000:.1f} ms at most")
+    print(
+        f"delay of an event: {max(arrived - sent for sent, arrived in events) * 1000:.1f} ms at"
+        " most"
+    )
     assert len(events) == 5
     assert events[0][1] < events[-1][0], "the first event arrived only after the last was sent"
 
@@ -183,6 +217,14 @@ def test_pages_fit_in_their_map():
     assert len(entries) == len(lines)
     for code, what in EXPLAINED.items():
         if what.status:
-            document = json.loads("7f".join((entries[f"{code}-json"], entries["mid-json"], entries["tail-json"])))
-            assert (document["code"], document["request_id"], document["details"]) == (code, "7f", "https://portal.test/requests/7f")
-            assert len(entries[f"{code}-html"]) < 8000, "an answer of the router must fit in its buffer"
+            document = json.loads(
+                "7f".join((entries[f"{code}-json"], entries["mid-json"], entries["tail-json"]))
+            )
+            assert (document["code"], document["request_id"], document["details"]) == (
+                code,
+                "7f",
+                "https://portal.test/requests/7f",
+            )
+            assert len(entries[f"{code}-html"]) < 8000, (
+                "an answer of the router must fit in its buffer"
+            )

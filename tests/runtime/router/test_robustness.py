@@ -25,7 +25,13 @@ from runtime.router.document import to_document
 from runtime.router.route_store import RouteStore
 from runtime.router.router import Router
 from runtime.router.routes import WEB, AppRoutes, Endpoint
-from tests.runtime.router.conftest import RouterUnderTest, end, free_port, router_of_its_own, routes_to
+from tests.runtime.router.conftest import (
+    RouterUnderTest,
+    end,
+    free_port,
+    router_of_its_own,
+    routes_to,
+)
 
 
 @pytest.fixture(scope="module")
@@ -43,27 +49,54 @@ def exchange(running: RouterUnderTest, text: bytes) -> bytes:
 
 HIDDEN = b"GET /hidden HTTP/1.1\r\nHost: hello.test\r\n\r\n"
 REFUSED = {
-    "CL.TE": b"POST / HTTP/1.1\r\nHost: hello.test\r\nContent-Length: 6\r\nTransfer-Encoding: chunked, identity\r\n\r\n0\r\n\r\n",
-    "two lengths": b"POST / HTTP/1.1\r\nHost: hello.test\r\nContent-Length: 0\r\nContent-Length: 44\r\n\r\n",
+    "CL.TE": (
+        b"POST / HTTP/1.1\r\nHost: hello.test\r\nContent-Length: 6\r\nTransfer-Encoding: chunked,"
+        b" identity\r\n\r\n0\r\n\r\n"
+    ),
+    "two lengths": (
+        b"POST / HTTP/1.1\r\nHost: hello.test\r\nContent-Length: 0\r\nContent-Length: 44\r\n\r\n"
+    ),
     "lengths in a list": b"POST / HTTP/1.1\r\nHost: hello.test\r\nContent-Length: 0, 44\r\n\r\n",
     "a signed length": b"POST / HTTP/1.1\r\nHost: hello.test\r\nContent-Length: +44\r\n\r\n",
-    "TE unknown": b"POST / HTTP/1.1\r\nHost: hello.test\r\nTransfer-Encoding: xchunked\r\nContent-Length: 4\r\n\r\n",
-    "TE.TE": b"POST / HTTP/1.1\r\nHost: hello.test\r\nTransfer-Encoding: chunked\r\nTransfer-Encoding: x\r\n\r\n0\r\n\r\n",
-    "TE twice": b"POST / HTTP/1.1\r\nHost: hello.test\r\nTransfer-Encoding: chunked, chunked\r\n\r\n0\r\n\r\n",
-    "a space before the colon": b"POST / HTTP/1.1\r\nHost: hello.test\r\nTransfer-Encoding : chunked\r\nContent-Length: 4\r\n\r\n",
-    "a bad chunk": b"POST / HTTP/1.1\r\nHost: hello.test\r\nTransfer-Encoding: chunked\r\n\r\n-2\r\n\r\n",
+    "TE unknown": (
+        b"POST / HTTP/1.1\r\nHost: hello.test\r\nTransfer-Encoding: xchunked\r\nContent-Length:"
+        b" 4\r\n\r\n"
+    ),
+    "TE.TE": (
+        b"POST / HTTP/1.1\r\nHost: hello.test\r\nTransfer-Encoding: chunked\r\nTransfer-Encoding:"
+        b" x\r\n\r\n0\r\n\r\n"
+    ),
+    "TE twice": (
+        b"POST / HTTP/1.1\r\nHost: hello.test\r\nTransfer-Encoding: chunked,"
+        b" chunked\r\n\r\n0\r\n\r\n"
+    ),
+    "a space before the colon": (
+        b"POST / HTTP/1.1\r\nHost: hello.test\r\nTransfer-Encoding : chunked\r\nContent-Length:"
+        b" 4\r\n\r\n"
+    ),
+    "a bad chunk": (
+        b"POST / HTTP/1.1\r\nHost: hello.test\r\nTransfer-Encoding: chunked\r\n\r\n-2\r\n\r\n"
+    ),
     "two hosts": b"GET / HTTP/1.1\r\nHost: hello.test\r\nHost: other.test\r\n\r\n",
     "100 kB of header": b"GET / HTTP/1.1\r\nHost: hello.test\r\nX: " + b"x" * 100_000 + b"\r\n\r\n",
-    "300 headers": b"GET / HTTP/1.1\r\nHost: hello.test\r\n" + b"".join(b"X-%d: y\r\n" % number for number in range(300)) + b"\r\n",
+    "300 headers": (
+        b"GET / HTTP/1.1\r\nHost: hello.test\r\n"
+        + b"".join(b"X-%d: y\r\n" % number for number in range(300))
+        + b"\r\n"
+    ),
 }
 
 
 @pytest.mark.parametrize("vector", REFUSED)
-def test_an_ambiguous_request_is_refused_and_the_rest_is_not_read(shared: RouterUnderTest, vector: str):
+def test_an_ambiguous_request_is_refused_and_the_rest_is_not_read(
+    shared: RouterUnderTest, vector: str
+):
     app = shared.app("web-1")
     shared.router.set(routes_to(end(app)))
     answer = exchange(shared, REFUSED[vector] + HIDDEN)
-    assert answer.startswith((b"HTTP/1.1 400 ", b"HTTP/1.0 400 ", b"HTTP/1.1 422 ", b"HTTP/1.1 501 ")), answer[:200]
+    assert answer.startswith(
+        (b"HTTP/1.1 400 ", b"HTTP/1.0 400 ", b"HTTP/1.1 422 ", b"HTTP/1.1 501 ")
+    ), answer[:200]
     assert answer.count(b"HTTP/1.") == 1
     assert app.hits["/hidden"] == 0
 
@@ -78,8 +111,8 @@ def test_a_length_with_chunks_is_dropped_so_both_ends_read_the_same(shared: Rout
     shared.router.set(routes_to(end(app)))
     answer = exchange(
         shared,
-        b"POST /te HTTP/1.1\r\nHost: hello.test\r\nContent-Length: 4\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n\r\n0\r\n\r\n"
-        + HIDDEN,
+        b"POST /te HTTP/1.1\r\nHost: hello.test\r\nContent-Length: 4\r\nTransfer-Encoding:"
+        b" chunked\r\nConnection: close\r\n\r\n0\r\n\r\n" + HIDDEN,
     )
     assert answer.count(b"HTTP/1.1 200 ") == 1
     assert b'"content-length"' not in answer
@@ -88,7 +121,18 @@ def test_a_length_with_chunks_is_dropped_so_both_ends_read_the_same(shared: Rout
 
 @pytest.mark.parametrize(
     "host",
-    [b"", b"..", b"hello.test/", b"hello.test\\", b"\xff\xfe", b"hello.test|b00001", b"@portal", b"%68ello.test", b"a" * 5000, b"[::1]"],
+    [
+        b"",
+        b"..",
+        b"hello.test/",
+        b"hello.test\\",
+        b"\xff\xfe",
+        b"hello.test|b00001",
+        b"@portal",
+        b"%68ello.test",
+        b"a" * 5000,
+        b"[::1]",
+    ],
 )
 def test_an_invalid_host_leads_nowhere(shared: RouterUnderTest, host: bytes):
     shared.router.set(routes_to(end(shared.app("web-1"))))
@@ -98,7 +142,12 @@ def test_an_invalid_host_leads_nowhere(shared: RouterUnderTest, host: bytes):
 
 def test_a_long_host_with_long_cookies_is_a_bad_request(shared: RouterUnderTest):
     answer = exchange(
-        shared, b"GET / HTTP/1.1\r\nHost: " + b"a" * 3000 + b"\r\nCookie: " + b"c" * 12_000 + b"\r\nConnection: close\r\n\r\n"
+        shared,
+        b"GET / HTTP/1.1\r\nHost: "
+        + b"a" * 3000
+        + b"\r\nCookie: "
+        + b"c" * 12_000
+        + b"\r\nConnection: close\r\n\r\n",
     )
     assert answer.startswith(b"HTTP/1.1 400 "), answer[:200]
 
@@ -107,7 +156,9 @@ def test_slow_clients_do_not_delay_others(shared: RouterUnderTest):
     shared.router.set(routes_to(end(shared.app("web-1"))))
     with ExitStack() as open_ones:
         for _ in range(300):
-            connection = open_ones.enter_context(socket.create_connection(("127.0.0.1", shared.config.http_port), 5))
+            connection = open_ones.enter_context(
+                socket.create_connection(("127.0.0.1", shared.config.http_port), 5)
+            )
             connection.sendall(b"GET / HTTP/1.1\r\nHost: hello.t")
         assert [shared.get().status_code for _ in range(5)] == [200] * 5
         connection.settimeout(30)
@@ -130,7 +181,11 @@ def test_an_endless_answer_is_streamed_with_constant_memory(shared: RouterUnderT
     with socket.create_server(("127.0.0.1", 0)) as listener:
         endless = Endless(daemon=True)
         endless.start()
-        shared.router.set(routes_to(Endpoint(instance="endless-1", address="127.0.0.1", port=listener.getsockname()[1])))
+        shared.router.set(
+            routes_to(
+                Endpoint(instance="endless-1", address="127.0.0.1", port=listener.getsockname()[1])
+            )
+        )
         with socket.create_connection(("127.0.0.1", shared.config.http_port), 10) as raw:
             raw.sendall(b"GET / HTTP/1.1\r\nHost: hello.test\r\n\r\n")
             before, taken = memory(shared), 0
@@ -143,7 +198,11 @@ def test_an_endless_answer_is_streamed_with_constant_memory(shared: RouterUnderT
 
 def memory(running: RouterUnderTest) -> int:
     pid = running.router._api.workers()[0]
-    line = next(line for line in Path(f"/proc/{pid}/status").read_text().splitlines() if line.startswith("VmRSS:"))
+    line = next(
+        line
+        for line in Path(f"/proc/{pid}/status").read_text().splitlines()
+        if line.startswith("VmRSS:")
+    )
     return int(line.split()[1]) * 1024
 
 
@@ -166,17 +225,26 @@ def test_an_endpoint_that_accepts_no_connection_fails_no_request(shared: RouterU
         shared.router.set(routes_to(hole, end(alive)))
         answers = [shared.get("/slow").status_code for _ in range(3)]
         with socket.create_connection(("127.0.0.1", shared.config.http_port), 30) as raw:
-            raw.sendall(b"POST / HTTP/1.1\r\nHost: hello.test\r\nContent-Length: 1\r\nConnection: close\r\n\r\nx")
+            raw.sendall(
+                b"POST / HTTP/1.1\r\nHost: hello.test\r\nContent-Length: 1\r\nConnection:"
+                b" close\r\n\r\nx"
+            )
             answers.append(int(raw.makefile("rb").read().split()[1]))
     assert answers == [200] * 4
 
 
 def test_an_endpoint_killed_while_it_serves_fails_no_get(shared: RouterUnderTest):
     port, alive = free_port(), shared.app("web-1")
-    victim = subprocess.Popen([sys.executable, "-m", "http.server", "--bind", "127.0.0.1", str(port)], stdout=-3, stderr=-3)
+    victim = subprocess.Popen(
+        [sys.executable, "-m", "http.server", "--bind", "127.0.0.1", str(port)],
+        stdout=-3,
+        stderr=-3,
+    )
     while shared_status_of(port) != 200:
         time.sleep(0.05)
-    shared.router.set(routes_to(end(alive), Endpoint(instance="victim-1", address="127.0.0.1", port=port)))
+    shared.router.set(
+        routes_to(end(alive), Endpoint(instance="victim-1", address="127.0.0.1", port=port))
+    )
     seen, stop = Counter[int](), threading.Event()
 
     def ask() -> None:
@@ -237,14 +305,20 @@ def test_an_app_that_closes_idle_connections_at_once_loses_no_request(shared: Ro
                         return
                     connection.settimeout(0.02)
                     hits[head.split(b" ", 1)[0].decode()] += 1
-                    connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: keep-alive\r\n\r\nok")
+                    connection.sendall(
+                        b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: keep-alive\r\n\r\nok"
+                    )
             except OSError:
                 return  # 20 ms without a request
 
     with socket.create_server(("127.0.0.1", 0), backlog=200) as listener:
         server = threading.Thread(target=serve, daemon=True)
         server.start()
-        shared.router.set(routes_to(Endpoint(instance="hasty-1", address="127.0.0.1", port=listener.getsockname()[1])))
+        shared.router.set(
+            routes_to(
+                Endpoint(instance="hasty-1", address="127.0.0.1", port=listener.getsockname()[1])
+            )
+        )
         connection = http.client.HTTPConnection("127.0.0.1", shared.config.http_port, timeout=10)
         answers = Counter[int]()
         for number in range(150):
@@ -284,12 +358,16 @@ def test_an_upgrade_refuses_no_connection_and_cuts_no_request(shared: RouterUnde
     assert set(seen) == {200}
 
 
-def test_an_invalid_configuration_never_replaces_the_running_one(shared: RouterUnderTest, tmp_path: Path):
+def test_an_invalid_configuration_never_replaces_the_running_one(
+    shared: RouterUnderTest, tmp_path: Path
+):
     shared.router.set(routes_to(end(shared.app("web-1"))))
     ledger = RouteStore(shared.config)
     good, worker = ledger.fixed.read_bytes(), shared.router._api.workers()[0]
     wrong = Router(replace(shared.config, run=tmp_path / "two words"))
-    with pytest.raises(RouterRefused, match=r"rejects its new configuration: .*unknown keyword 'words/router.sock'"):
+    with pytest.raises(
+        RouterRefused, match=r"rejects its new configuration: .*unknown keyword 'words/router.sock'"
+    ):
         wrong.prepare()
     assert ledger.fixed.read_bytes() == good
     (ledger.slots / "00000.cfg").write_text("backend b00000 from slot\n  nonsense\n")
@@ -316,8 +394,13 @@ def test_a_large_table_is_served_after_a_start_from_files(tmp_path_factory: pyte
         running.router.prepare()
         written = time.perf_counter()
         running.start()
-        print(f"1000 apps rendered in {written - started:.1f} s, HAProxy up in {time.perf_counter() - written:.1f} s")
+        print(
+            f"1000 apps rendered in {written - started:.1f} s, HAProxy up in"
+            f" {time.perf_counter() - written:.1f} s"
+        )
         assert running.router.reconcile() == []
-        assert {running.get(host=f"app{number}.test").status_code for number in (0, 500, 999)} == {200}
+        assert {running.get(host=f"app{number}.test").status_code for number in (0, 500, 999)} == {
+            200
+        }
         running.router.set(routes_to(end(app), app="one-more", host="one-more.test"))
         assert running.get(host="one-more.test").status_code == 200

@@ -12,7 +12,14 @@ import pytest
 from runtime.config import NodeConfig
 from runtime.router.config import connections, frontend
 from runtime.router.map_entries import Maps
-from tests.runtime.router.conftest import RouterUnderTest, end, free_port, router_of_its_own, routes_to, wait_for
+from tests.runtime.router.conftest import (
+    RouterUnderTest,
+    end,
+    free_port,
+    router_of_its_own,
+    routes_to,
+    wait_for,
+)
 
 SHARE = connections.MOST // 100  # the share of client_share=1
 HALF = b"GET / HTTP/1.1\r\nHost: hello.t"
@@ -33,7 +40,9 @@ def balanced() -> Iterator[RouterUnderTest]:
         yield running
 
 
-def opened(running: RouterUnderTest, source: str = "127.0.0.1", *, tls: bool = False) -> socket.socket:
+def opened(
+    running: RouterUnderTest, source: str = "127.0.0.1", *, tls: bool = False
+) -> socket.socket:
     port = running.config.https_port if tls else running.config.http_port
     return socket.create_connection(("127.0.0.1", port), 5, source_address=(source, 0))
 
@@ -59,7 +68,10 @@ def full(running: RouterUnderTest, said: bytes, *, tls: bool = False) -> Iterato
 
 def counted(running: RouterUnderTest) -> int:
     """Return the number of connections that count against any address."""
-    return sum(int(count) for count in re.findall(r"conn_cur=(\d+)", running.router._api.ask("show table by_address")))
+    return sum(
+        int(count)
+        for count in re.findall(r"conn_cur=(\d+)", running.router._api.ask("show table by_address"))
+    )
 
 
 def test_an_address_that_fills_its_share_does_not_block_others(direct: RouterUnderTest):
@@ -86,7 +98,9 @@ def test_silent_connections_count_too(direct: RouterUnderTest, tls: bool):
         ("TCP6 2001:db8:0:1::7 ::1", "TCP6 2001:db8:0:1::8 ::1", "TCP6 2001:db8:0:2::7 ::1"),
     ],
 )
-def test_behind_a_balancer_the_address_is_that_of_the_visitor(balanced: RouterUnderTest, first: str, same: str, other: str):
+def test_behind_a_balancer_the_address_is_that_of_the_visitor(
+    balanced: RouterUnderTest, first: str, same: str, other: str
+):
     before = balanced.router.refused()
     with full(balanced, proxied(first) + HALF):
         assert answer(balanced, proxied(same) + WHOLE) == b""

@@ -45,7 +45,7 @@ require("http").createServer((request, answer) => {
     answer.end(JSON.stringify(seen))
   })
 }).listen(Number(process.argv[1]), "127.0.0.1")
-"""
+"""  # noqa: E501
 HOST = b"Host: %s.test\r\n"
 HIDDEN = b"GET /hidden HTTP/1.1\r\nHost: %s.test\r\n\r\n"
 POST = b"POST /v HTTP/1.1\r\n" + HOST
@@ -54,61 +54,179 @@ EMPTY = b"0\r\n\r\n"
 # The bytes, with %s for the app's name, and the body that the server receives. The body is None if
 # the router refuses the request.
 VECTORS: dict[str, tuple[bytes, bytes | None]] = {
-    "CL and TE, the chunks end first": (POST + b"Content-Length: 6\r\n" + CHUNKED + b"Connection: close\r\n\r\n" + EMPTY + HIDDEN, b""),
+    "CL and TE, the chunks end first": (
+        POST + b"Content-Length: 6\r\n" + CHUNKED + b"Connection: close\r\n\r\n" + EMPTY + HIDDEN,
+        b"",
+    ),
     "TE and CL, the length ends first": (
-        POST + CHUNKED + b"Content-Length: 4\r\nConnection: close\r\n\r\n" + b"3\r\nabc\r\n" + EMPTY,
+        POST
+        + CHUNKED
+        + b"Content-Length: 4\r\nConnection: close\r\n\r\n"
+        + b"3\r\nabc\r\n"
+        + EMPTY,
         b"abc",
     ),
-    "CL and a list of TE": (POST + b"Content-Length: 6\r\nTransfer-Encoding: chunked, identity\r\n\r\n" + EMPTY + HIDDEN, None),
+    "CL and a list of TE": (
+        POST
+        + b"Content-Length: 6\r\nTransfer-Encoding: chunked, identity\r\n\r\n"
+        + EMPTY
+        + HIDDEN,
+        None,
+    ),
     "two lengths": (POST + b"Content-Length: 0\r\nContent-Length: 44\r\n\r\n" + HIDDEN, None),
     "two lengths in a list": (POST + b"Content-Length: 0, 44\r\n\r\n" + HIDDEN, None),
-    "two equal lengths": (POST + b"Content-Length: 3\r\nContent-Length: 3\r\nConnection: close\r\n\r\nabc" + HIDDEN, b"abc"),
+    "two equal lengths": (
+        POST + b"Content-Length: 3\r\nContent-Length: 3\r\nConnection: close\r\n\r\nabc" + HIDDEN,
+        b"abc",
+    ),
     "a signed length": (POST + b"Content-Length: +3\r\n\r\nabc" + HIDDEN, None),
     "a negative length": (POST + b"Content-Length: -1\r\n\r\n" + HIDDEN, None),
     "a length in hex": (POST + b"Content-Length: 0x3\r\n\r\nabc" + HIDDEN, None),
     "a length with an underscore": (POST + b"Content-Length: 1_0\r\n\r\n" + HIDDEN, None),
     "a length with a space inside": (POST + b"Content-Length: 1 0\r\n\r\n" + HIDDEN, None),
-    "a length of 2**64 + 3": (POST + b"Content-Length: 18446744073709551619\r\n\r\nabc" + HIDDEN, None),
-    "a length of 19 digits": (POST + b"Content-Length: 0000000000000000003\r\n\r\nabc" + HIDDEN, None),
-    "a length of 2**64 + 3 behind spaces": (POST + b"Content-Length:   18446744073709551619  \r\n\r\nabc" + HIDDEN, None),
+    "a length of 2**64 + 3": (
+        POST + b"Content-Length: 18446744073709551619\r\n\r\nabc" + HIDDEN,
+        None,
+    ),
+    "a length of 19 digits": (
+        POST + b"Content-Length: 0000000000000000003\r\n\r\nabc" + HIDDEN,
+        None,
+    ),
+    "a length of 2**64 + 3 behind spaces": (
+        POST + b"Content-Length:   18446744073709551619  \r\n\r\nabc" + HIDDEN,
+        None,
+    ),
     "an empty length": (POST + b"Content-Length:\r\n\r\n" + HIDDEN, None),
     "a length with a form feed": (POST + b"Content-Length: \x0c3\r\n\r\nabc" + HIDDEN, None),
-    "TE unknown": (POST + b"Transfer-Encoding: xchunked\r\nContent-Length: 3\r\n\r\nabc" + HIDDEN, None),
-    "TE identity": (POST + b"Transfer-Encoding: identity\r\nContent-Length: 3\r\n\r\nabc" + HIDDEN, None),
-    "TE twice in a list": (POST + b"Transfer-Encoding: chunked, chunked\r\n\r\n" + EMPTY + HIDDEN, None),
-    "TE chunked, then another": (POST + CHUNKED + b"Transfer-Encoding: x\r\n\r\n" + EMPTY + HIDDEN, None),
-    "TE with NUL": (POST + b"Transfer-Encoding: chunked\0\r\nContent-Length: 3\r\n\r\n" + EMPTY + HIDDEN, None),
-    "TE with a vertical tab": (POST + b"Transfer-Encoding: \x0bchunked\r\nContent-Length: 3\r\n\r\nabc" + HIDDEN, None),
-    "TE with quotes": (POST + b'Transfer-Encoding: "chunked"\r\nContent-Length: 3\r\n\r\nabc' + HIDDEN, None),
-    "TE with a parameter": (POST + b"Transfer-Encoding: chunked;q=1\r\nContent-Length: 3\r\n\r\nabc" + HIDDEN, None),
-    "TE with a space before its colon": (POST + b"Transfer-Encoding : chunked\r\nContent-Length: 3\r\n\r\nabc" + HIDDEN, None),
-    "TE with a tab before its colon": (POST + b"Transfer-Encoding\t: chunked\r\nContent-Length: 3\r\n\r\nabc" + HIDDEN, None),
-    "TE with an underscore": (POST + b"Transfer_Encoding: chunked\r\nContent-Length: 3\r\nConnection: close\r\n\r\nabc" + HIDDEN, b"abc"),
-    "CL with an underscore": (POST + b"Content_Length: 44\r\nContent-Length: 3\r\nConnection: close\r\n\r\nabc" + HIDDEN, b"abc"),
-    "TE behind a bare CR": (POST + b"X: y\rTransfer-Encoding: chunked\r\nContent-Length: 3\r\n\r\nabc" + HIDDEN, None),
-    "TE behind a bare LF": (POST + b"X: y\nTransfer-Encoding: chunked\r\nConnection: close\r\n\r\n3\r\nabc\r\n" + EMPTY + HIDDEN, b"abc"),
-    "TE on a folded line": (POST + b"Transfer-Encoding:\r\n chunked\r\nConnection: close\r\n\r\n3\r\nabc\r\n" + EMPTY + HIDDEN, b"abc"),
-    "TE folded into another header": (
-        POST + b"X: y\r\n Transfer-Encoding: chunked\r\nContent-Length: 3\r\nConnection: close\r\n\r\nabc",
+    "TE unknown": (
+        POST + b"Transfer-Encoding: xchunked\r\nContent-Length: 3\r\n\r\nabc" + HIDDEN,
+        None,
+    ),
+    "TE identity": (
+        POST + b"Transfer-Encoding: identity\r\nContent-Length: 3\r\n\r\nabc" + HIDDEN,
+        None,
+    ),
+    "TE twice in a list": (
+        POST + b"Transfer-Encoding: chunked, chunked\r\n\r\n" + EMPTY + HIDDEN,
+        None,
+    ),
+    "TE chunked, then another": (
+        POST + CHUNKED + b"Transfer-Encoding: x\r\n\r\n" + EMPTY + HIDDEN,
+        None,
+    ),
+    "TE with NUL": (
+        POST + b"Transfer-Encoding: chunked\0\r\nContent-Length: 3\r\n\r\n" + EMPTY + HIDDEN,
+        None,
+    ),
+    "TE with a vertical tab": (
+        POST + b"Transfer-Encoding: \x0bchunked\r\nContent-Length: 3\r\n\r\nabc" + HIDDEN,
+        None,
+    ),
+    "TE with quotes": (
+        POST + b'Transfer-Encoding: "chunked"\r\nContent-Length: 3\r\n\r\nabc' + HIDDEN,
+        None,
+    ),
+    "TE with a parameter": (
+        POST + b"Transfer-Encoding: chunked;q=1\r\nContent-Length: 3\r\n\r\nabc" + HIDDEN,
+        None,
+    ),
+    "TE with a space before its colon": (
+        POST + b"Transfer-Encoding : chunked\r\nContent-Length: 3\r\n\r\nabc" + HIDDEN,
+        None,
+    ),
+    "TE with a tab before its colon": (
+        POST + b"Transfer-Encoding\t: chunked\r\nContent-Length: 3\r\n\r\nabc" + HIDDEN,
+        None,
+    ),
+    "TE with an underscore": (
+        POST
+        + b"Transfer_Encoding: chunked\r\nContent-Length: 3\r\nConnection: close\r\n\r\nabc"
+        + HIDDEN,
         b"abc",
     ),
-    "TE in HTTP/1.0": (b"POST /v HTTP/1.0\r\n" + HOST + CHUNKED + b"Content-Length: 3\r\n\r\nabc" + HIDDEN, None),
-    "a folded line in front": (b"POST /v HTTP/1.1\r\n X: y\r\n" + HOST + b"Content-Length: 3\r\n\r\nabc" + HIDDEN, None),
-    "an extension of a chunk": (POST + CHUNKED + b'Connection: close\r\n\r\n3;a="b;\t"\r\nabc\r\n' + EMPTY + HIDDEN, b"abc"),
-    "a bare LF in an extension": (POST + CHUNKED + b"Connection: close\r\n\r\n2;a\nxx\r\n" + EMPTY + HIDDEN, b"xx"),
+    "CL with an underscore": (
+        POST + b"Content_Length: 44\r\nContent-Length: 3\r\nConnection: close\r\n\r\nabc" + HIDDEN,
+        b"abc",
+    ),
+    "TE behind a bare CR": (
+        POST + b"X: y\rTransfer-Encoding: chunked\r\nContent-Length: 3\r\n\r\nabc" + HIDDEN,
+        None,
+    ),
+    "TE behind a bare LF": (
+        POST
+        + b"X: y\nTransfer-Encoding: chunked\r\nConnection: close\r\n\r\n3\r\nabc\r\n"
+        + EMPTY
+        + HIDDEN,
+        b"abc",
+    ),
+    "TE on a folded line": (
+        POST
+        + b"Transfer-Encoding:\r\n chunked\r\nConnection: close\r\n\r\n3\r\nabc\r\n"
+        + EMPTY
+        + HIDDEN,
+        b"abc",
+    ),
+    "TE folded into another header": (
+        POST + b"X: y\r\n Transfer-Encoding: chunked\r\nContent-Length: 3\r\nConnection:"
+        b" close\r\n\r\nabc",
+        b"abc",
+    ),
+    "TE in HTTP/1.0": (
+        b"POST /v HTTP/1.0\r\n" + HOST + CHUNKED + b"Content-Length: 3\r\n\r\nabc" + HIDDEN,
+        None,
+    ),
+    "a folded line in front": (
+        b"POST /v HTTP/1.1\r\n X: y\r\n" + HOST + b"Content-Length: 3\r\n\r\nabc" + HIDDEN,
+        None,
+    ),
+    "an extension of a chunk": (
+        POST + CHUNKED + b'Connection: close\r\n\r\n3;a="b;\t"\r\nabc\r\n' + EMPTY + HIDDEN,
+        b"abc",
+    ),
+    "a bare LF in an extension": (
+        POST + CHUNKED + b"Connection: close\r\n\r\n2;a\nxx\r\n" + EMPTY + HIDDEN,
+        b"xx",
+    ),
     "a bare CR in an extension": (POST + CHUNKED + b"\r\n2;a\rxx\r\n4c\r\n" + EMPTY + HIDDEN, None),
-    "a bare LF behind a chunk's size": (POST + CHUNKED + b"Connection: close\r\n\r\n3\nabc\r\n" + EMPTY + HIDDEN, b"abc"),
-    "a bare LF behind a chunk": (POST + CHUNKED + b"Connection: close\r\n\r\n3\r\nabc\n" + EMPTY + HIDDEN, b"abc"),
-    "a chunk longer than its size": (POST + CHUNKED + b"\r\n3\r\nabcdef\r\n" + EMPTY + HIDDEN, None),
+    "a bare LF behind a chunk's size": (
+        POST + CHUNKED + b"Connection: close\r\n\r\n3\nabc\r\n" + EMPTY + HIDDEN,
+        b"abc",
+    ),
+    "a bare LF behind a chunk": (
+        POST + CHUNKED + b"Connection: close\r\n\r\n3\r\nabc\n" + EMPTY + HIDDEN,
+        b"abc",
+    ),
+    "a chunk longer than its size": (
+        POST + CHUNKED + b"\r\n3\r\nabcdef\r\n" + EMPTY + HIDDEN,
+        None,
+    ),
     "a negative chunk": (POST + CHUNKED + b"\r\n-3\r\nabc\r\n" + EMPTY + HIDDEN, None),
     "a chunk in 0x": (POST + CHUNKED + b"\r\n0x3\r\nabc\r\n" + EMPTY + HIDDEN, None),
-    "a chunk of 2**64 + 3": (POST + CHUNKED + b"\r\n10000000000000003\r\nabc\r\n" + EMPTY + HIDDEN, None),
+    "a chunk of 2**64 + 3": (
+        POST + CHUNKED + b"\r\n10000000000000003\r\nabc\r\n" + EMPTY + HIDDEN,
+        None,
+    ),
     "an empty size": (POST + CHUNKED + b"\r\n\r\n" + EMPTY + HIDDEN, None),
-    "a trailer": (POST + CHUNKED + b"Connection: close\r\n\r\n3\r\nabc\r\n0\r\nX: y\r\n\r\n" + HIDDEN, b"abc"),
-    "Expect and a length of 0": (POST + b"Expect: 100-continue\r\nContent-Length: 0\r\nConnection: close\r\n\r\n" + HIDDEN, b""),
-    "a second request in a header's value": (POST + b"Content-Length: 0\r\nX: y\r\r\n\r\n" + HIDDEN, None),
+    "a trailer": (
+        POST + CHUNKED + b"Connection: close\r\n\r\n3\r\nabc\r\n0\r\nX: y\r\n\r\n" + HIDDEN,
+        b"abc",
+    ),
+    "Expect and a length of 0": (
+        POST + b"Expect: 100-continue\r\nContent-Length: 0\r\nConnection: close\r\n\r\n" + HIDDEN,
+        b"",
+    ),
+    "a second request in a header's value": (
+        POST + b"Content-Length: 0\r\nX: y\r\r\n\r\n" + HIDDEN,
+        None,
+    ),
     "a second request in the path": (b"GET /v\r\n\r\n" + HIDDEN, None),
-    "a body of a GET": (b"GET /v HTTP/1.1\r\n" + HOST + b"Content-Length: 3\r\nConnection: close\r\n\r\nabc" + HIDDEN, b"abc"),
+    "a body of a GET": (
+        b"GET /v HTTP/1.1\r\n"
+        + HOST
+        + b"Content-Length: 3\r\nConnection: close\r\n\r\nabc"
+        + HIDDEN,
+        b"abc",
+    ),
 }
 
 
@@ -126,13 +244,19 @@ class Server:
 
 
 @pytest.fixture(scope="module", params=["gunicorn", "node"])
-def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+def server(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Server]:
     """Run the server with connections that are kept.
 
     The remains of one request on a connection would affect the next.
     """
     name, port = request.param, free_port()
-    program = (Path(sys.executable).parent / name) if name == "gunicorn" else Path(shutil.which(name) or name)
+    program = (
+        (Path(sys.executable).parent / name)
+        if name == "gunicorn"
+        else Path(shutil.which(name) or name)
+    )
     folder = tmp_path_factory.mktemp(name)
     (folder / "app.py").write_text(GUNICORN)
     commands = {
@@ -153,7 +277,14 @@ def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
             started = Server(name=name, port=port, running=running)
             wait_for(lambda: answers(started))
             end = Endpoint(instance=f"{name}-1", address="127.0.0.1", port=port)
-            running.router.set(AppRoutes(app=name, hosts=(f"{name}.test",), endpoints=(end,), policy=Policy(keep_alive=True)))
+            running.router.set(
+                AppRoutes(
+                    app=name,
+                    hosts=(f"{name}.test",),
+                    endpoints=(end,),
+                    policy=Policy(keep_alive=True),
+                )
+            )
             yield started
         finally:
             process.terminate()
@@ -171,21 +302,32 @@ def answers(server: Server) -> bool:
 def test_a_hidden_request_is_never_found(server: Server, vector: str):
     text, body = VECTORS[vector]
     before = len(server.seen())
-    answer = exchange(server.running.config.http_port, text.replace(b"%s", server.name.encode()), quiet=0.2)
-    statuses = [line.split(b" ")[1] for line in answer.split(b"\r\n") if line.startswith(b"HTTP/1.")]
+    answer = exchange(
+        server.running.config.http_port, text.replace(b"%s", server.name.encode()), quiet=0.2
+    )
+    statuses = [
+        line.split(b" ")[1] for line in answer.split(b"\r\n") if line.startswith(b"HTTP/1.")
+    ]
     finals = [status for status in statuses if status != b"100"]
     time.sleep(0.02)
     seen = server.seen()[before:]
     assert not [request for request in seen if request[1] == "/hidden"]
     if body is None:
-        assert [status for status in finals if status not in (b"400", b"422", b"501")] == [], answer[:300]
+        assert [status for status in finals if status not in (b"400", b"422", b"501")] == [], (
+            answer[:300]
+        )
         assert len(finals) == 1, answer[:300]
         assert seen == []
     else:
         assert finals == [b"200"], answer[:300]
         assert [request[1:] for request in seen] == [["/v", body.decode()]]
-    clean = httpx.get(server.running.url("/clean"), headers={"Host": f"{server.name}.test"}, trust_env=False)
-    assert clean.json()[-1][:2] == ["GET", "/clean"], "the next request was mixed with remaining bytes"
+    clean = httpx.get(
+        server.running.url("/clean"), headers={"Host": f"{server.name}.test"}, trust_env=False
+    )
+    assert clean.json()[-1][:2] == [
+        "GET",
+        "/clean",
+    ], "the next request was mixed with remaining bytes"
 
 
 HTTP2 = [(b":method", b"POST"), (b":scheme", b"http"), (b":path", b"/v")]
@@ -195,17 +337,25 @@ LENGTHS = {
     "a length that is too large": [(b"content-length", b"300")],
     "two lengths": [(b"content-length", b"0"), (b"content-length", b"44")],
     "TE": [(b"transfer-encoding", b"chunked")],
-    "a length of 2**64 and that of the body": [(b"content-length", str(2**64 + len(HIDDEN) - 2 + len("node")).encode())],
+    "a length of 2**64 and that of the body": [
+        (b"content-length", str(2**64 + len(HIDDEN) - 2 + len("node")).encode())
+    ],
     "TE and a length": [(b"transfer-encoding", b"chunked"), (b"content-length", b"0")],
 }
 
 
 @pytest.mark.parametrize("extra", LENGTHS.values(), ids=LENGTHS)
-def test_an_http2_length_that_differs_from_the_body_is_refused(server: Server, extra: list[tuple[bytes, bytes]]):
+def test_an_http2_length_that_differs_from_the_body_is_refused(
+    server: Server, extra: list[tuple[bytes, bytes]]
+):
     name = server.name.encode()
     before = len(server.seen())
     fields = [*HTTP2, (b":authority", name + b".test"), *extra]
-    answer = exchange(server.running.config.http_port, http2_request(fields, HIDDEN.replace(b"%s", name)), quiet=0.2)
+    answer = exchange(
+        server.running.config.http_port,
+        http2_request(fields, HIDDEN.replace(b"%s", name)),
+        quiet=0.2,
+    )
     assert http2_status(answer) in ("400", "reset", "goaway")
     assert [request for request in server.seen()[before:] if request[1] == "/hidden"] == []
 
@@ -213,7 +363,11 @@ def test_an_http2_length_that_differs_from_the_body_is_refused(server: Server, e
 def test_an_http2_body_reaches_the_server_complete_and_alone(server: Server):
     name, before = server.name.encode(), len(server.seen())
     hidden = HIDDEN.replace(b"%s", name)
-    answer = exchange(server.running.config.http_port, http2_request([*HTTP2, (b":authority", name + b".test")], hidden), quiet=0.2)
+    answer = exchange(
+        server.running.config.http_port,
+        http2_request([*HTTP2, (b":authority", name + b".test")], hidden),
+        quiet=0.2,
+    )
     assert http2_status(answer) == "200"
     assert server.seen()[before:] == [["POST", "/v", hidden.decode()]]
 
@@ -227,7 +381,15 @@ def test_an_upgrade_that_the_app_refuses_opens_no_tunnel(status: bytes):
     with router_of_its_own() as running, Recorder() as app:
         app.answer = b"HTTP/1.1 " + status + b"\r\nContent-Length: 2\r\n\r\nok"
         running.router.set(AppRoutes(app="hello", hosts=("hello.test",), endpoints=(app.endpoint,)))
-        upgrade = b"Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 777\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
-        second = b"GET /second HTTP/1.1\r\nHost: hello.test\r\nX-Real-IP: 6.6.6.6\r\nX-Forwarded-For: 6.6.6.6\r\nConnection: close\r\n\r\n"
-        exchange(running.config.http_port, b"GET / HTTP/1.1\r\nHost: hello.test\r\n" + upgrade + second)
+        upgrade = (
+            b"Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version:"
+            b" 777\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+        )
+        second = (
+            b"GET /second HTTP/1.1\r\nHost: hello.test\r\nX-Real-IP: 6.6.6.6\r\nX-Forwarded-For:"
+            b" 6.6.6.6\r\nConnection: close\r\n\r\n"
+        )
+        exchange(
+            running.config.http_port, b"GET / HTTP/1.1\r\nHost: hello.test\r\n" + upgrade + second
+        )
         assert b"6.6.6.6" not in app.take()

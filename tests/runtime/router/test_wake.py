@@ -29,7 +29,15 @@ from runtime.router.routes import WEB, AppRoutes, AppSituation, Endpoint
 from runtime.router.runtime_api import RuntimeApi
 from runtime.router.server_diff import live_servers
 from runtime.router.wake import WakeService, serving_endpoint
-from tests.runtime.router.conftest import UPGRADE, RouterUnderTest, check_page, end, free_port, router_of_its_own, wait_for
+from tests.runtime.router.conftest import (
+    UPGRADE,
+    RouterUnderTest,
+    check_page,
+    end,
+    free_port,
+    router_of_its_own,
+    wait_for,
+)
 from tests.runtime.router.support.h2_app import H2App
 
 NUMBERS = itertools.count()
@@ -69,7 +77,14 @@ class Sleeper:
     def get(self, path: str = "/", **rest: object) -> httpx.Response:
         url = self.running.url(path)
         method = rest.pop("method", "GET")
-        return httpx.request(method, url, headers={"Host": self.host, "Accept": "text/html"}, timeout=60, trust_env=False, **rest)
+        return httpx.request(
+            method,
+            url,
+            headers={"Host": self.host, "Accept": "text/html"},
+            timeout=60,
+            trust_env=False,
+            **rest,
+        )
 
 
 @contextmanager
@@ -107,8 +122,12 @@ async def many(sleeper: Sleeper, count: int) -> Counter[bytes]:
     """Open this many connections at once, each with a request, and count the status lines."""
 
     async def request_once() -> bytes:
-        reader, writer = await asyncio.open_connection("127.0.0.1", sleeper.running.config.http_port)
-        writer.write(f"GET / HTTP/1.1\r\nHost: {sleeper.host}\r\nConnection: close\r\n\r\n".encode())
+        reader, writer = await asyncio.open_connection(
+            "127.0.0.1", sleeper.running.config.http_port
+        )
+        writer.write(
+            f"GET / HTTP/1.1\r\nHost: {sleeper.host}\r\nConnection: close\r\n\r\n".encode()
+        )
         answer = await reader.read()
         writer.close()
         return answer.split(b"\r\n", 1)[0]
@@ -136,7 +155,9 @@ def test_an_upload_a_websocket_and_http2_are_held_and_served(sleeper: Sleeper):
         return sleeper.get("/upload", method="POST", content=body).json()["received"]
 
     def websocket() -> object:
-        with socket.create_connection(("127.0.0.1", sleeper.running.config.http_port), 20) as tunnel:
+        with socket.create_connection(
+            ("127.0.0.1", sleeper.running.config.http_port), 20
+        ) as tunnel:
             tunnel.sendall(UPGRADE.replace(b"hello.test", sleeper.host.encode()))
             assert tunnel.recv(1000).startswith(b"HTTP/1.1 101 ")
             tunnel.sendall(b"awake?")
@@ -149,12 +170,16 @@ def test_an_upload_a_websocket_and_http2_are_held_and_served(sleeper: Sleeper):
             return answer.http_version, answer.status_code
 
     with ThreadPoolExecutor(3) as pool:
-        results = [future.result() for future in [pool.submit(kind) for kind in (upload, websocket, http2)]]
+        results = [
+            future.result() for future in [pool.submit(kind) for kind in (upload, websocket, http2)]
+        ]
     assert results == [len(body), f"{sleeper.app.name}:awake?".encode(), ("HTTP/2", 200)]
     assert sleeper.asked == 1
 
 
-def test_a_failed_start_shows_its_code_and_the_next_request_retries(sleeper: Sleeper, caplog: pytest.LogCaptureFixture):
+def test_a_failed_start_shows_its_code_and_the_next_request_retries(
+    sleeper: Sleeper, caplog: pytest.LogCaptureFixture
+):
     sleeper.fails = LaunchFailed("It ran out of memory.", hint="Give it more.")
     check_page(sleeper.get(), Code.WAKE_FAILED, "text/html")
     assert "It ran out of memory. Give it more." in caplog.text
@@ -188,7 +213,9 @@ def test_requests_wait_during_a_pause_between_two_releases(sleeper: Sleeper):
 @contextmanager
 def service_that_waits(sleeper: Sleeper) -> Iterator[WakeService]:
     async def wait(app: str, process: str) -> Endpoint:
-        return await serving_endpoint(lambda name: sleeper.running.router.routes().get(name), app, process)
+        return await serving_endpoint(
+            lambda name: sleeper.running.router.routes().get(name), app, process
+        )
 
     with service(sleeper.running, wait) as serving:
         yield serving
@@ -196,7 +223,9 @@ def service_that_waits(sleeper: Sleeper) -> Iterator[WakeService]:
 
 @pytest.mark.parametrize("others", [0, FEW_HOSTS])
 @pytest.mark.parametrize("wild", [False, True])
-def test_a_held_request_goes_to_the_slot_like_any_other(sleeper: Sleeper, others: int, *, wild: bool):
+def test_a_held_request_goes_to_the_slot_like_any_other(
+    sleeper: Sleeper, others: int, *, wild: bool
+):
     """Hold a request.
 
     In the slot it counts as open, so a drain waits for it. Only workers from before a reload bypass
@@ -225,8 +254,14 @@ def test_the_last_instance_still_serves_requests_that_chose_it(sleeper: Sleeper)
     placed = RouteStore(sleeper.running.config).placed(sleeper.name)
     assert placed is not None
     maps = Maps(folder=sleeper.running.config.router / "maps")
-    question = f"get map {maps.hosts} {sleeper.host}; show servers state {slot_name(placed.slots[WEB])}"
-    api, seen, over = RuntimeApi(sleeper.running.config.router_socket, Path()), Counter(), threading.Event()
+    question = (
+        f"get map {maps.hosts} {sleeper.host}; show servers state {slot_name(placed.slots[WEB])}"
+    )
+    api, seen, over = (
+        RuntimeApi(sleeper.running.config.router_socket, Path()),
+        Counter(),
+        threading.Event(),
+    )
 
     def look() -> None:
         while not over.is_set():

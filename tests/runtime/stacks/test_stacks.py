@@ -43,11 +43,25 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> tuple[NodeConfig, Store]:
     ("setting", "of_apt", "expected"),
     [
         ("", ("", ""), ()),  # not Debian: mmdebstrap's default
-        ("", ("mirror:/d", "mirror:/s"), ("mirror:/d trixie main", "mirror:/d trixie-updates main", "mirror:/s trixie-security main")),
-        ("mirror:/set", ("mirror:/d", "mirror:/s"), ("mirror:/set trixie main", "mirror:/set trixie-updates main")),
+        (
+            "",
+            ("mirror:/d", "mirror:/s"),
+            (
+                "mirror:/d trixie main",
+                "mirror:/d trixie-updates main",
+                "mirror:/s trixie-security main",
+            ),
+        ),
+        (
+            "mirror:/set",
+            ("mirror:/d", "mirror:/s"),
+            ("mirror:/set trixie main", "mirror:/set trixie-updates main"),
+        ),
     ],
 )
-def test_the_setting_overrides_apt_and_apt_overrides_the_default(setting: str, of_apt: tuple[str, str], expected: tuple[str, ...]) -> None:
+def test_the_setting_overrides_apt_and_apt_overrides_the_default(
+    setting: str, of_apt: tuple[str, str], expected: tuple[str, ...]
+) -> None:
     found = find_mirror(NodeConfig(debian_mirror=setting), "trixie", of_apt=lambda: of_apt)
     assert tuple(line.partition("] ")[2] for line in found.sources) == expected
 
@@ -63,11 +77,18 @@ def test_a_stack_holds_no_trace_of_the_host(store: tuple[NodeConfig, Store]) -> 
     assert "trixie" in (root / "etc/os-release").read_text()
     assert "\napp:x:1000:1000:" in (root / "etc/passwd").read_text()
     assert ensure_stack(*store, progress=lines.append) == image
-    skopeo = subprocess.run(["skopeo", "inspect", f"oci:{store[0].images}:stack/debian-13"], check=True, capture_output=True, text=True)
+    skopeo = subprocess.run(
+        ["skopeo", "inspect", f"oci:{store[0].images}:stack/debian-13"],
+        check=True,
+        capture_output=True,
+        text=True,
+    )
     assert image.digest in skopeo.stdout
 
 
-def test_an_unknown_stack_is_refused_with_the_list_of_stacks(store: tuple[NodeConfig, Store]) -> None:
+def test_an_unknown_stack_is_refused_with_the_list_of_stacks(
+    store: tuple[NodeConfig, Store],
+) -> None:
     with pytest.raises(BadSource) as caught:
         ensure_stack(*store, name="beos-5")
     assert "debian-13" in caught.value.hint
@@ -90,10 +111,20 @@ def test_runtimes_are_layers_with_only_their_own_files(store: tuple[NodeConfig, 
 
 
 def test_the_identity_of_a_definition_depends_on_its_content() -> None:
-    more = DebianRuntime(name="python-3.13", stack=DEBIAN_13, packages=("python3", "python3-venv", "sqlite3"))
+    more = DebianRuntime(
+        name="python-3.13", stack=DEBIAN_13, packages=("python3", "python3-venv", "sqlite3")
+    )
     assert key(more, "x86_64") != key(PYTHON["3.13"], "x86_64")
     assert key(DEBIAN_13, "x86_64") != key(DEBIAN_13, "aarch64")
-    assert len({key(definition, "x86_64") for definition in (DEBIAN_13, STATIC, node("22.1.0"), node("22.2.0"))}) == 4
+    assert (
+        len(
+            {
+                key(definition, "x86_64")
+                for definition in (DEBIAN_13, STATIC, node("22.1.0"), node("22.2.0"))
+            }
+        )
+        == 4
+    )
 
 
 def test_base_and_difference_together_give_the_complete_tree(tmp_path: Path) -> None:
@@ -117,7 +148,10 @@ def test_base_and_difference_together_give_the_complete_tree(tmp_path: Path) -> 
     assert stat.S_ISCHR((full / "gone").lstat().st_mode)
     union.mkdir()
     script = 'mount -t overlay o -o "lowerdir=$1:$2" "$3" && diff -r --no-dereference "$3" "$4"'
-    subprocess.run(["unshare", "-m", "sh", "-c", script, "sh", full, base, union, tmp_path / "wanted"], check=True)
+    subprocess.run(
+        ["unshare", "-m", "sh", "-c", script, "sh", full, base, union, tmp_path / "wanted"],
+        check=True,
+    )
 
 
 OWN = """
@@ -144,14 +178,26 @@ def test_a_stack_of_the_operator_is_built_from_its_file(tmp_path: Path) -> None:
     assert not (root / "etc/mime.types").exists(), "it needs only the essential packages"
     assert [version_record.diff_id for version_record in versions(config)] == [version.diff_id]
     (config.stacks / "own-1.toml").write_text(OWN.replace("Welcome", "Hello"))
-    assert versions(config)[0].identity != identity_of(offer(config).stack("own-1")), "another definition needs another build"
+    assert versions(config)[0].identity != identity_of(offer(config).stack("own-1")), (
+        "another definition needs another build"
+    )
 
 
-def test_an_image_of_a_registry_becomes_a_stack_of_one_layer(tmp_path: Path, server: Server) -> None:
-    config = NodeConfig(name="tfrom", state=tmp_path / "state", run=tmp_path / "run", plain_registries=(server.address,))
+def test_an_image_of_a_registry_becomes_a_stack_of_one_layer(
+    tmp_path: Path, server: Server
+) -> None:
+    config = NodeConfig(
+        name="tfrom",
+        state=tmp_path / "state",
+        run=tmp_path / "run",
+        plain_registries=(server.address,),
+    )
     config.stacks.mkdir(parents=True)
     program = '[languages.python]\nversion = "3.12"\nprogram = "/usr/local/bin/python3"\n'
-    text = f'name = "theirs"\nfrom = "{server.address}/team/app:1"\nfiles = {{ "app/more" = "ours" }}\n{program}'
+    text = (
+        f'name = "theirs"\nfrom = "{server.address}/team/app:1"\nfiles = {{ "app/more" = "ours"'
+        f" }}\n{program}"
+    )
     (config.stacks / "theirs.toml").write_text(text)
     images, said = Store(config), []
     image = ensure_stack(config, images, "theirs", said.append)
@@ -160,16 +206,19 @@ def test_an_image_of_a_registry_becomes_a_stack_of_one_layer(tmp_path: Path, ser
     assert "app:x:1000" in (root / "etc/passwd").read_text()
     assert f"    pulling {server.address}/team/app:1" in said
     python = offer(config).pythons["3.12"]
-    assert [layer.diff_id for layer in ensure_runtime(config, images, python, python.stack, said.append)] == [
-        layer.diff_id for layer in images.layers_of(image.digest)
-    ]
+    assert [
+        layer.diff_id for layer in ensure_runtime(config, images, python, python.stack, said.append)
+    ] == [layer.diff_id for layer in images.layers_of(image.digest)]
     _, fresh = rebuild(config, images, "theirs", said.append)
     assert not fresh
     assert len(versions(config)) == 1, "the same content is the same version"
     server.fill("world")
     version, fresh = rebuild(config, images, "theirs", said.append)
     assert fresh
-    assert [version_record.diff_id == version.diff_id for version_record in versions(config)] == [True, False], "the old one is kept"
+    assert [version_record.diff_id == version.diff_id for version_record in versions(config)] == [
+        True,
+        False,
+    ], "the old one is kept"
 
 
 def test_flattening_keeps_files_hidden_and_follows_no_link_of_a_layer(tmp_path: Path) -> None:
@@ -214,7 +263,11 @@ ensure_stack(config, Store(config), progress=lambda line: print(line, flush=True
 
 
 def test_a_killed_bootstrap_leaves_no_mount_and_no_process(tmp_path: Path) -> None:
-    child = subprocess.Popen([sys.executable, "-c", _BOOTSTRAP, str(tmp_path)], stdout=subprocess.PIPE, start_new_session=True)
+    child = subprocess.Popen(
+        [sys.executable, "-c", _BOOTSTRAP, str(tmp_path)],
+        stdout=subprocess.PIPE,
+        start_new_session=True,
+    )
     try:
         assert _until(lambda: _at_work_in(tmp_path)), "mmdebstrap never began"
     finally:

@@ -7,7 +7,6 @@ from __future__ import annotations
 import os
 import shutil
 import stat
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -54,7 +53,13 @@ class Yard:
         return self.store.add_layer(tree, move=True)
 
     def version(
-        self, at: float, *, ssl: str = "3.5.1-1", passwd: str = "root", soname: str = "libssl 3 libssl3t64\n", codename: str = "trixie"
+        self,
+        at: float,
+        *,
+        ssl: str = "3.5.1-1",
+        passwd: str = "root",
+        soname: str = "libssl 3 libssl3t64\n",
+        codename: str = "trixie",
     ) -> Layer:
         """Record one more version of debian-13, built at the time `at`, and of Python on it."""
         packages = [("libc6", "2.41-12"), ("libssl3t64", ssl)]
@@ -64,14 +69,22 @@ class Yard:
             **{
                 "usr__lib__os-release": f"VERSION_CODENAME={codename}\n",
                 "var__lib__dpkg__status": "\n".join(
-                    f"Package: {name}\nStatus: install ok installed\nVersion: {number}\n" for name, number in packages
+                    f"Package: {name}\nStatus: install ok installed\nVersion: {number}\n"
+                    for name, number in packages
                 ),
                 "var__lib__dpkg__info__libssl3t64_DOT_shlibs": soname,
             },
         )
         record(self.config, "debian-13", identity_of(DEBIAN_13), layer, {}, now=at)
         python = self.layer(usr__bin__python3=f"python for {ssl}", usr__bin__at=str(at))
-        record(self.config, "python-3.13", identity_of(PYTHON["3.13"], layer.diff_id), python, {}, now=at)
+        record(
+            self.config,
+            "python-3.13",
+            identity_of(PYTHON["3.13"], layer.diff_id),
+            python,
+            {},
+            now=at,
+        )
         return layer
 
     def app(self, **files: str | None) -> Digest:
@@ -80,7 +93,11 @@ class Yard:
         python = self.newest(identity_of(PYTHON["3.13"], base.diff_id))
         label = Foundation(stack="debian-13", runtimes=("python-3.13",), layers=2).label()
         config = ImageConfig(environment={"A": "1"}, command=("run",), labels={**label, "own": "x"})
-        digest = self.store.write_image([base, python, self.layer(opt__venv__x="deps"), self.layer(**files)], config, {"note": "kept"})
+        digest = self.store.write_image(
+            [base, python, self.layer(opt__venv__x="deps"), self.layer(**files)],
+            config,
+            {"note": "kept"},
+        )
         self.store.tag("shop:v1", digest)
         return digest
 
@@ -90,7 +107,12 @@ class Yard:
         return found[1]
 
     def upgrade(self, digest: Digest) -> Upgrade:
-        return upgrade(self.config, self.store, digest, progress=lambda line: pytest.fail(f"nothing should be built: {line}"))
+        return upgrade(
+            self.config,
+            self.store,
+            digest,
+            progress=lambda line: pytest.fail(f"nothing should be built: {line}"),
+        )
 
 
 @pytest.fixture
@@ -112,10 +134,15 @@ def test_an_upgrade_replaces_the_lowest_layers_and_keeps_the_others(yard: Yard) 
     assert after[0] == base
     assert after[1] != before[1], "the Python of the new version"
     assert after[2:] == before[2:], "the same layers, without a new build"
-    settings = [yard.store.configuration(yard.store.manifest(digest))[0] for digest in (old, done.image)]
+    settings = [
+        yard.store.configuration(yard.store.manifest(digest))[0] for digest in (old, done.image)
+    ]
     assert settings[0] == replace(settings[1], history=())  # the history is checked below
     assert yard.store.manifest(done.image).annotations == {"note": "kept"}
-    assert (done.before, done.after) == (f"19700112-{before[0].diff_id.hex[:12]}", f"19700124-{base.diff_id.hex[:12]}")
+    assert (done.before, done.after) == (
+        f"19700112-{before[0].diff_id.hex[:12]}",
+        f"19700124-{base.diff_id.hex[:12]}",
+    )
     yard.store.tag("shop:v2", done.image)
     stories = [step.created_by for step in Catalogue(yard.config, yard.store).history(done.image)]
     assert stories[-1] == f"debian-13 {done.after}, upgraded from {done.before}"
@@ -136,8 +163,12 @@ def test_an_upgrade_includes_all_languages_and_tools(yard: Yard) -> None:
         language = yard.layer(usr__bin__php=f"php for {ssl}")
         record(yard.config, served.name, identity_of(served, base.diff_id), language, {}, now=at)
         made.append((base, language, *reversed(tools)))
-    label = Foundation(stack="debian-13", runtimes=(served.name, f"node-{NODE_DEFAULT}", tool.name), layers=4).label()
-    image = yard.store.write_image([*made[0], code := yard.layer(app__x="code")], ImageConfig(labels=label))
+    label = Foundation(
+        stack="debian-13", runtimes=(served.name, f"node-{NODE_DEFAULT}", tool.name), layers=4
+    ).label()
+    image = yard.store.write_image(
+        [*made[0], code := yard.layer(app__x="code")], ImageConfig(labels=label)
+    )
     done = yard.upgrade(image)
     assert done.reasons == ()
     assert done.image is not None
@@ -147,40 +178,73 @@ def test_an_upgrade_includes_all_languages_and_tools(yard: Yard) -> None:
 def test_an_image_whose_language_moved_to_another_stack_is_not_upgraded(yard: Yard) -> None:
     old = yard.app(app__x="x")
     yard.config.stacks.mkdir()
-    moved = 'name = "company-1"\nsuite = "trixie"\n[languages.python]\nversion = "3.13"\npackages = ["python3"]\n'
+    moved = (
+        'name = "company-1"\nsuite = "trixie"\n[languages.python]\nversion = "3.13"\npackages ='
+        ' ["python3"]\n'
+    )
     (yard.config.stacks / "company-1.toml").write_text(moved)
-    assert "no longer has the stack or a language of the image: debian-13, python-3.13" in yard.upgrade(old).explain()
+    assert (
+        "no longer has the stack or a language of the image: debian-13, python-3.13"
+        in yard.upgrade(old).explain()
+    )
 
 
 def test_a_tool_comes_from_the_stack_to_which_it_is_added(yard: Yard) -> None:
     older = STACKS["debian-12"]
     base, git = yard.layer(usr__lib__x="bookworm"), yard.layer(usr__bin__git="bookworm")
     record(yard.config, older.name, identity_of(older), base, {}, now=1.0)
-    record(yard.config, GIT.name, identity_of(replace(GIT, stack=older), base.diff_id), git, {}, now=1.0)
+    record(
+        yard.config,
+        GIT.name,
+        identity_of(replace(GIT, stack=older), base.diff_id),
+        git,
+        {},
+        now=1.0,
+    )
     assert ensure_runtime(yard.config, yard.store, GIT, older, pytest.fail) == [base, git]
 
 
 def test_a_bare_image_has_the_certificates_of_the_newest_version(yard: Yard) -> None:
     found = []
     for at, text in ((2_000_000.0, "old"), (3_000_000.0, "renewed")):
-        files = {"etc__ssl__certs__ca-certificates_DOT_crt": text, "etc__passwd": "root", "etc__group": "root"}
+        files = {
+            "etc__ssl__certs__ca-certificates_DOT_crt": text,
+            "etc__passwd": "root",
+            "etc__group": "root",
+        }
         record(yard.config, "debian-13", identity_of(DEBIAN_13), yard.layer(**files), {}, now=at)
-        bare = [ensure_bare(yard.config, yard.store, DEBIAN_13, lambda line: None) for _ in range(2)]
+        bare = [
+            ensure_bare(yard.config, yard.store, DEBIAN_13, lambda line: None) for _ in range(2)
+        ]
         assert bare[0] == bare[1], "it is reused"
-        found.append((yard.store.unpacked(bare[0]) / "etc/ssl/certs/ca-certificates.crt").read_text())
+        found.append(
+            (yard.store.unpacked(bare[0]) / "etc/ssl/certs/ca-certificates.crt").read_text()
+        )
     assert found == ["old", "renewed"]
 
 
 @pytest.mark.parametrize(
     ("files", "change", "reason"),
     [
-        ({"etc__passwd": "root and app"}, {"passwd": "root and more"}, "replace files that the new stack changes: /etc/passwd"),
-        ({"usr__lib__libssl": None}, {}, "replace files that the new stack changes: /usr/lib/libssl"),
+        (
+            {"etc__passwd": "root and app"},
+            {"passwd": "root and more"},
+            "replace files that the new stack changes: /etc/passwd",
+        ),
+        (
+            {"usr__lib__libssl": None},
+            {},
+            "replace files that the new stack changes: /usr/lib/libssl",
+        ),
         ({"usr__lib": "a file"}, {}, "replace files that the new stack changes: /usr/lib."),
         ({"var__lib__dpkg__status": "more"}, {}, "contain packages installed by apt or dpkg"),
         ({"app__x": "x"}, {"soname": "libssl 4 libssl4\n"}, "have another ABI: libssl 3"),
         ({"app__x": "x"}, {"ssl": "3.0.9-1"}, "libssl3t64 from 3.5.1-1 to 3.0.9-1"),
-        ({"app__x": "x"}, {"codename": "forky"}, "was built from trixie and is built from forky now"),
+        (
+            {"app__x": "x"},
+            {"codename": "forky"},
+            "was built from trixie and is built from forky now",
+        ),
     ],
 )
 def test_a_refused_upgrade_says_why_and_writes_nothing(
@@ -200,11 +264,22 @@ def test_an_image_without_a_known_stack_is_not_upgraded(yard: Yard) -> None:
     stranger = yard.store.write_image([yard.layer(x="y")], ImageConfig())
     assert "not built on a stack of this node" in yard.upgrade(stranger).explain()
     gone = ImageConfig(labels=Foundation(stack="beos-5", runtimes=(), layers=1).label())
-    assert "no longer has the stack" in yard.upgrade(yard.store.write_image([yard.layer(x="y")], gone)).explain()
+    assert (
+        "no longer has the stack"
+        in yard.upgrade(yard.store.write_image([yard.layer(x="y")], gone)).explain()
+    )
 
 
 @pytest.mark.parametrize(
-    "label", ["", "{", "[]", '{"stack": "x"}', '{"stack": "x", "runtimes": [], "layers": 0}', '{"stack":1,"runtimes":5,"layers":1}']
+    "label",
+    [
+        "",
+        "{",
+        "[]",
+        '{"stack": "x"}',
+        '{"stack": "x", "runtimes": [], "layers": 0}',
+        '{"stack":1,"runtimes":5,"layers":1}',
+    ],
 )
 def test_an_invalid_label_is_ignored(label: str) -> None:
     assert foundation_of({LABEL: label}) is None
@@ -215,7 +290,10 @@ def test_a_version_is_identified_by_its_content_and_the_newest_is_used(yard: Yar
     first = yard.newest(identity)
     second = yard.version(2_000_000.0, ssl="3.5.4-1")
     assert yard.newest(identity) == second
-    assert [row.diff_id for row in versions(yard.config) if row.identity == identity] == [second.diff_id, first.diff_id]
+    assert [row.diff_id for row in versions(yard.config) if row.identity == identity] == [
+        second.diff_id,
+        first.diff_id,
+    ]
     record(yard.config, "debian-13", identity, second, {}, now=3_000_000.0)
     assert len([row for row in versions(yard.config) if row.identity == identity]) == 2
     shutil.rmtree(yard.config.layers / second.diff_id.hex)
@@ -224,7 +302,10 @@ def test_a_version_is_identified_by_its_content_and_the_newest_is_used(yard: Yar
 
 
 def test_a_path_is_found_where_the_overlay_shows_it(yard: Yard, tmp_path: Path) -> None:
-    show: Callable[[str], str | None] = lambda name: place.layer.read(place.name, 99).decode() if (place := find(layers, name)) else None  # noqa: E731
+    def show(name: str) -> str | None:
+        place = find(layers, name)
+        return place.layer.read(place.name, 99).decode() if place else None
+
     below = yard.store.unpacked(yard.layer(a__x="below", a__y="below", b__z="below", c="below"))
     middle = yard.store.unpacked(yard.layer(a__x="middle", a__y=None, b="a file now"))
     opaque = tmp_path / "opaque"
@@ -232,6 +313,13 @@ def test_a_path_is_found_where_the_overlay_shows_it(yard: Yard, tmp_path: Path) 
     (opaque / "a" / "new").write_text("top")
     os.setxattr(opaque / "a", "user.overlay.opaque", b"y")
     layers = [Folder.at(path) for path in (middle, below)]
-    assert [show(name) for name in ("a/x", "a/y", "b/z", "b", "c", "d")] == ["middle", None, None, "a file now", "below", None]
+    assert [show(name) for name in ("a/x", "a/y", "b/z", "b", "c", "d")] == [
+        "middle",
+        None,
+        None,
+        "a file now",
+        "below",
+        None,
+    ]
     layers = [Folder.at(path) for path in (opaque, middle, below)]
     assert [show(name) for name in ("a/x", "a/new", "c")] == [None, "top", "below"]

@@ -25,7 +25,13 @@ def header(
     written = size if isinstance(size, bytes) else b"%011o\0" % size
     block = bytearray(512)
     block[0:100] = name.ljust(100, b"\0")
-    block[100:108], block[108:116], block[116:124], block[124:136], block[136:148] = mode, uid, b"0000002\0", written, mtime
+    block[100:108], block[108:116], block[116:124], block[124:136], block[136:148] = (
+        mode,
+        uid,
+        b"0000002\0",
+        written,
+        mtime,
+    )
     block[156:157], block[157:257], block[257:265] = kind, link.ljust(100, b"\0"), magic
     block[329:345] = b"0000000\0" * 2
     if rest:
@@ -56,7 +62,9 @@ def pax(*records: tuple[bytes, bytes], kind: bytes = b"x") -> bytes:
 
 
 def long(kind: bytes, value: bytes) -> bytes:
-    return header(b"././@LongLink", kind, len(value) + 1, magic=b"ustar  \0") + padded(value + b"\0")
+    return header(b"././@LongLink", kind, len(value) + 1, magic=b"ustar  \0") + padded(
+        value + b"\0"
+    )
 
 
 def members(data: bytes, limits: TarLimits | None = None) -> list[Member]:
@@ -77,6 +85,9 @@ def sparse_1_0(spans: list[tuple[int, int]], data: bytes, size: int) -> bytes:
     numbers = [len(spans), *(number for span in spans for number in span)]
     packed = padded(b"".join(b"%d\n" % number for number in numbers)) + data
     named = pax(
-        (b"GNU.sparse.major", b"1"), (b"GNU.sparse.minor", b"0"), (b"GNU.sparse.name", b"real"), (b"GNU.sparse.realsize", b"%d" % size)
+        (b"GNU.sparse.major", b"1"),
+        (b"GNU.sparse.minor", b"0"),
+        (b"GNU.sparse.name", b"real"),
+        (b"GNU.sparse.realsize", b"%d" % size),
     )
     return named + header(b"GNUSparseFile.1/real", size=len(packed)) + padded(packed)

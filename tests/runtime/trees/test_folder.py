@@ -27,13 +27,31 @@ def tree(place):
         yield folder
 
 
-@pytest.mark.parametrize("name", ["../outside", "a/../../outside", "up/outside", "a/up/up/outside", "root/etc/passwd", "/../outside"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "../outside",
+        "a/../../outside",
+        "up/outside",
+        "a/up/up/outside",
+        "root/etc/passwd",
+        "/../outside",
+    ],
+)
 def test_no_name_leads_out(tree, place, name):
     (place / "a").mkdir()
     (place / "up").symlink_to("..")
     (place / "a" / "up").symlink_to("..")
     (place / "root").symlink_to("/")
-    for deed in (tree.status, tree.open_file, tree.names, tree.read_link, tree.make_folder, tree.create_file, tree.attributes):
+    for deed in (
+        tree.status,
+        tree.open_file,
+        tree.names,
+        tree.read_link,
+        tree.make_folder,
+        tree.create_file,
+        tree.attributes,
+    ):
         with pytest.raises((OSError, ValueError)):
             deed(name)
     assert tree.find(name) is None if ".." not in name.split("/") else True
@@ -44,7 +62,11 @@ def test_a_magic_link_is_not_followed(place):
     held = os.open("/", os.O_PATH | os.O_DIRECTORY)
     with Folder.at(place) as tree:
         (place / "magic").symlink_to(f"/proc/{os.getpid()}/fd/{held}")
-        for deed in (lambda: tree.names("magic"), lambda: tree.subfolder("magic"), lambda: tree.status("magic/etc")):
+        for deed in (
+            lambda: tree.names("magic"),
+            lambda: tree.subfolder("magic"),
+            lambda: tree.status("magic/etc"),
+        ):
             with pytest.raises(OSError, match="directory|symbolic links"):
                 deed()
     os.close(held)
@@ -61,7 +83,11 @@ def test_metadata_is_set_on_the_link_itself_or_refused(tree, place):
     tree.set_times("link", 1, 2)
     tree.set_attribute("link", "user.x", b"1")
     after = outside.stat()
-    assert (after.st_uid, after.st_mode, after.st_mtime_ns) == (before.st_uid, before.st_mode, before.st_mtime_ns)
+    assert (after.st_uid, after.st_mode, after.st_mtime_ns) == (
+        before.st_uid,
+        before.st_mode,
+        before.st_mtime_ns,
+    )
     assert os.listxattr(outside) == []
     assert tree.status("link").st_uid == 5
     assert tree.status("link").st_mtime_ns == 2

@@ -58,8 +58,14 @@ def test_very_short_content(packing: Packing, data: bytes) -> None:
 
 
 @settings(max_examples=60, deadline=None)
-@given(pieces=st.lists(st.binary(max_size=4000), min_size=1, max_size=4), packing=st.sampled_from(list(PACK)), size=st.integers(1, 5000))
-def test_concatenated_streams_are_read_as_one(pieces: list[bytes], packing: Packing, size: int) -> None:
+@given(
+    pieces=st.lists(st.binary(max_size=4000), min_size=1, max_size=4),
+    packing=st.sampled_from(list(PACK)),
+    size=st.integers(1, 5000),
+)
+def test_concatenated_streams_are_read_as_one(
+    pieces: list[bytes], packing: Packing, size: int
+) -> None:
     plain = Plain(io.BytesIO(b"".join(PACK[packing](piece) for piece in pieces)), packing)
     assert b"".join(iter(lambda: plain.read(size), b"")) == b"".join(pieces)
 
@@ -96,7 +102,11 @@ def test_a_missing_end_is_damage(packing: Packing) -> None:
 
 
 @settings(max_examples=200, deadline=None)
-@given(packing=st.sampled_from([packing for packing in PACK if packing]), rest=st.binary(max_size=200), kept=st.integers(0, 60))
+@given(
+    packing=st.sampled_from([packing for packing in PACK if packing]),
+    rest=st.binary(max_size=200),
+    kept=st.integers(0, 60),
+)
 def test_arbitrary_bytes_raise_no_other_error(packing: Packing, rest: bytes, kept: int) -> None:
     try:
         Plain(io.BytesIO(PACK[packing](b"abc" * 50)[:kept] + rest), packing).read(1000)
@@ -176,7 +186,13 @@ def test_a_process_with_256_mib_reads_384_mib(packing: Packing) -> None:
     chunk = bytes(16 * MIB)
     packed = b"".join(packer.compress(chunk) for _ in range(24)) + packer.flush()
     root = Path(__file__).parents[3]
-    ended = subprocess.run([sys.executable, "-c", CHILD, root], input=packed, capture_output=True, timeout=120, check=False)
+    ended = subprocess.run(
+        [sys.executable, "-c", CHILD, root],
+        input=packed,
+        capture_output=True,
+        timeout=120,
+        check=False,
+    )
     assert (ended.stdout.decode().strip(), ended.stderr.decode()) == (str(384 << 20), "")
 
 

@@ -87,7 +87,14 @@ def test_numbers_are_read_in_every_form(written: bytes, size: int) -> None:
 
 
 @pytest.mark.parametrize(
-    "written", [b"0000000000x\0", b"-1\0\0\0\0\0\0\0\0\0\0", b"1_0".ljust(12, b"\0"), b"0o7".ljust(12, b"\0"), b"9" * 12]
+    "written",
+    [
+        b"0000000000x\0",
+        b"-1\0\0\0\0\0\0\0\0\0\0",
+        b"1_0".ljust(12, b"\0"),
+        b"0o7".ljust(12, b"\0"),
+        b"9" * 12,
+    ],
 )
 def test_a_size_that_is_not_an_octal_number_is_refused(written: bytes) -> None:
     with pytest.raises(TarDamaged, match="'a': its size is not a number"):
@@ -111,11 +118,17 @@ def test_a_huge_size_is_refused_and_not_allocated() -> None:
 
 
 def test_owners_out_of_range_are_refused_unless_they_are_ignored() -> None:
-    for damaged in (header(uid=b"\xff" * 8), header(uid=b"\x80\0\0\0\xff\xff\xff\xff"), pax((b"uid", b"4294967295")) + header()):
+    for damaged in (
+        header(uid=b"\xff" * 8),
+        header(uid=b"\x80\0\0\0\xff\xff\xff\xff"),
+        pax((b"uid", b"4294967295")) + header(),
+    ):
         with pytest.raises(TarDamaged, match="its owner is out of range"):
             only(damaged)
         assert members(damaged + END, TarLimits(check_owners=False))[0].name == "a"
-    assert only(pax((b"uid", b"4294967294"), (b"gid", b"3000000000")) + header()).gid == 3_000_000_000
+    assert (
+        only(pax((b"uid", b"4294967294"), (b"gid", b"3000000000")) + header()).gid == 3_000_000_000
+    )
 
 
 @pytest.mark.parametrize(
@@ -134,7 +147,22 @@ def test_pax_times_are_exact(value: bytes, nanoseconds: int) -> None:
     assert only(pax((b"mtime", value)) + header()).modified == nanoseconds
 
 
-@pytest.mark.parametrize("value", [b"nan", b"inf", b"-inf", b"1e9", b"1.5.5", b"0x1", b" 1", b"9" * 20, b"9" * 5000, b"1_0", b"-"])
+@pytest.mark.parametrize(
+    "value",
+    [
+        b"nan",
+        b"inf",
+        b"-inf",
+        b"1e9",
+        b"1.5.5",
+        b"0x1",
+        b" 1",
+        b"9" * 20,
+        b"9" * 5000,
+        b"1_0",
+        b"-",
+    ],
+)
 def test_invalid_times_are_refused(value: bytes) -> None:
     with pytest.raises(TarDamaged, match="'a': its time"):
         only(pax((b"mtime", value)) + header())
@@ -147,7 +175,10 @@ def test_a_header_time_may_be_before_1970_or_far_in_the_future() -> None:
 
 
 def test_pax_records_override_the_header_unless_they_are_empty() -> None:
-    member = only(pax((b"path", "é/\udcff".encode("utf-8", "surrogateescape")), (b"hdrcharset", b"BINARY")) + header())
+    member = only(
+        pax((b"path", "é/\udcff".encode("utf-8", "surrogateescape")), (b"hdrcharset", b"BINARY"))
+        + header()
+    )
     assert member.name == "é/\udcff"
     assert only(pax((b"path", b"")) + header()).name == "a"
     assert only(pax((b"path", b"first"), (b"path", b"second")) + header()).name == "second"
@@ -158,28 +189,46 @@ def test_pax_records_override_the_header_unless_they_are_empty() -> None:
 
 def test_a_pax_size_sets_the_start_of_the_next_entry() -> None:
     data = pax((b"size", b"600")) + header(size=0) + padded(b"z" * 600) + header(b"b") + END
-    assert [(member.name, len(content)) for member, content in contents(data)] == [("a", 600), ("b", 0)]
+    assert [(member.name, len(content)) for member, content in contents(data)] == [
+        ("a", 600),
+        ("b", 0),
+    ]
 
 
 @pytest.mark.parametrize("kind", [b"1", b"2", b"3", b"4", b"5", b"6"])
 def test_links_folders_and_devices_have_no_content_whatever_their_size(kind: bytes) -> None:
-    assert [member.name for member in members(header(b"l", kind, 5000, link=b"t") + header(b"next") + END)] == ["l", "next"]
+    assert [
+        member.name
+        for member in members(header(b"l", kind, 5000, link=b"t") + header(b"next") + END)
+    ] == ["l", "next"]
 
 
 def test_an_unknown_type_has_content_that_is_skipped() -> None:
-    assert [member.name for member in members(header(b"v", b"V", 600) + bytes(1024) + header(b"next") + END)] == ["v", "next"]
+    assert [
+        member.name
+        for member in members(header(b"v", b"V", 600) + bytes(1024) + header(b"next") + END)
+    ] == ["v", "next"]
 
 
 def test_extended_attributes() -> None:
     member = only(
-        pax((b"SCHILY.xattr.security.capability", b"\x01\0=\n"), (b"SCHILY.xattr.user.e", b""), (b"SCHILY.xattr.", b"")) + header()
+        pax(
+            (b"SCHILY.xattr.security.capability", b"\x01\0=\n"),
+            (b"SCHILY.xattr.user.e", b""),
+            (b"SCHILY.xattr.", b""),
+        )
+        + header()
     )
     assert dict(member.attributes) == {"security.capability": b"\x01\0=\n", "user.e": b""}
 
 
 def test_a_global_header_applies_to_later_entries_and_a_local_one_wins() -> None:
     data = (
-        pax((b"uid", b"77"), (b"SCHILY.xattr.user.a", b"x"), kind=b"g") + header(b"a") + pax((b"uid", b"5")) + header(b"b") + header(b"c")
+        pax((b"uid", b"77"), (b"SCHILY.xattr.user.a", b"x"), kind=b"g")
+        + header(b"a")
+        + pax((b"uid", b"5"))
+        + header(b"b")
+        + header(b"c")
     )
     found = members(data + END)
     assert [member.uid for member in found] == [77, 5, 77]
@@ -194,7 +243,9 @@ def test_solaris_headers_are_pax_headers() -> None:
 
 def test_gnu_long_names_have_precedence_over_pax_paths() -> None:
     name, target = b"n" * 200 + b"/" + b"m" * 200, b"t" * 400
-    member = only(long(b"K", target) + long(b"L", name) + pax((b"path", b"other")) + header(kind=b"2"))
+    member = only(
+        long(b"K", target) + long(b"L", name) + pax((b"path", b"other")) + header(kind=b"2")
+    )
     assert (member.name.encode(), member.link.encode()) == (name, target)
 
 
@@ -246,7 +297,9 @@ def test_devices() -> None:
 
 
 def test_a_wrong_checksum_names_the_previous_entry() -> None:
-    with pytest.raises(TarDamaged, match="at the entry 'first': the next header has a wrong checksum"):
+    with pytest.raises(
+        TarDamaged, match="at the entry 'first': the next header has a wrong checksum"
+    ):
         members(header(b"first") + b"x" * 512)
     with pytest.raises(TarDamaged, match="at its start"):
         members(b"just text" * 200)
@@ -288,7 +341,12 @@ def test_after_an_error_there_is_no_further_entry() -> None:
 
 
 def test_the_next_entry_skips_the_remaining_content() -> None:
-    data = b"".join(header(b"%d" % number, size=2000) + padded(b"%d" % number * 2000) for number in range(3)) + END
+    data = (
+        b"".join(
+            header(b"%d" % number, size=2000) + padded(b"%d" % number * 2000) for number in range(3)
+        )
+        + END
+    )
     reader = TarReader(io.BytesIO(data))
     assert [reader.read(10) for _ in reader] == [b"0" * 10, b"1" * 10, b"2" * 10]
 
@@ -306,15 +364,35 @@ class Dripping:
 def test_short_reads_change_nothing() -> None:
     data = long(b"L", b"n" * 200) + header(size=1000) + padded(b"x" * 1000) + header(b"b") + END
     reader = TarReader(Dripping(data))
-    assert [(member.name, b"".join(iter(lambda: reader.read(1 << 16), b""))) for member in reader] == [("n" * 200, b"x" * 1000), ("b", b"")]
+    assert [
+        (member.name, b"".join(iter(lambda: reader.read(1 << 16), b""))) for member in reader
+    ] == [("n" * 200, b"x" * 1000), ("b", b"")]
 
 
 def test_limits_of_entries_content_and_stream() -> None:
-    three = header(b"a", size=400) + bytes(512) + header(b"b", size=400) + bytes(512) + header(b"c") + END
+    three = (
+        header(b"a", size=400)
+        + bytes(512)
+        + header(b"b", size=400)
+        + bytes(512)
+        + header(b"c")
+        + END
+    )
     assert len(members(three, TarLimits(entries=3, content_bytes=800, total_bytes=6000))) == 3
-    assert len(members(pax((b"path", b"x")) + header() + pax((b"path", b"y")) + header() + END, TarLimits(extended_bytes=1100))) == 2
+    assert (
+        len(
+            members(
+                pax((b"path", b"x")) + header() + pax((b"path", b"y")) + header() + END,
+                TarLimits(extended_bytes=1100),
+            )
+        )
+        == 2
+    )
     with pytest.raises(TarTooLarge, match="extended headers"):
-        members(pax((b"path", b"x")) + header() + pax((b"path", b"y")) + header() + END, TarLimits(extended_bytes=1000))
+        members(
+            pax((b"path", b"x")) + header() + pax((b"path", b"y")) + header() + END,
+            TarLimits(extended_bytes=1000),
+        )
     for limits in (TarLimits(entries=2), TarLimits(content_bytes=799), TarLimits(total_bytes=2000)):
         with pytest.raises(TarTooLarge, match="The archive"):
             members(three, limits)

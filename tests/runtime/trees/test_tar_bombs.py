@@ -47,19 +47,27 @@ BOMBS = {
     "solaris": lambda: piecewise(header(kind=b"X", size=HUGE), b"a" * MIB, 800),
     "long name": lambda: piecewise(header(kind=b"L", size=HUGE), b"a" * MIB, 800),
     "long link": lambda: piecewise(header(kind=b"K", size=HUGE), b"a" * MIB, 800),
-    "base-256 long name": lambda: piecewise(header(kind=b"L", size=b"\x80" + (1 << 60).to_bytes(11, "big")), b"a" * MIB, 800),
+    "base-256 long name": lambda: piecewise(
+        header(kind=b"L", size=b"\x80" + (1 << 60).to_bytes(11, "big")), b"a" * MIB, 800
+    ),
     "chain of long names": lambda: piecewise(b"", header(kind=b"L", size=MIB) + b"a" * MIB, 800),
     "chain of pax headers": lambda: piecewise(b"", pax((b"path", b"x")), 1_000_000),
     "chain of global headers": lambda: piecewise(b"", pax((b"comment", b"x")), 1_000_000),
     "chain of empty long links": lambda: piecewise(b"", header(kind=b"K"), 1_000_000),
     "sparse map in the content": lambda: piecewise(
-        pax((b"GNU.sparse.major", b"1"), (b"GNU.sparse.minor", b"0"), (b"GNU.sparse.realsize", b"9"))
+        pax(
+            (b"GNU.sparse.major", b"1"), (b"GNU.sparse.minor", b"0"), (b"GNU.sparse.realsize", b"9")
+        )
         + header(size=HUGE)
         + b"99999999\n".ljust(512, b"0"),
         b"0\n" * (MIB // 2),
         800,
     ),
-    "old sparse map": lambda: piecewise(header(b"s", b"S", HUGE, rest=b"\1" + bytes(29)), (b"1" * 504 + b"\1" + bytes(7)) * 2048, 800),
+    "old sparse map": lambda: piecewise(
+        header(b"s", b"S", HUGE, rest=b"\1" + bytes(29)),
+        (b"1" * 504 + b"\1" + bytes(7)) * 2048,
+        800,
+    ),
 }
 
 
@@ -80,7 +88,9 @@ def test_a_bomb_is_refused_in_little_memory_and_time(bomb: str) -> None:
 
 def test_the_densest_allowed_extended_header_is_cheap() -> None:
     """Read two headers of 1 MiB with the shortest attributes, and measure memory and time."""
-    attributes = b"".join(record(b"SCHILY.xattr.%x" % number, b"") for number in range(40_000))[: MIB - 4096]
+    attributes = b"".join(record(b"SCHILY.xattr.%x" % number, b"") for number in range(40_000))[
+        : MIB - 4096
+    ]
     attributes = attributes[: attributes.rindex(b"\n") + 1]
     archive = header(kind=b"x", size=len(attributes)) + padded(attributes) + header()
     tracemalloc.start()
@@ -127,6 +137,15 @@ for kind in sys.stdin.buffer.read(5):
 
 def test_a_process_with_256_mib_reads_headers_of_800_mib() -> None:
     root = Path(__file__).parents[3]
-    ended = subprocess.run([sys.executable, "-c", CHILD, root], input=b"xXgLK", capture_output=True, timeout=60, check=False)
+    ended = subprocess.run(
+        [sys.executable, "-c", CHILD, root],
+        input=b"xXgLK",
+        capture_output=True,
+        timeout=60,
+        check=False,
+    )
     assert ended.stderr == b""
-    assert ended.stdout.decode().splitlines() == ["The archive has an extended header of more than 1 MiB, at its start."] * 5
+    assert (
+        ended.stdout.decode().splitlines()
+        == ["The archive has an extended header of more than 1 MiB, at its start."] * 5
+    )

@@ -16,11 +16,28 @@ from hypothesis import strategies as st
 
 from runtime.trees.plain import Unreadable
 from runtime.trees.tar import Kind, TarDamaged, TarLimits, TarReader
-from tests.runtime.trees.tars import END, MIB, contents, header, long, members, only, padded, pax, signed, sparse_1_0
+from tests.runtime.trees.tars import (
+    END,
+    MIB,
+    contents,
+    header,
+    long,
+    members,
+    only,
+    padded,
+    pax,
+    signed,
+    sparse_1_0,
+)
 
 
 def test_a_sparse_file_is_read_with_its_holes() -> None:
-    data = sparse_1_0([(1000, 3), (5000, 2), (9000, 0)], b"abcde", 9000) + header(b"next", size=1) + padded(b"n") + END
+    data = (
+        sparse_1_0([(1000, 3), (5000, 2), (9000, 0)], b"abcde", 9000)
+        + header(b"next", size=1)
+        + padded(b"n")
+        + END
+    )
     [(member, content), (following, after)] = contents(data)
     assert (member.name, member.size, member.sparse) == ("real", 9000, True)
     assert content == bytes(1000) + b"abc" + bytes(3997) + b"de" + bytes(3998)
@@ -29,7 +46,8 @@ def test_a_sparse_file_is_read_with_its_holes() -> None:
 
 def test_copying_distinguishes_holes_from_data() -> None:
     reader = TarReader(
-        io.BytesIO(sparse_1_0([(1000, 3), (1 << 40, 2)], b"abcde", (1 << 40) + 2) + END), limits=TarLimits(content_bytes=1 << 41)
+        io.BytesIO(sparse_1_0([(1000, 3), (1 << 40, 2)], b"abcde", (1 << 40) + 2) + END),
+        limits=TarLimits(content_bytes=1 << 41),
     )
     next(reader)
     seen: list[object] = []
@@ -51,7 +69,9 @@ def test_copying_distinguishes_holes_from_data() -> None:
         ([(0, 3)], b"abc", -5),
     ],
 )
-def test_a_sparse_map_that_contradicts_itself_is_refused(spans: list[tuple[int, int]], data: bytes, size: int) -> None:
+def test_a_sparse_map_that_contradicts_itself_is_refused(
+    spans: list[tuple[int, int]], data: bytes, size: int
+) -> None:
     with pytest.raises(TarDamaged, match="'real': its sparse map"):
         members(sparse_1_0(spans, data, size) + END)
 
@@ -59,7 +79,9 @@ def test_a_sparse_map_that_contradicts_itself_is_refused(spans: list[tuple[int, 
 def test_sparse_maps_have_a_limit() -> None:
     with pytest.raises(TarDamaged, match="map is too long"):
         members(sparse_1_0([(number, 0) for number in range(200_000)], b"", 1 << 30) + END)
-    count = pax((b"GNU.sparse.major", b"1"), (b"GNU.sparse.minor", b"0"), (b"GNU.sparse.realsize", b"1")) + header(size=512)
+    count = pax(
+        (b"GNU.sparse.major", b"1"), (b"GNU.sparse.minor", b"0"), (b"GNU.sparse.realsize", b"1")
+    ) + header(size=512)
     with pytest.raises(TarDamaged, match="map is too long"):
         members(count + padded(b"9" * 18 + b"\n") + END)
     with pytest.raises(TarDamaged, match="not a number"):
@@ -77,15 +99,28 @@ def test_unknown_sparse_forms_are_refused_by_name() -> None:
 
 
 def gnu_tar(folder: Path, *arguments: str) -> bytes:
-    return subprocess.run(["tar", "-C", folder, "-cf", "-", *arguments, "."], check=True, capture_output=True, timeout=60).stdout
+    return subprocess.run(
+        ["tar", "-C", folder, "-cf", "-", *arguments, "."],
+        check=True,
+        capture_output=True,
+        timeout=60,
+    ).stdout
 
 
 @pytest.mark.parametrize(
     "arguments",
-    [["--format=gnu"], ["--format=oldgnu"], *(["--format=pax", f"--sparse-version={version}"] for version in ("0.0", "0.1", "1.0"))],
+    [
+        ["--format=gnu"],
+        ["--format=oldgnu"],
+        *(["--format=pax", f"--sparse-version={version}"] for version in ("0.0", "0.1", "1.0")),
+    ],
 )
 def test_sparse_files_that_gnu_tar_writes(arguments: list[str], tmp_path: Path) -> None:
-    for name, places in (("few", [0, 1 << 20]), ("many", range(65_536, 40 << 17, 1 << 17)), ("hole", [])):
+    for name, places in (
+        ("few", [0, 1 << 20]),
+        ("many", range(65_536, 40 << 17, 1 << 17)),
+        ("hole", []),
+    ):
         with (tmp_path / name).open("wb") as file:
             for place in places:
                 file.seek(place)
@@ -123,31 +158,55 @@ def test_a_tree_that_gnu_tar_writes(form: str, tmp_path: Path) -> None:
     }
     file, content = found[f"./d/{long_name}"]
     assert (file.kind, file.mode, file.uid, content) == (Kind.FILE, 0o6711, os.getuid(), b"content")
-    assert file.modified == (1_700_000_000_123_456_789 if form == "pax" else 1_700_000_000_000_000_000)
+    assert file.modified == (
+        1_700_000_000_123_456_789 if form == "pax" else 1_700_000_000_000_000_000
+    )
     assert (found["./d"][0].kind, found["./d"][0].mode) == (Kind.FOLDER, 0o750)
     assert (found["./link"][0].kind, found["./link"][0].link) == (Kind.LINK, "d/x")
-    assert (found["./other"][0].kind, found["./other"][0].link) == (Kind.HARD_LINK, f"./d/{long_name}")
+    assert (found["./other"][0].kind, found["./other"][0].link) == (
+        Kind.HARD_LINK,
+        f"./d/{long_name}",
+    )
     if form == "pax":
         assert file.attributes == {"user.a": b"\0=\n"}
     if form != "v7":
         assert found["./pipe"][0].kind is Kind.FIFO
 
 
-parts = st.text(st.characters(min_codepoint=1, max_codepoint=0x2FFF, exclude_characters="/"), min_size=1, max_size=60)
-raw_parts = st.binary(min_size=1, max_size=100).map(lambda data: os.fsdecode(data.replace(b"\0", b"0").replace(b"/", b"1")))
+parts = st.text(
+    st.characters(min_codepoint=1, max_codepoint=0x2FFF, exclude_characters="/"),
+    min_size=1,
+    max_size=60,
+)
+raw_parts = st.binary(min_size=1, max_size=100).map(
+    lambda data: os.fsdecode(data.replace(b"\0", b"0").replace(b"/", b"1"))
+)
 paths = (
     st.lists(parts | raw_parts, min_size=1, max_size=5)
     .map("/".join)
     .filter(lambda name: max(len(os.fsencode(part)) for part in name.split("/")) <= 255)
 )
-types = st.sampled_from([tarfile.REGTYPE, tarfile.DIRTYPE, tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.FIFOTYPE, tarfile.CHRTYPE])
+types = st.sampled_from(
+    [
+        tarfile.REGTYPE,
+        tarfile.DIRTYPE,
+        tarfile.SYMTYPE,
+        tarfile.LNKTYPE,
+        tarfile.FIFOTYPE,
+        tarfile.CHRTYPE,
+    ]
+)
 
 
 @st.composite
 def written_entries(draw: st.DrawFn) -> tuple[tarfile.TarInfo, bytes]:
     info = tarfile.TarInfo(draw(paths))
     info.type = draw(types)
-    info.mode, info.uid, info.gid = draw(st.integers(0, 0o7777)), draw(st.integers(0, 2**31)), draw(st.integers(0, 2**31))
+    info.mode, info.uid, info.gid = (
+        draw(st.integers(0, 0o7777)),
+        draw(st.integers(0, 2**31)),
+        draw(st.integers(0, 2**31)),
+    )
     info.mtime = draw(st.integers(-(2**33), 2**36))
     content = draw(st.binary(max_size=1500)) if info.type == tarfile.REGTYPE else b""
     info.size = len(content)
@@ -157,10 +216,17 @@ def written_entries(draw: st.DrawFn) -> tuple[tarfile.TarInfo, bytes]:
 
 
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-@given(entries=st.lists(written_entries(), max_size=5), form=st.sampled_from([tarfile.PAX_FORMAT, tarfile.GNU_FORMAT]))
-def test_archives_of_tarfile_are_read_unchanged(entries: list[tuple[tarfile.TarInfo, bytes]], form: int) -> None:
+@given(
+    entries=st.lists(written_entries(), max_size=5),
+    form=st.sampled_from([tarfile.PAX_FORMAT, tarfile.GNU_FORMAT]),
+)
+def test_archives_of_tarfile_are_read_unchanged(
+    entries: list[tuple[tarfile.TarInfo, bytes]], form: int
+) -> None:
     buffer = io.BytesIO()
-    with tarfile.open(fileobj=buffer, mode="w", format=form, encoding="utf-8", errors="surrogateescape") as tar:
+    with tarfile.open(
+        fileobj=buffer, mode="w", format=form, encoding="utf-8", errors="surrogateescape"
+    ) as tar:
         for info, content in entries:
             tar.addfile(info, io.BytesIO(content))
     found = contents(buffer.getvalue())
@@ -188,7 +254,9 @@ SEED = (
 
 @settings(max_examples=400, deadline=None)
 @given(
-    changes=st.lists(st.tuples(st.integers(0, len(SEED) - 1), st.binary(min_size=1, max_size=12)), max_size=6),
+    changes=st.lists(
+        st.tuples(st.integers(0, len(SEED) - 1), st.binary(min_size=1, max_size=12)), max_size=6
+    ),
     cut=st.integers(0, len(SEED)),
 )
 def test_damaged_bytes_raise_no_other_error(changes: list[tuple[int, bytes]], cut: int) -> None:
@@ -198,7 +266,9 @@ def test_damaged_bytes_raise_no_other_error(changes: list[tuple[int, bytes]], cu
     for at in range(0, len(data) - 511, 512):  # correct the checksums at the places of headers
         if SEED[at + 257 : at + 262] == b"ustar":
             data[at : at + 512] = signed(data[at : at + 512])
-    reader = TarReader(io.BytesIO(bytes(data[: cut or None])), limits=TarLimits(content_bytes=1 << 24))
+    reader = TarReader(
+        io.BytesIO(bytes(data[: cut or None])), limits=TarLimits(content_bytes=1 << 24)
+    )
     try:
         for _ in reader:
             while reader.read(1 << 16):

@@ -17,7 +17,9 @@ def from_app(place: Range) -> str:
 
 def from_build(place: Range) -> str:
     files = {
-        "Dockerfile": "FROM python-3.13\nCOPY escapes.py /e.py\nRUN python3 /e.py 0 root\nCMD true\n",
+        "Dockerfile": (
+            "FROM python-3.13\nCOPY escapes.py /e.py\nRUN python3 /e.py 0 root\nCMD true\n"
+        ),
         "escapes.py": (PROGRAMS / "escapes.py").read_text(),
     }
     build, log = place.build(files)
@@ -35,7 +37,12 @@ def _held(found: dict[str, str]) -> str:
 
 
 ATTACKS = (
-    Attack(kind="escapes", name="from an app", holds="namespaces, seccomp, no capabilities, masked paths", act=from_app),
+    Attack(
+        kind="escapes",
+        name="from an app",
+        holds="namespaces, seccomp, no capabilities, masked paths",
+        act=from_app,
+    ),
     Attack(
         kind="escapes",
         name="from a build step as root",

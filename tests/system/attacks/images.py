@@ -25,7 +25,14 @@ def true_layer() -> bytes:
     return packed.getvalue()
 
 
-def push(place: Range, packed: bytes, *, diff_id: str, machine: str = MACHINE, claims: dict[str, Any] | None = None) -> dict[str, Any]:
+def push(
+    place: Range,
+    packed: bytes,
+    *,
+    diff_id: str,
+    machine: str = MACHINE,
+    claims: dict[str, Any] | None = None,
+) -> dict[str, Any]:
     """Push an image of one layer.
 
     `claims` changes the manifest's entry of that layer. Return the build, or the reason of the
@@ -47,7 +54,11 @@ def push(place: Range, packed: bytes, *, diff_id: str, machine: str = MACHINE, c
 
     deadline = time.monotonic() + 10
     while time.monotonic() < deadline:
-        begun = [int(build["id"]) for build in place.api.get(f"/apps/{TARGET}/builds") if int(build["id"]) not in known]
+        begun = [
+            int(build["id"])
+            for build in place.api.get(f"/apps/{TARGET}/builds")
+            if int(build["id"]) not in known
+        ]
         if begun:
             return place.api.built(TARGET, begun[0], within=300)
         time.sleep(0.2)
@@ -64,20 +75,31 @@ def lie(name: str, **changes: Any) -> Attack:
         return "refused with the reason"
 
     return Attack(
-        kind="lying images", name=name, holds="every digest, size and diff ID is computed again", act=act, in_suite="diff ID" in name
+        kind="lying images",
+        name=name,
+        holds="every digest, size and diff ID is computed again",
+        act=act,
+        in_suite="diff ID" in name,
     )
 
 
 def lie_about_upload(place: Range) -> str:
     """Upload a blob whose content does not have its digest."""
     client = place.registry()
-    answer = client.http.put(client.begin(), params={"digest": digest_of(b"something else")}, content=b"not that")
+    answer = client.http.put(
+        client.begin(), params={"digest": digest_of(b"something else")}, content=b"not that"
+    )
     assert answer.status_code == 400, answer.text
     return "refused with the reason"
 
 
 ATTACKS = (
-    Attack(kind="lying images", name="a blob with another digest", holds="the portal computes it", act=lie_about_upload),
+    Attack(
+        kind="lying images",
+        name="a blob with another digest",
+        holds="the portal computes it",
+        act=lie_about_upload,
+    ),
     lie("a layer's digest that nobody pushed", claims={"digest": digest_of(b"another")}),
     lie("a wrong diff ID", diff_id=digest_of(b"another")),
     lie("a smaller size", claims={"size": 10}),
@@ -86,7 +108,10 @@ ATTACKS = (
     lie("a layer that is not a tar", claims={"mediaType": "application/json"}),
     lie(
         "a foreign layer with an address",
-        claims={"mediaType": LAYER.replace("layer", "layer.nondistributable"), "urls": ["http://127.0.0.1/"]},
+        claims={
+            "mediaType": LAYER.replace("layer", "layer.nondistributable"),
+            "urls": ["http://127.0.0.1/"],
+        },
     ),
     lie("another machine's image", machine=OTHER),
 )

@@ -17,13 +17,19 @@ from tests.system.support import archives
 HOSTILE_UPLOADS = archives.hostile()
 
 
-def entry(name: str, kind: bytes = tarfile.REGTYPE, link: str = "", text: bytes = b"", **more: object) -> bytes:
+def entry(
+    name: str, kind: bytes = tarfile.REGTYPE, link: str = "", text: bytes = b"", **more: object
+) -> bytes:
     info = tarfile.TarInfo(name)
     info.type, info.linkname, info.size = kind, link, len(text)
     info.devmajor, info.devminor, info.mode = 8, 0, 0o755
     for field, value in more.items():
         setattr(info, field, value)
-    return info.tobuf(tarfile.PAX_FORMAT, "utf-8", "surrogateescape") + text + bytes(-len(text) % tarfile.BLOCKSIZE)
+    return (
+        info.tobuf(tarfile.PAX_FORMAT, "utf-8", "surrogateescape")
+        + text
+        + bytes(-len(text) % tarfile.BLOCKSIZE)
+    )
 
 
 def layer(*entries: bytes) -> bytes:
@@ -39,7 +45,13 @@ def upload(kind: str) -> Attack:
         assert words in str(build["reason"]), build["reason"]
         return "refused with the reason"
 
-    return Attack(kind="names", name=f"upload with {kind}", holds="the archive reader", act=act, in_suite=kind == "a device")
+    return Attack(
+        kind="names",
+        name=f"upload with {kind}",
+        holds="the archive reader",
+        act=act,
+        in_suite=kind == "a device",
+    )
 
 
 def pushed(name: str, make: Callable[[], bytes], *, may_run: bool = False) -> Attack:
@@ -55,21 +67,35 @@ def pushed(name: str, make: Callable[[], bytes], *, may_run: bool = False) -> At
         assert "broke" not in str(build.get("reason", "")), build
         for path in ("/planted-by-tests", "/etc/planted-by-tests"):
             assert not os.path.lexists(path), path
-        return "refused with the reason" if build["state"] != "succeeded" else "stays inside the image"
+        return (
+            "refused with the reason" if build["state"] != "succeeded" else "stays inside the image"
+        )
 
-    return Attack(kind="names", name=f"layer with {name}", holds="the reader of layers, in a confined helper", act=act)
+    return Attack(
+        kind="names",
+        name=f"layer with {name}",
+        holds="the reader of layers, in a confined helper",
+        act=act,
+    )
 
 
 def dockerfile(name: str, steps: str, *, files: dict[str, str | bytes] | None = None) -> Attack:
     def act(place: Range) -> str:
-        build, log = place.build({"Dockerfile": f"FROM debian-13 AS base\n{steps}\nCMD true\n", **(files or {})})
+        build, log = place.build(
+            {"Dockerfile": f"FROM debian-13 AS base\n{steps}\nCMD true\n", **(files or {})}
+        )
         assert build["state"] in {"failed", "succeeded"}, build
         assert "internal error" not in f"{build.get('reason')} {log}", build
         for path in ("/planted-by-tests", "/etc/planted-by-tests"):
             assert not os.path.lexists(path), path
         return "refused with the reason" if build["state"] == "failed" else "stays inside the image"
 
-    return Attack(kind="names", name=f"Dockerfile: {name}", holds="paths are opened below the image's root", act=act)
+    return Attack(
+        kind="names",
+        name=f"Dockerfile: {name}",
+        holds="paths are opened below the image's root",
+        act=act,
+    )
 
 
 def many() -> bytes:
@@ -85,7 +111,13 @@ def huge_header() -> bytes:
     """Return a pax header of 800 MiB of zeros."""
     head = tarfile.TarInfo("././@PaxHeader")
     head.type, head.size = tarfile.XHDTYPE, 800 << 20
-    return head.tobuf(tarfile.USTAR_FORMAT) + b"800000000 path=" + bytes((800 << 20) - 15) + entry("x") + bytes(1024)
+    return (
+        head.tobuf(tarfile.USTAR_FORMAT)
+        + b"800000000 path="
+        + bytes((800 << 20) - 15)
+        + entry("x")
+        + bytes(1024)
+    )
 
 
 ATTACKS = (
@@ -98,24 +130,45 @@ ATTACKS = (
         may_run=True,
     ),
     pushed(
-        "a magic link", lambda: layer(entry("l", tarfile.SYMTYPE, "/proc/1/root"), entry("l/planted-by-tests", text=b"x")), may_run=True
+        "a magic link",
+        lambda: layer(
+            entry("l", tarfile.SYMTYPE, "/proc/1/root"), entry("l/planted-by-tests", text=b"x")
+        ),
+        may_run=True,
     ),
     pushed("a hard link to the host", lambda: layer(entry("h", tarfile.LNKTYPE, "/etc/shadow"))),
-    pushed("a hard link that climbs out", lambda: layer(entry("h", tarfile.LNKTYPE, "../../../../etc/shadow"))),
+    pushed(
+        "a hard link that climbs out",
+        lambda: layer(entry("h", tarfile.LNKTYPE, "../../../../etc/shadow")),
+    ),
     pushed("a disk", lambda: layer(entry("disk", tarfile.BLKTYPE)), may_run=True),
     pushed("a whiteout of a parent", lambda: layer(entry(".wh...")), may_run=True),
     pushed("a whiteout of itself", lambda: layer(entry(".wh.")), may_run=True),
-    pushed("an opaque folder that is a link", lambda: layer(entry("o", tarfile.SYMTYPE, "/etc"), entry("o/.wh..wh..opq")), may_run=True),
+    pushed(
+        "an opaque folder that is a link",
+        lambda: layer(entry("o", tarfile.SYMTYPE, "/etc"), entry("o/.wh..wh..opq")),
+        may_run=True,
+    ),
     pushed("odd bytes", lambda: layer(entry("\udcff\n\x1b[31m", text=b"x")), may_run=True),
     pushed("a header of 800 MiB", huge_header),
     pushed("a million entries", many, may_run=True),
-    dockerfile("a file through a link to /etc", "RUN ln -s /etc /l\nCOPY f /l/planted-by-tests", files={"f": "x"}),
+    dockerfile(
+        "a file through a link to /etc",
+        "RUN ln -s /etc /l\nCOPY f /l/planted-by-tests",
+        files={"f": "x"},
+    ),
     dockerfile("a file above the context", "COPY ../../etc/shadow /f"),
-    dockerfile("a secret by an absolute name", "RUN --mount=type=secret,id=../../secrets/django.key,target=/run/s cat /run/s"),
+    dockerfile(
+        "a secret by an absolute name",
+        "RUN --mount=type=secret,id=../../secrets/django.key,target=/run/s cat /run/s",
+    ),
     dockerfile("an ssh agent", "RUN --mount=type=ssh true"),
     dockerfile("the host's network", "RUN --network=host true"),
     dockerfile("no sandbox", "RUN --security=insecure true"),
-    dockerfile("a cache that climbs out", "RUN --mount=type=cache,id=../../../../etc,target=/m touch /m/planted-by-tests"),
+    dockerfile(
+        "a cache that climbs out",
+        "RUN --mount=type=cache,id=../../../../etc,target=/m touch /m/planted-by-tests",
+    ),
     dockerfile("a cache on /dev", "RUN --mount=type=cache,target=/dev true"),
     dockerfile("a work folder above the root", "WORKDIR /../../../etc\nRUN touch planted-by-tests"),
     dockerfile("a volume above the root", "VOLUME /../../etc"),

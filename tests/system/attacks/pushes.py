@@ -17,7 +17,8 @@ from tests.system.attacks.range import TARGET, Range
 GIT = {
     "PATH": "/usr/bin:/bin", "HOME": "/nonexistent", "LANG": "C", "GIT_TERMINAL_PROMPT": "0",
     "GIT_CONFIG_GLOBAL": "/dev/null", "GIT_CONFIG_SYSTEM": "/dev/null",
-    "GIT_AUTHOR_NAME": "x", "GIT_AUTHOR_EMAIL": "x@localhost", "GIT_COMMITTER_NAME": "x", "GIT_COMMITTER_EMAIL": "x@localhost",
+    "GIT_AUTHOR_NAME": "x", "GIT_AUTHOR_EMAIL": "x@localhost", "GIT_COMMITTER_NAME": "x",
+    "GIT_COMMITTER_EMAIL": "x@localhost",
 }  # fmt: skip
 LONGEST = 150  # seconds for one push
 
@@ -30,17 +31,28 @@ class Repository:
         self.git("init", "--quiet", "--bare")
 
     def git(self, *words: str, given: bytes = b"", check: bool = True) -> Completed:
-        return run(["git", *words], cwd=self.folder, env=GIT, input=given, check=check, timeout=LONGEST)
+        return run(
+            ["git", *words], cwd=self.folder, env=GIT, input=given, check=check, timeout=LONGEST
+        )
 
     def add(self, kind: str, data: bytes) -> str:
-        return self.git("hash-object", "-w", "-t", kind, "--literally", "--stdin", given=data).stdout.decode().strip()
+        return (
+            self.git("hash-object", "-w", "-t", kind, "--literally", "--stdin", given=data)
+            .stdout.decode()
+            .strip()
+        )
 
     def tree(self, *entries: tuple[bytes, bytes, str]) -> str:
-        return self.add("tree", b"".join(mode + b" " + name + b"\0" + bytes.fromhex(of) for mode, name, of in entries))
+        return self.add(
+            "tree",
+            b"".join(mode + b" " + name + b"\0" + bytes.fromhex(of) for mode, name, of in entries),
+        )
 
     def push(self, place: Range, tree: str) -> Completed:
         commit = self.git("commit-tree", tree, "-m", "x").stdout.decode().strip()
-        address = f"http://any:{place.api.token}@127.0.0.1:{place.config.http_port}/git/{TARGET}.git"
+        address = (
+            f"http://any:{place.api.token}@127.0.0.1:{place.config.http_port}/git/{TARGET}.git"
+        )
         return self.git("push", address, f"{commit}:refs/heads/main", check=False)
 
 
@@ -65,14 +77,26 @@ def nested(repository: Repository) -> str:
     return tree
 
 
-def one_file(name: bytes, mode: bytes = b"100644", text: bytes = b"x") -> Callable[[Repository], str]:
+def one_file(
+    name: bytes, mode: bytes = b"100644", text: bytes = b"x"
+) -> Callable[[Repository], str]:
     return lambda repository: repository.tree((mode, name, repository.add("blob", text)))
 
 
 ATTACKS = (
-    pushed("ten levels of ten equal entries", "memory and time limits of git's control group", nested),
+    pushed(
+        "ten levels of ten equal entries", "memory and time limits of git's control group", nested
+    ),
     pushed("a file named ..", "git's own checks of what is pushed", one_file(b"..")),
     pushed("a file named .git", "git's own checks of what is pushed", one_file(b".git")),
-    pushed("a name with a slash", "git's own checks of what is pushed", one_file(b"../../planted-by-tests")),
-    pushed("a link that leads out", "the archive reader", one_file(b"l", b"120000", b"../../../etc/shadow")),
+    pushed(
+        "a name with a slash",
+        "git's own checks of what is pushed",
+        one_file(b"../../planted-by-tests"),
+    ),
+    pushed(
+        "a link that leads out",
+        "the archive reader",
+        one_file(b"l", b"120000", b"../../../etc/shadow"),
+    ),
 )

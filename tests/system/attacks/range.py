@@ -24,8 +24,15 @@ from tests.system.support.waiting import until
 
 PROGRAMS = Path(__file__).parent / "programs"
 ATTACKERS, VICTIMS = "slipway-attack", "slipway-victim"  # teams
-ATTACKER, VICTIM, TARGET = "slipway-attacker", "slipway-victim", "slipway-target"  # apps; builds go into the third
-SIZES = '[processes.web]\ncommand = "python3 app.py"\ncpu = 1\nmemory = "192M"\ndisk = "192M"\npids = 128\n\n[health]\nstart_period = 30\n'
+ATTACKER, VICTIM, TARGET = (
+    "slipway-attacker",
+    "slipway-victim",
+    "slipway-target",
+)  # apps; builds go into the third
+SIZES = (
+    '[processes.web]\ncommand = "python3 app.py"\ncpu = 1\nmemory = "192M"\ndisk = "192M"\npids ='
+    " 128\n\n[health]\nstart_period = 30\n"
+)
 RATE = 100  # requests per second to the victim
 SECONDS = 4  # of each attack
 STARTED_AGAIN = 90  # seconds for an app that was killed by its own attack
@@ -44,7 +51,12 @@ class Range:
     def prepare(self) -> None:
         self.clean()
         for team, app in ((ATTACKERS, ATTACKER), (VICTIMS, VICTIM), (ATTACKERS, TARGET)):
-            until(lambda team=team, app=app: self._created(team, app), within=60, what=f"{app} can be made", every=0.5)
+            until(
+                lambda team=team, app=app: self._created(team, app),
+                within=60,
+                what=f"{app} can be made",
+                every=0.5,
+            )
             self.api.change_traffic(app, sleep_minutes=0)
         self.api.deployed(VICTIM, archives.example("hello"))
         self.api.deployed(ATTACKER, self.source())
@@ -53,16 +65,35 @@ class Range:
     def clean(self) -> None:
         for app in (ATTACKER, VICTIM, TARGET):
             self.api.delete_app(app)
-        until(lambda: not self.instances(), within=60, what="the apps of the attacks are gone", every=0.5)
+        until(
+            lambda: not self.instances(),
+            within=60,
+            what="the apps of the attacks are gone",
+            every=0.5,
+        )
 
     def instances(self) -> list[str]:
         apps = (ATTACKER, VICTIM, TARGET)
-        return [path.name for path in self.config.instances.iterdir() if any(path.name.startswith(f"{app}-") for app in apps)]
+        return [
+            path.name
+            for path in self.config.instances.iterdir()
+            if any(path.name.startswith(f"{app}-") for app in apps)
+        ]
 
     def source(self, **files: str) -> bytes:
         """Return the attacker's programs as an app, with more files."""
-        texts: dict[str, str | bytes] = {path.name: path.read_text() for path in PROGRAMS.glob("*.py")}
-        return archives.app({**texts, ".python-version": "3.13\n", "Procfile": "web: python3 app.py\n", "slipway.toml": SIZES, **files})
+        texts: dict[str, str | bytes] = {
+            path.name: path.read_text() for path in PROGRAMS.glob("*.py")
+        }
+        return archives.app(
+            {
+                **texts,
+                ".python-version": "3.13\n",
+                "Procfile": "web: python3 app.py\n",
+                "slipway.toml": SIZES,
+                **files,
+            }
+        )
 
     def run(self, program: str, word: str = "-", *, seconds: int = SECONDS) -> dict[str, Any]:
         """Run a program in the attacker's app and return what it printed.
@@ -78,14 +109,23 @@ class Range:
                 break
             if text not in {"not yet", ""}:
                 self.recover()
-                return dict(json.loads(text.splitlines()[-1])) if text.strip().endswith("}") else {"stopped": "killed", "said": text[-500:]}
+                return (
+                    dict(json.loads(text.splitlines()[-1]))
+                    if text.strip().endswith("}")
+                    else {"stopped": "killed", "said": text[-500:]}
+                )
             time.sleep(0.3)
         self.recover()
         return {"stopped": "killed"}
 
     def recover(self) -> None:
         """Wait until any instance of the attacker's app answers."""
-        until(lambda: self.ask("/") == "ready", within=STARTED_AGAIN, what="the attacker's app answers again", every=0.3)
+        until(
+            lambda: self.ask("/") == "ready",
+            within=STARTED_AGAIN,
+            what="the attacker's app answers again",
+            every=0.3,
+        )
 
     def ask(self, path: str) -> str:
         """Return the response of the attacker's app.
@@ -93,16 +133,24 @@ class Range:
         It is empty without a response, or with an error page of the router.
         """
         try:
-            answer = httpx.get(f"{self.url}{path}", headers={"Host": f"{ATTACKER}.{self.config.base_domain}"}, timeout=15)
+            answer = httpx.get(
+                f"{self.url}{path}",
+                headers={"Host": f"{ATTACKER}.{self.config.base_domain}"},
+                timeout=15,
+            )
         except httpx.TransportError:
             return ""
         return answer.text if answer.status_code == 200 or answer.text == "not yet" else ""
 
-    def build(self, files: Mapping[str, str | bytes], *, within: float = 240) -> tuple[dict[str, Any], str]:
+    def build(
+        self, files: Mapping[str, str | bytes], *, within: float = 240
+    ) -> tuple[dict[str, Any], str]:
         """Upload these files to the third app. Return its build when it is over, and its log."""
         return self.upload(archives.app(files), within=within)
 
-    def upload(self, archive: bytes, filename: str = "source.tar.gz", *, within: float = 240) -> tuple[dict[str, Any], str]:
+    def upload(
+        self, archive: bytes, filename: str = "source.tar.gz", *, within: float = 240
+    ) -> tuple[dict[str, Any], str]:
         answer = self.api.upload(TARGET, archive, filename)
         if not answer.is_success:
             return {"state": "refused", "reason": answer.text}, ""
@@ -115,7 +163,9 @@ class Range:
 
     def load(self) -> Pace:
         """Return a constant load on the victim."""
-        return Pace(self.config.http_port, [f"{VICTIM}.{self.config.base_domain}"], rate=RATE, connections=4)
+        return Pace(
+            self.config.http_port, [f"{VICTIM}.{self.config.base_domain}"], rate=RATE, connections=4
+        )
 
     def alone(self, seconds: float = 4) -> list[Answer]:
         """Return the victim's responses without an attack."""

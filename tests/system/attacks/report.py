@@ -9,9 +9,15 @@ from collections.abc import Iterable
 
 from tests.system.attacks.attack import Result
 
-BEGIN, END = "<!-- attacks: written by make attack TABLE=docs/security.md -->", "<!-- end of attacks -->"
+BEGIN, END = (
+    "<!-- attacks: written by make attack TABLE=docs/security.md -->",
+    "<!-- end of attacks -->",
+)
 HEAD = (
-    "| attack | what holds it | how it ended | victim's p99 alone, under attack (ms) | ratio | day |",
+    (
+        "| attack | what holds it | how it ended | victim's p99 alone, under attack (ms) | ratio |"
+        " day |"
+    ),
     "|---|---|---|---|---|---|",
 )
 
@@ -27,11 +33,24 @@ def with_results(text: str, results: Iterable[Result], day: str, *, order: Itera
         raise ValueError(f"There is no table between `{BEGIN}` and `{END}`.")
     rows = {line.split("|")[1].strip(): line for line in table.splitlines() if line.startswith("|")}
     rows |= {result.attack.title: row_of(result, day) for result in results}
-    return "\n".join([f"{before}{BEGIN}", *HEAD, *(rows[name] for name in order if name in rows), f"{END}{after}"])
+    return "\n".join(
+        [
+            f"{before}{BEGIN}",
+            *HEAD,
+            *(rows[name] for name in order if name in rows),
+            f"{END}{after}",
+        ]
+    )
 
 
 def row_of(result: Result, day: str) -> str:
     ended = f"{result.ended}; wrong: {'; '.join(result.wrong)}" if result.wrong else result.ended
     figures = f"{result.alone:.1f}, {result.under:.1f} | {result.under / result.alone:.1f}"
-    cells = [result.attack.title, result.attack.holds, ended.replace("|", "/").replace("\n", " "), figures, day]
+    cells = [
+        result.attack.title,
+        result.attack.holds,
+        ended.replace("|", "/").replace("\n", " "),
+        figures,
+        day,
+    ]
     return f"| {' | '.join(cells)} |"

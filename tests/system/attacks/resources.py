@@ -13,7 +13,14 @@ MEMORY = "the memory limit of the instance's control group"
 DISK = "the instance's own file system of a fixed size"
 
 
-def bomb(name: str, holds: str, *, most: int = 10**9, stopped: tuple[str, ...] = (), in_suite: bool = False) -> Attack:
+def bomb(
+    name: str,
+    holds: str,
+    *,
+    most: int = 10**9,
+    stopped: tuple[str, ...] = (),
+    in_suite: bool = False,
+) -> Attack:
     """Return an attack by a bomb of programs/bombs.py.
 
     The bomb must get at most `most`, or end in one of the ways of `stopped`.
@@ -33,7 +40,9 @@ def build_of(name: str, step: str, holds: str, *, within: float = 120) -> Attack
     """Return an attack by a build step that runs this command for some seconds."""
 
     def act(place: Range) -> str:
-        build, _ = place.build({"Dockerfile": f"FROM debian-13\nRUN {step}\nCMD true\n"}, within=within)
+        build, _ = place.build(
+            {"Dockerfile": f"FROM debian-13\nRUN {step}\nCMD true\n"}, within=within
+        )
         assert build["state"] in {"failed", "succeeded"}, build
         return str(build["state"])
 
@@ -56,14 +65,19 @@ def flood_deploys(place: Range) -> str:
     for answer in answers:
         if answer.is_success:
             place.api.built(TARGET, int(answer.json()["id"]), within=240)
-    return f"{sum(code < 300 for code in codes)} accepted, {sum(code >= 400 for code in codes)} refused"
+    return (
+        f"{sum(code < 300 for code in codes)} accepted, {sum(code >= 400 for code in codes)}"
+        " refused"
+    )
 
 
 def flood_bodies(place: Range) -> str:
     """Send bodies of 32 MiB to an endpoint that needs a few bytes, ten at once."""
     body = b'{"team": "' + b"x" * (32 << 20) + b'"}'
     with ThreadPoolExecutor(10) as pool:
-        answers = list(pool.map(lambda _: place.api.api.post("/apps", content=body).status_code, range(10)))
+        answers = list(
+            pool.map(lambda _: place.api.api.post("/apps", content=body).status_code, range(10))
+        )
     assert all(400 <= code < 500 for code in answers), answers
     return f"refused with {', '.join(map(str, sorted(set(answers))))}"
 
@@ -90,14 +104,36 @@ ATTACKS = (
         f"for i in $(seq 60); do timeout {SECONDS} sh -c 'while :; do :; done' & done; wait",
         "builds are idle to the scheduler",
     ),
-    build_of("build with endless output", f"timeout {SECONDS} yes || true", "the limit on a build's log"),
     build_of(
-        "build that writes", f"timeout {SECONDS} dd if=/dev/zero of=/tmp/x bs=1M; true", "the build's own file system of a fixed size"
+        "build with endless output", f"timeout {SECONDS} yes || true", "the limit on a build's log"
     ),
     build_of(
-        "build with a fork bomb", f"timeout {SECONDS} sh -c 'f() {{ f | f & }}; f'; sleep {SECONDS}; true", "the build's limit on processes"
+        "build that writes",
+        f"timeout {SECONDS} dd if=/dev/zero of=/tmp/x bs=1M; true",
+        "the build's own file system of a fixed size",
     ),
-    Attack(kind="resources", name="API flood, 50 at once", holds="limits by person and token", act=flood_api, in_suite=True),
-    Attack(kind="resources", name="20 deploys at once", holds="the queue of builds of a team", act=flood_deploys),
-    Attack(kind="resources", name="ten bodies of 32 MiB", holds="the limit on a request's body by endpoint", act=flood_bodies),
+    build_of(
+        "build with a fork bomb",
+        f"timeout {SECONDS} sh -c 'f() {{ f | f & }}; f'; sleep {SECONDS}; true",
+        "the build's limit on processes",
+    ),
+    Attack(
+        kind="resources",
+        name="API flood, 50 at once",
+        holds="limits by person and token",
+        act=flood_api,
+        in_suite=True,
+    ),
+    Attack(
+        kind="resources",
+        name="20 deploys at once",
+        holds="the queue of builds of a team",
+        act=flood_deploys,
+    ),
+    Attack(
+        kind="resources",
+        name="ten bodies of 32 MiB",
+        holds="the limit on a request's body by endpoint",
+        act=flood_bodies,
+    ),
 )

@@ -5,7 +5,10 @@ import pytest
 from tests.system.attacks.attack import Attack, Result
 from tests.system.attacks.report import BEGIN, END, with_results
 
-PAGE = f"Before.\n\n{BEGIN}\n| attack |\n|---|\n| git: a | old | 1 |\n| git: b | old | 2 |\n| git: gone | old | 3 |\n{END}\n\nAfter.\n"
+PAGE = (
+    f"Before.\n\n{BEGIN}\n| attack |\n|---|\n| git: a | old | 1 |\n| git: b | old | 2 |\n| git:"
+    f" gone | old | 3 |\n{END}\n\nAfter.\n"
+)
 
 
 def result(name: str, *wrong: str) -> Result:
@@ -14,7 +17,12 @@ def result(name: str, *wrong: str) -> Result:
 
 
 def test_a_run_of_some_attacks_replaces_their_rows_and_keeps_the_others():
-    text = with_results(PAGE, [result("b"), result("c", "it\nsucceeded")], "2026-01-02", order=["git: c", "git: a", "git: b"])
+    text = with_results(
+        PAGE,
+        [result("b"), result("c", "it\nsucceeded")],
+        "2026-01-02",
+        order=["git: c", "git: a", "git: b"],
+    )
     before, table = text.split(BEGIN)
     rows = table.partition(END)[0].strip().splitlines()[2:]
     assert (before, text.rpartition(END)[2]) == ("Before.\n\n", "\n\nAfter.\n")

@@ -16,7 +16,9 @@ class Api:
 
     def __init__(self, url: str, token: str) -> None:
         self.token = token
-        self.api = httpx.Client(base_url=f"{url}/api/v1", timeout=60, headers={"Authorization": f"Bearer {token}"})
+        self.api = httpx.Client(
+            base_url=f"{url}/api/v1", timeout=60, headers={"Authorization": f"Bearer {token}"}
+        )
 
     def create_app(self, team: str, name: str) -> None:
         self._told(self.api.post("/apps", json={"team": team, "name": name}))
@@ -37,7 +39,9 @@ class Api:
     def built(self, app: str, number: int, within: float = 120) -> dict[str, Any]:
         """Wait until the build is over, in any state. Return it."""
         return until(
-            lambda: (found := self.build(app, number))["state"] in OVER and found, within=within, what=f"build {number} of {app} is over"
+            lambda: (found := self.build(app, number))["state"] in OVER and found,
+            within=within,
+            what=f"build {number} of {app} is over",
         )
 
     def settled(self, app: str, release: int, within: float = 90) -> dict[str, Any]:
@@ -45,13 +49,19 @@ class Api:
 
         def look() -> dict[str, Any] | None:
             return next(
-                (rollout for rollout in self.get(f"/apps/{app}/rollouts") if rollout["release"] == release and rollout["state"] in SETTLED),
+                (
+                    rollout
+                    for rollout in self.get(f"/apps/{app}/rollouts")
+                    if rollout["release"] == release and rollout["state"] in SETTLED
+                ),
                 None,
             )
 
         return until(look, within=within, what=f"the rollout of {app} v{release} is over")
 
-    def deployed(self, app: str, archive: bytes, filename: str = "source.tar.gz", within: float = 120) -> int:
+    def deployed(
+        self, app: str, archive: bytes, filename: str = "source.tar.gz", within: float = 120
+    ) -> int:
         """Upload an archive and wait until it is live. Return the release's number."""
         begun = time.monotonic()
         number = self.deploy(app, archive, filename)
@@ -73,7 +83,11 @@ class Api:
 
     def configure(self, app: str, **variables: str | None) -> int:
         """Set config vars. Return the number of the release that this creates."""
-        return int(self._told(self.api.patch(f"/apps/{app}/config", json={"changes": variables}))["release"])
+        return int(
+            self._told(self.api.patch(f"/apps/{app}/config", json={"changes": variables}))[
+                "release"
+            ]
+        )
 
     def change_traffic(self, app: str, **changes: object) -> None:
         self._told(self.api.patch(f"/apps/{app}/traffic", json=changes))
@@ -94,5 +108,8 @@ class Api:
 
     @staticmethod
     def _told(answer: httpx.Response) -> Any:
-        assert answer.is_success, f"{answer.request.method} {answer.request.url}: {answer.status_code} {answer.text[:2000]}"
+        assert answer.is_success, (
+            f"{answer.request.method} {answer.request.url}: {answer.status_code}"
+            f" {answer.text[:2000]}"
+        )
         return answer.json() if answer.content else None

@@ -38,9 +38,18 @@ def zipped(files: Mapping[str, str | bytes]) -> bytes:
     return packed.getvalue()
 
 
-def python(program: str, *, procfile: str = "web: python3 app.py", more: Mapping[str, str] | None = None) -> bytes:
+def python(
+    program: str, *, procfile: str = "web: python3 app.py", more: Mapping[str, str] | None = None
+) -> bytes:
     """Return an app of one Python file, and `more` files."""
-    return app({"app.py": program, "Procfile": procfile + "\n", ".python-version": "3.13\n", **(more or {})})
+    return app(
+        {
+            "app.py": program,
+            "Procfile": procfile + "\n",
+            ".python-version": "3.13\n",
+            **(more or {}),
+        }
+    )
 
 
 def hostile() -> dict[str, tuple[str, Callable[[], bytes], str]]:
@@ -49,16 +58,36 @@ def hostile() -> dict[str, tuple[str, Callable[[], bytes], str]]:
     Each has a file name, a function that makes it, and a word of the refusal.
     """
     return {
-        "a path that climbs out": ("up.zip", lambda: zipped({"index.html": "x", "../outside": "x"}), "leads out"),
-        "an absolute path": ("abs.tar", lambda: _tar(lambda a: [_file(a, "/etc/x", "x")], compress=False), "/etc/x"),
+        "a path that climbs out": (
+            "up.zip",
+            lambda: zipped({"index.html": "x", "../outside": "x"}),
+            "leads out",
+        ),
+        "an absolute path": (
+            "abs.tar",
+            lambda: _tar(lambda a: [_file(a, "/etc/x", "x")], compress=False),
+            "/etc/x",
+        ),
         "a link that leads out": (
             "link.tar.gz",
             lambda: _tar(lambda a: [_link(a, "secrets", "../../../etc/shadow")]),
             "outside the archive",
         ),
-        "a device": ("device.tar.gz", lambda: _tar(lambda a: [_special(a, "disk", tarfile.BLKTYPE)]), "disk"),
-        "a setuid bit": ("setuid.tar.gz", lambda: _tar(lambda a: [_file(a, "root-me", "x", mode=0o4755)]), "root-me"),
-        "a name twice": ("twice.tar.gz", lambda: _tar(lambda a: [_file(a, "app.py", "1"), _file(a, "app.py", "2")]), "twice"),
+        "a device": (
+            "device.tar.gz",
+            lambda: _tar(lambda a: [_special(a, "disk", tarfile.BLKTYPE)]),
+            "disk",
+        ),
+        "a setuid bit": (
+            "setuid.tar.gz",
+            lambda: _tar(lambda a: [_file(a, "root-me", "x", mode=0o4755)]),
+            "root-me",
+        ),
+        "a name twice": (
+            "twice.tar.gz",
+            lambda: _tar(lambda a: [_file(a, "app.py", "1"), _file(a, "app.py", "2")]),
+            "twice",
+        ),
         "ten gigabytes": ("bomb.tar.zst", _bomb, "unpacks"),
         "a hundred thousand entries": ("many.tar.gz", _many, "entries"),
         "a truncated end": ("cut.tar.gz", lambda: example("hello")[:-200], "too early"),

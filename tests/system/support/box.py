@@ -46,13 +46,17 @@ class Box:
         self.folder.chmod(0o755)
         self.port = _free_port()
         self.environment = {
-            **{name: value for name, value in os.environ.items() if not name.startswith("SLIPWAY_")},
+            **{
+                name: value for name, value in os.environ.items() if not name.startswith("SLIPWAY_")
+            },
             "SLIPWAY_NAME": self.name,
             "SLIPWAY_STATE": str(self.folder / "state"),
             "SLIPWAY_RUN": str(self.folder / "run"),
             "SLIPWAY_NETWORK": str(free_range()),
             "SLIPWAY_HTTP_PORT": str(self.port),
-            "DATABASE_URL": "",  # empty means the default, and has precedence over a developer's .env
+            "DATABASE_URL": (
+                ""
+            ),  # empty means the default, and has precedence over a developer's .env
             "REDIS_URL": "",
             "DJANGO_SETTINGS_MODULE": "portal.settings",
         }
@@ -70,13 +74,21 @@ class Box:
 
     def ask(self, app: str, path: str = "/", **options: object) -> httpx.Response:
         """Send a request to an app through the router."""
-        return httpx.get(f"{self.url}{path}", headers={"Host": self.host(app)}, timeout=20, **options)  # type: ignore[arg-type]
+        return httpx.get(
+            f"{self.url}{path}", headers={"Host": self.host(app)}, timeout=20, **options
+        )  # type: ignore[arg-type]
 
     def start(self, within: float = 300) -> None:
         """Run the command of `make up` and wait until it has printed its last line."""
         self._said_before = self.told.stat().st_size if self.told.exists() else 0
         with self.told.open("ab") as log:
-            self._up = spawn([sys.executable, "-m", "workers.setup", "up"], cwd=ROOT, env=self.environment, stdout=log, stderr=log)
+            self._up = spawn(
+                [sys.executable, "-m", "workers.setup", "up"],
+                cwd=ROOT,
+                env=self.environment,
+                stdout=log,
+                stderr=log,
+            )
         until(self._ready, within=within, what="the platform is up", every=0.2)
 
     def admin(self) -> tuple[str, str]:
@@ -89,14 +101,21 @@ class Box:
     def stop(self, within: float = 60) -> None:
         """Stop the platform as Ctrl-C does. Apps continue to run."""
         if self._up is not None and self._up.poll() is None:
-            self._up.send_signal(signal.SIGTERM)  # not SIGINT, which a background shell may have disabled
+            self._up.send_signal(
+                signal.SIGTERM
+            )  # not SIGINT, which a background shell may have disabled
             self._up.wait(within)
         self._up = None
 
     def down(self) -> None:
         """Run the command of `make down`."""
         self.stop()
-        run([sys.executable, "-m", "workers.setup", "down"], cwd=ROOT, env=self.environment, timeout=120)
+        run(
+            [sys.executable, "-m", "workers.setup", "down"],
+            cwd=ROOT,
+            env=self.environment,
+            timeout=120,
+        )
 
     def forget(self) -> None:
         """Remove the folder, unless something is still mounted in it.
@@ -140,7 +159,9 @@ class Box:
     def _ready(self) -> bool:
         assert self._up is not None
         text = self.told.read_bytes()[self._said_before :].decode(errors="replace")
-        assert self._up.poll() is None, f"`make up` ended with {self._up.returncode}: {text[-4000:]}"
+        assert self._up.poll() is None, (
+            f"`make up` ended with {self._up.returncode}: {text[-4000:]}"
+        )
         return "password" in text and self.host("hello") in text
 
     def _descendants(self) -> list[tuple[int, str]]:
@@ -150,7 +171,9 @@ class Box:
         for entry in Path("/proc").glob("[0-9]*"):
             try:
                 parent = int((entry / "stat").read_text().rpartition(")")[2].split()[1])
-                commands[int(entry.name)] = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+                commands[int(entry.name)] = (
+                    (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+                )
             except (FileNotFoundError, ProcessLookupError):
                 continue
             children.setdefault(parent, []).append(int(entry.name))

@@ -56,20 +56,33 @@ class Chaos:
         self.clean()
         self._before = self._shape()
         for app in APPS:
-            until(lambda app=app: self._created(app), within=QUIET_WITHIN, what=f"{app} can be created again", every=0.5)
+            until(
+                lambda app=app: self._created(app),
+                within=QUIET_WITHIN,
+                what=f"{app} can be created again",
+                every=0.5,
+            )
             self.api.change_traffic(app, sleep_minutes=0)
         for app in APPS:
             self.api.deployed(app, source("v0"))
             self.api.scale(app, INSTANCES)
         for app in APPS:
-            until(lambda app=app: self._live(app) == INSTANCES, within=60, what=f"{INSTANCES} instances of {app} are live")
+            until(
+                lambda app=app: self._live(app) == INSTANCES,
+                within=60,
+                what=f"{INSTANCES} instances of {app} are live",
+            )
 
     def run(self, amounts: Amounts, tell: Callable[[str], None] = lambda _: None) -> Outcome:
         deploys, kills, over = Deploys(), [], threading.Event()
         victims = Victims(config=self.config, apps=APPS, chance=self.chance, ended=over.is_set)
-        deployer = threading.Thread(target=self._deploy_until, args=(over, deploys, amounts.deploy_every))
+        deployer = threading.Thread(
+            target=self._deploy_until, args=(over, deploys, amounts.deploy_every)
+        )
         most = math.ceil(amounts.kills / len(PARTS))
-        hunter = threading.Thread(target=self._hunt, args=(most, amounts.seconds, victims, kills, over))
+        hunter = threading.Thread(
+            target=self._hunt, args=(most, amounts.seconds, victims, kills, over)
+        )
         ends = time.monotonic() + amounts.seconds
         hosts = [f"{app}.{self.config.base_domain}" for app in APPS]
         with Pace(self.config.http_port, hosts, rate=RATE, connections=1, fresh=True) as pace:
@@ -82,7 +95,11 @@ class Chaos:
                 over.set()
                 deployer.join()
                 hunter.join()
-            faults += [f"no {part} was killed" for part in PARTS if part not in {killed.part for killed in kills}]
+            faults += [
+                f"no {part} was killed"
+                for part in PARTS
+                if part not in {killed.part for killed in kills}
+            ]
             faults += self._settle(deploys)
         _, failed = split_failures(pace.answers, kills)
         faults += [stretch.describe(kills) for stretch in stretches(failed)]
@@ -91,7 +108,14 @@ class Chaos:
         faults += self._leaks()
         return Outcome(kills=kills, deploys=deploys, answers=pace.answers, faults=faults)
 
-    def _kill_all(self, number: int, ends: float, victims: Victims, kills: list[Killed], tell: Callable[[str], None]) -> list[str]:
+    def _kill_all(
+        self,
+        number: int,
+        ends: float,
+        victims: Victims,
+        kills: list[Killed],
+        tell: Callable[[str], None],
+    ) -> list[str]:
         """Kill each part once, then random parts, spread over the time.
 
         Return the faults if that was not possible.
@@ -104,7 +128,9 @@ class Chaos:
                 pending.append(part)
                 since = absent.setdefault(part, time.monotonic())
                 if time.monotonic() - since > MISSING:
-                    return [f"there was no {part} to kill for {MISSING:g} s, after {len(kills)} kills"]
+                    return [
+                        f"there was no {part} to kill for {MISSING:g} s, after {len(kills)} kills"
+                    ]
                 time.sleep(0.2)
                 continue
             absent.pop(part, None)
@@ -114,7 +140,14 @@ class Chaos:
             time.sleep(self.chance.uniform(0.2, 1.8) * max(pause, 0.3))
         return []
 
-    def _hunt(self, most: int, seconds: float, victims: Victims, kills: list[Killed], over: threading.Event) -> None:
+    def _hunt(
+        self,
+        most: int,
+        seconds: float,
+        victims: Victims,
+        kills: list[Killed],
+        over: threading.Event,
+    ) -> None:
         """Kill a crun in the middle of a launch from time to time.
 
         It lives for some ten milliseconds, so this thread has a high priority.
@@ -164,8 +197,13 @@ class Chaos:
         for app in APPS:
             for build, version in deploys.accepted[app]:
                 found = self._build_over(app, build, deadline)
-                if found.get("state") != "succeeded" and "replaced it" not in str(found.get("reason")):
-                    faults.append(f"accepted deploy {version} of {app} (build {build}) is {found.get('state')}: {found.get('reason')}")
+                if found.get("state") != "succeeded" and "replaced it" not in str(
+                    found.get("reason")
+                ):
+                    faults.append(
+                        f"accepted deploy {version} of {app} (build {build}) is"
+                        f" {found.get('state')}: {found.get('reason')}"
+                    )
         for app in APPS:
             if not deploys.accepted[app]:
                 faults.append(f"no deploy of {app} was accepted")
@@ -175,7 +213,10 @@ class Chaos:
                 time.sleep(0.2)
             if served not in wanted:
                 rollout = self.api.get(f"/apps/{app}/rollouts")[0]
-                faults.append(f"{app} serves {served} instead of {' or '.join(sorted(wanted))}; its last rollout: {json.dumps(rollout)}")
+                faults.append(
+                    f"{app} serves {served} instead of {' or '.join(sorted(wanted))}; its last"
+                    f" rollout: {json.dumps(rollout)}"
+                )
             while (live := self._live(app)) != INSTANCES and time.monotonic() < deadline:
                 time.sleep(0.2)
             if live != INSTANCES:
@@ -200,14 +241,22 @@ class Chaos:
     def _served(self, app: str) -> str:
         try:
             answer = httpx.get(
-                f"http://127.0.0.1:{self.config.http_port}/", headers={"Host": f"{app}.{self.config.base_domain}"}, timeout=20
+                f"http://127.0.0.1:{self.config.http_port}/",
+                headers={"Host": f"{app}.{self.config.base_domain}"},
+                timeout=20,
             )
         except httpx.TransportError:
             return "no answer"
         return answer.text.strip() if answer.status_code == 200 else str(answer.status_code)
 
     def _verify(self) -> list[str]:
-        done = run([sys.executable, "manage.py", "image", "verify"], cwd=ROOT, env=dict(self.environment), timeout=300, check=False)
+        done = run(
+            [sys.executable, "manage.py", "image", "verify"],
+            cwd=ROOT,
+            env=dict(self.environment),
+            timeout=300,
+            check=False,
+        )
         output = (done.stdout + done.stderr).decode(errors="replace").strip()
         return [] if done.returncode == 0 else [f"the store does not verify: {output[-1500:]}"]
 
@@ -218,7 +267,11 @@ class Chaos:
         return [
             *(f"left: {thing} ({count})" for thing, count in (now - self._before).items()),
             # A helper's group may have been new at the start, and without a process yet.
-            *(f"gone: {thing} ({count})" for thing, count in (self._before - now).items() if "/helper-" not in thing),
+            *(
+                f"gone: {thing} ({count})"
+                for thing, count in (self._before - now).items()
+                if "/helper-" not in thing
+            ),
         ]
 
     def _shape(self) -> Counter[str]:
@@ -227,18 +280,32 @@ class Chaos:
         Processes have no numbers here.
         """
         marks = (self.config.name, str(self.config.state), str(self.config.run))
-        found = [thing for thing in footprint(self.config.name) if any(mark in thing for mark in marks)]
+        found = [
+            thing for thing in footprint(self.config.name) if any(mark in thing for mark in marks)
+        ]
         kept = [thing for thing in found if not OF_A_TEAM.search(thing)]
         things = Counter(re.sub(r"^process \d+", "process", thing) for thing in kept)
         folders = [self.config.run / "crun", self.config.instances, self.config.workspaces]
         folders += [self.config.images / "ingest", self.config.layers / "ingest"]
-        things.update(f"entry {path}" for folder in folders if folder.is_dir() for path in folder.iterdir())
-        locks.remove_free_locks(self.config)  # as the platform does from time to time: held locks stay
-        things.update(f"lock {path}" for path in self.config.locks.iterdir() if locks.PASSING.fullmatch(path.name))
+        things.update(
+            f"entry {path}" for folder in folders if folder.is_dir() for path in folder.iterdir()
+        )
+        locks.remove_free_locks(
+            self.config
+        )  # as the platform does from time to time: held locks stay
+        things.update(
+            f"lock {path}"
+            for path in self.config.locks.iterdir()
+            if locks.PASSING.fullmatch(path.name)
+        )
         return things
 
     def _instances(self) -> list[str]:
-        return [path.name for path in self.config.instances.iterdir() if any(path.name.startswith(f"{app}-") for app in APPS)]
+        return [
+            path.name
+            for path in self.config.instances.iterdir()
+            if any(path.name.startswith(f"{app}-") for app in APPS)
+        ]
 
     def _live(self, app: str) -> int:
         try:

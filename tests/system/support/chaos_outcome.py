@@ -22,14 +22,21 @@ class Amounts:
 class Deploys:
     """The uploads and the portal's responses."""
 
-    accepted: dict[str, list[tuple[int, str]]] = field(default_factory=lambda: {app: [] for app in APPS})  # build, version
-    unknown: dict[str, list[str]] = field(default_factory=lambda: {app: [] for app in APPS})  # sent, no response
+    accepted: dict[str, list[tuple[int, str]]] = field(
+        default_factory=lambda: {app: [] for app in APPS}
+    )  # build, version
+    unknown: dict[str, list[str]] = field(
+        default_factory=lambda: {app: [] for app in APPS}
+    )  # sent, no response
     refused: Counter[str] = field(default_factory=Counter)
 
     def may_serve(self, app: str) -> set[str]:
         """Return the last accepted version, and those sent after it whose response was lost."""
         last = self.accepted[app][-1][1]
-        return {last, *(version for version in self.unknown[app] if _number(version) > _number(last))}
+        return {
+            last,
+            *(version for version in self.unknown[app] if _number(version) > _number(last)),
+        }
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,10 +52,28 @@ class Outcome:
         accepted = {app: len(builds) for app, builds in self.deploys.accepted.items()}
         lost = sum(len(versions) for versions in self.deploys.unknown.values())
         return [
-            ("kills", f"{len(self.kills)} ({', '.join(f'{count} {part}' for part, count in sorted(parts.items()))})"),
-            ("deploys", f"{sum(accepted.values())} accepted, {lost} without an answer, refused: {dict(self.deploys.refused) or 'none'}"),
+            (
+                "kills",
+                (
+                    f"{len(self.kills)}"
+                    f" ({', '.join(f'{count} {part}' for part, count in sorted(parts.items()))})"
+                ),
+            ),
+            (
+                "deploys",
+                (
+                    f"{sum(accepted.values())} accepted, {lost} without an answer, refused:"
+                    f" {dict(self.deploys.refused) or 'none'}"
+                ),
+            ),
             ("requests", f"{len(self.answers):,}"),
-            ("failed", f"{len(failed)}; and {len(excused)} within {AFTER_ROUTER:g} s of a killed router or process manager"),
+            (
+                "failed",
+                (
+                    f"{len(failed)}; and {len(excused)} within {AFTER_ROUTER:g} s of a killed"
+                    " router or process manager"
+                ),
+            ),
             ("faults", f"{len(self.faults)}" + "".join(f"\n  {fault}" for fault in self.faults)),
         ]
 
@@ -59,7 +84,9 @@ def split_failures(answers: list[Answer], kills: list[Killed]) -> tuple[list[Ans
     excused, others = [], []
     for answer in answers:
         if answer.failed:
-            near = any(answer.at - AFTER_ROUTER <= moment <= answer.at + answer.took for moment in moments)
+            near = any(
+                answer.at - AFTER_ROUTER <= moment <= answer.at + answer.took for moment in moments
+            )
             (excused if near else others).append(answer)
     return excused, others
 

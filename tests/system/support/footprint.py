@@ -12,7 +12,9 @@ from tests.leaks import NAME
 
 # Objects of other tests, and of a platform that runs on this machine: they appear and disappear
 # independently.
-OTHERS = re.compile(NAME.pattern + r"|/pytest-of-|/tmp/slipway-[a-z]+-|(?<![\w-])slipway(?:0|-\d+)?(?![\w-])")
+OTHERS = re.compile(
+    NAME.pattern + r"|/pytest-of-|/tmp/slipway-[a-z]+-|(?<![\w-])slipway(?:0|-\d+)?(?![\w-])"
+)
 
 # Objects that a team has while the node runs: cgroups for its instances and builds, and its user
 # namespaces.
@@ -24,7 +26,14 @@ def footprint(mark: str) -> set[str]:
 
     Objects that carry another node's name are left out.
     """
-    things = {*_links(), *_mounts(mark), *_cgroups(mark), *_tables(), *_loops(mark), *_processes(mark)}
+    things = {
+        *_links(),
+        *_mounts(mark),
+        *_cgroups(mark),
+        *_tables(),
+        *_loops(mark),
+        *_processes(mark),
+    }
     return {thing for thing in things if mark in thing or not OTHERS.search(thing)}
 
 
@@ -44,7 +53,11 @@ def _cgroups(mark: str) -> list[str]:
     Groups of other daemons below their own are left out.
     """
     folders = [Path(folder) for folder, _, _ in os.walk("/sys/fs/cgroup")]
-    found = [folder for folder in folders if (mark in str(folder) or folder.parent.is_mount()) and not _is_at_work(folder)]
+    found = [
+        folder
+        for folder in folders
+        if (mark in str(folder) or folder.parent.is_mount()) and not _is_at_work(folder)
+    ]
     return [f"cgroup {folder}" for folder in found]
 
 
@@ -60,7 +73,9 @@ def _is_at_work(folder: Path) -> bool:
 
 
 def _tables() -> list[str]:
-    return [f"nftables {line}" for line in run(["nft", "list", "tables"]).stdout.decode().splitlines()]
+    return [
+        f"nftables {line}" for line in run(["nft", "list", "tables"]).stdout.decode().splitlines()
+    ]
 
 
 def _loops(mark: str) -> list[str]:
@@ -69,7 +84,11 @@ def _loops(mark: str) -> list[str]:
     Those of another node are in another mount namespace: the kernel shows only the end of their
     path.
     """
-    files = [line for path in Path("/sys/block").glob("loop*/loop/backing_file") for line in _read(path, mark)]
+    files = [
+        line
+        for path in Path("/sys/block").glob("loop*/loop/backing_file")
+        for line in _read(path, mark)
+    ]
     return [f"loop device on {file}" for file in files if mark in file or Path(file).exists()]
 
 
@@ -78,8 +97,13 @@ def _read(path: str | Path, mark: str) -> list[str]:
 
     Workers have their own mount namespace.
     """
-    words = [["cat", path], *(["nsenter", f"--mount=/proc/{pid}/ns/mnt", "cat", path] for pid in _workers(mark))]
-    return [line for command in words for line in run(command, check=False).stdout.decode().splitlines()]
+    words = [
+        ["cat", path],
+        *(["nsenter", f"--mount=/proc/{pid}/ns/mnt", "cat", path] for pid in _workers(mark)),
+    ]
+    return [
+        line for command in words for line in run(command, check=False).stdout.decode().splitlines()
+    ]
 
 
 def _workers(mark: str) -> list[int]:
@@ -87,7 +111,10 @@ def _workers(mark: str) -> list[int]:
     found: dict[Path, int] = {}
     for entry in Path("/proc").glob("[0-9]*"):
         try:
-            if b"-m\0workers.s" in (entry / "cmdline").read_bytes() and mark.encode() in (entry / "environ").read_bytes():
+            if (
+                b"-m\0workers.s" in (entry / "cmdline").read_bytes()
+                and mark.encode() in (entry / "environ").read_bytes()
+            ):
                 found[(entry / "ns/mnt").readlink()] = int(entry.name)
         except (FileNotFoundError, ProcessLookupError, PermissionError):
             continue  # it ended in the meantime
@@ -103,7 +130,10 @@ def _processes(mark: str) -> list[str]:
         except (FileNotFoundError, ProcessLookupError, PermissionError):
             continue  # it ended in the meantime
         if int(entry.name) != os.getpid() and mark.encode() in command + environment:
-            found.append(f"process {entry.name} of {mark}: {command.replace(bytes(1), b' ').decode(errors='replace')}")
+            found.append(
+                f"process {entry.name} of {mark}:"
+                f" {command.replace(bytes(1), b' ').decode(errors='replace')}"
+            )
     return found
 
 

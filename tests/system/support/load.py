@@ -18,7 +18,7 @@ function done(summary, latency, requests)
   io.stderr:write(string.format('{"requests": %d, "connect": %d, "read": %d, "write": %d, "status": %d, "timeout": %d}\\n',
     summary.requests, e.connect, e.read, e.write, e.status, e.timeout))
 end
-"""
+"""  # noqa: E501
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,9 +34,21 @@ class Load:
     Without `keep_alive` each request has its own connection.
     """
 
-    def __init__(self, port: int, host: str, *, connections: int = 8, path: str = "/", keep_alive: bool = True) -> None:
+    def __init__(
+        self,
+        port: int,
+        host: str,
+        *,
+        connections: int = 8,
+        path: str = "/",
+        keep_alive: bool = True,
+    ) -> None:
         self._port, self._connections, self._path = port, connections, path
-        self._headers = ["-H", f"Host: {host}", *([] if keep_alive else ["-H", "Connection: close"])]
+        self._headers = [
+            "-H",
+            f"Host: {host}",
+            *([] if keep_alive else ["-H", "Connection: close"]),
+        ]
         self._folder = tempfile.TemporaryDirectory(prefix="slipway-load-")
         self.tally = Tally(requests=0, failed=0, how="not ended")
 
@@ -46,14 +58,30 @@ class Load:
         self._told = (Path(self._folder.name) / "told").open("wb+")
         url = f"http://127.0.0.1:{self._port}{self._path}"
         self._process = spawn(
-            ["wrk", "-t1", f"-c{self._connections}", "-d3600s", "--timeout", "40s", *self._headers, "-s", script, url],
+            [
+                "wrk",
+                "-t1",
+                f"-c{self._connections}",
+                "-d3600s",
+                "--timeout",
+                "40s",
+                *self._headers,
+                "-s",
+                script,
+                url,
+            ],
             stdout=self._told,
             stderr=self._told,
         )
         time.sleep(0.3)  # it connects: the measurement must begin under load
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
         self._process.send_signal(signal.SIGINT)
         self._process.wait(30)
         self._told.seek(0)

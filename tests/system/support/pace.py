@@ -44,7 +44,15 @@ class Pace:
     that have a new connection each.
     """
 
-    def __init__(self, port: int, hosts: Sequence[str], *, rate: int = 200, connections: int = 4, fresh: bool = False) -> None:
+    def __init__(
+        self,
+        port: int,
+        hosts: Sequence[str],
+        *,
+        rate: int = 200,
+        connections: int = 4,
+        fresh: bool = False,
+    ) -> None:
         self._words = [str(port), str(rate), str(connections), str(int(fresh)), *hosts]
         self._folder = tempfile.TemporaryDirectory(prefix="slipway-load-")
         self._file = Path(self._folder.name) / "answers"
@@ -53,23 +61,42 @@ class Pace:
     def __enter__(self) -> Self:
         bound = ("setpriv", "--pdeathsig", "TERM", "--")  # it ends with its parent in every case
         self._process = spawn(
-            [*bound, sys.executable, "-m", "tests.system.support.pace", str(self._file), *self._words], cwd=ROOT, stderr=subprocess.PIPE
+            [
+                *bound,
+                sys.executable,
+                "-m",
+                "tests.system.support.pace",
+                str(self._file),
+                *self._words,
+            ],
+            cwd=ROOT,
+            stderr=subprocess.PIPE,
         )
         time.sleep(0.5)  # it connects: the measurement must begin under load
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
         self._process.send_signal(signal.SIGTERM)
         _, errors = self._process.communicate(timeout=PATIENCE + 10)
         lines = self._file.read_text().splitlines() if self._file.exists() else []
         self._folder.cleanup()
         assert lines, f"no request was sent: {errors.decode()[-2000:]}"
-        self.answers = [Answer(float(at), float(took), host, int(status)) for at, took, host, status in (line.split() for line in lines)]
+        self.answers = [
+            Answer(float(at), float(took), host, int(status))
+            for at, took, host, status in (line.split() for line in lines)
+        ]
 
 
 def percentile(answers: Sequence[Answer], percent: int) -> float:
     """Return the milliseconds that `percent` of all responses took at most."""
-    return statistics.quantiles([answer.took * 1000 for answer in answers], n=100, method="inclusive")[percent - 1]
+    return statistics.quantiles(
+        [answer.took * 1000 for answer in answers], n=100, method="inclusive"
+    )[percent - 1]
 
 
 def main(words: Sequence[str]) -> None:
@@ -85,7 +112,15 @@ def main(words: Sequence[str]) -> None:
                 lines: list[str] = []
                 results.append(lines)
                 interval = int(connections) / int(rate)
-                arguments = (int(port), host, interval, interval * number / int(connections), kept, lines, over)
+                arguments = (
+                    int(port),
+                    host,
+                    interval,
+                    interval * number / int(connections),
+                    kept,
+                    lines,
+                    over,
+                )
                 senders.append(threading.Thread(target=_send, args=arguments, daemon=True))
     for sender in senders:
         sender.start()
@@ -96,11 +131,21 @@ def main(words: Sequence[str]) -> None:
     Path(file).write_text("".join(line for lines in results for line in lines))
 
 
-def _send(port: int, host: str, interval: float, offset: float, kept: bool, lines: list[str], over: threading.Event) -> None:
+def _send(
+    port: int,
+    host: str,
+    interval: float,
+    offset: float,
+    kept: bool,
+    lines: list[str],
+    over: threading.Event,
+) -> None:
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=PATIENCE)
     due = time.monotonic() + offset
     while not over.wait(max(0, due - time.monotonic())):
-        due = max(due + interval, time.monotonic() - 1)  # after a pause, do not send all missed requests at once
+        due = max(
+            due + interval, time.monotonic() - 1
+        )  # after a pause, do not send all missed requests at once
         begun = time.monotonic()
         status = _ask(connection, host, kept)
         lines.append(f"{begun:.6f} {time.monotonic() - begun:.6f} {host} {status}\n")
@@ -115,7 +160,9 @@ def _ask(connection: http.client.HTTPConnection, host: str, kept: bool) -> int:
     for attempt in (1, 2):
         reused = connection.sock is not None
         try:
-            connection.request("GET", "/", headers={"Host": host, "Connection": "keep-alive" if kept else "close"})
+            connection.request(
+                "GET", "/", headers={"Host": host, "Connection": "keep-alive" if kept else "close"}
+            )
             answer = connection.getresponse()
             answer.read()
         except (http.client.RemoteDisconnected, ConnectionResetError, BrokenPipeError):

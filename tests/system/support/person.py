@@ -33,18 +33,27 @@ class Person(Api):
         self.pages = httpx.Client(base_url=url, timeout=60, follow_redirects=True)
         signed_in = self.post("/sign-in", {"username": username, "password": password})
         shown = " ".join(re.sub(r"<[^>]*>", " ", signed_in.text.partition("<main")[2]).split())
-        assert signed_in.url.path != "/sign-in", f"signing in was answered with {signed_in.status_code}: {shown[:1000]}"
+        assert signed_in.url.path != "/sign-in", (
+            f"signing in was answered with {signed_in.status_code}: {shown[:1000]}"
+        )
         made = self.post("/account", {"label": "system tests"})
         found = re.search(r"slip_[\w-]{20,}", made.text)
         assert found, f"no token on the account page: {made.text[:2000]}"
         super().__init__(url, found[0])
 
-    def post(self, path: str, fields: Mapping[str, str], files: Mapping[str, tuple[str, bytes]] | None = None) -> httpx.Response:
+    def post(
+        self,
+        path: str,
+        fields: Mapping[str, str],
+        files: Mapping[str, tuple[str, bytes]] | None = None,
+    ) -> httpx.Response:
         """Send a form as a browser does, with the CSRF token of its page."""
         if "slipway-csrf" not in self.pages.cookies:
             self.pages.get("/sign-in")
         fields = {**fields, "csrfmiddlewaretoken": self.pages.cookies["slipway-csrf"]}
-        return self.pages.post(path, data=fields, files=files, headers={"Referer": f"{self.url}{path}"})
+        return self.pages.post(
+            path, data=fields, files=files, headers={"Referer": f"{self.url}{path}"}
+        )
 
     def create_team(self, name: str) -> None:
         self.post("/teams/new", {"name": name}).raise_for_status()
@@ -55,5 +64,8 @@ class Person(Api):
         Other limits are set to high values.
         """
         amounts = {**GENEROUS, **limits}
-        fields = {name: f"{amount}m" if name.startswith("cpu") else str(amount) for name, amount in amounts.items()}
+        fields = {
+            name: f"{amount}m" if name.startswith("cpu") else str(amount)
+            for name, amount in amounts.items()
+        }
         self.post(f"/admin/teams/{team}", fields).raise_for_status()

@@ -40,7 +40,9 @@ class Sleepers:
     first_answers: list[float] = field(default_factory=list)  # seconds
     requests: int = 0
     failures: list[str] = field(default_factory=list)
-    _client: httpx.Client = field(default_factory=lambda: httpx.Client(timeout=60, trust_env=False))  # slow to create
+    _client: httpx.Client = field(
+        default_factory=lambda: httpx.Client(timeout=60, trust_env=False)
+    )  # slow to create
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     @property
@@ -66,9 +68,17 @@ class Sleepers:
     @contextmanager
     def cycling(self) -> Iterator[None]:
         with ThreadPoolExecutor(max_workers=max(1, len(self.apps))) as pool:
-            rounds = [len(range(number, self.cycles, len(self.apps))) for number in range(len(self.apps))]
-            crowds = [[(place + number) % 2 == 1 for number in range(count)] for place, count in enumerate(rounds)]
-            futures: list[Future[None]] = [pool.submit(self._cycle, app, some) for app, some in zip(self.apps, crowds, strict=True)]
+            rounds = [
+                len(range(number, self.cycles, len(self.apps))) for number in range(len(self.apps))
+            ]
+            crowds = [
+                [(place + number) % 2 == 1 for number in range(count)]
+                for place, count in enumerate(rounds)
+            ]
+            futures: list[Future[None]] = [
+                pool.submit(self._cycle, app, some)
+                for app, some in zip(self.apps, crowds, strict=True)
+            ]
             yield
             for future in futures:
                 future.result()
@@ -78,8 +88,17 @@ class Sleepers:
             return [("sleeps", "0")]
         half, longest = statistics.median(self.first_answers), max(self.first_answers)
         return [
-            ("sleeps", f"{len(self.first_answers)}; first answers after {half * 1000:.0f} ms (median), {longest * 1000:.0f} ms (longest)"),
-            ("requests asleep", f"{self.requests}, {self.failed} failed {' '.join(self.failures[:5])}".rstrip()),
+            (
+                "sleeps",
+                (
+                    f"{len(self.first_answers)}; first answers after {half * 1000:.0f} ms (median),"
+                    f" {longest * 1000:.0f} ms (longest)"
+                ),
+            ),
+            (
+                "requests asleep",
+                f"{self.requests}, {self.failed} failed {' '.join(self.failures[:5])}".rstrip(),
+            ),
         ]
 
     def _cycle(self, app: str, crowds: list[bool]) -> None:
@@ -91,14 +110,19 @@ class Sleepers:
                     self._note([], [f"{app} did not fall asleep."], 0)
                     return
                 time.sleep(0.3)
-            if not crowd:  # a single client finds the app fully asleep; a crowd arrives while it is being frozen
+            # a single client finds the app fully asleep; a crowd arrives while it is being frozen
+            if not crowd:
                 time.sleep(REST)
             self._wake(app, CROWD if crowd else 1)
 
     def _wake(self, app: str, clients: int) -> None:
         with ThreadPoolExecutor(max_workers=clients) as pool:
             answers = list(pool.map(lambda _: self.ask(app), range(clients)))
-        self._note([min(took for took, _ in answers)], [trouble for _, trouble in answers if trouble], clients)
+        self._note(
+            [min(took for took, _ in answers)],
+            [trouble for _, trouble in answers if trouble],
+            clients,
+        )
 
     def ask(self, app: str) -> tuple[float, str]:
         """Send a request. Return its seconds, and the fault of the response."""
@@ -108,7 +132,11 @@ class Sleepers:
                 f"http://127.0.0.1:{self.config.http_port}/",
                 headers={"Host": f"{app}.{self.config.base_domain}", "Connection": "close"},
             )
-            trouble = "" if answer.status_code == 200 else f"{app}: {answer.status_code} {answer.headers.get('X-Slipway-Code', '')}"
+            trouble = (
+                ""
+                if answer.status_code == 200
+                else f"{app}: {answer.status_code} {answer.headers.get('X-Slipway-Code', '')}"
+            )
         except httpx.TransportError as error:
             trouble = f"{app}: {error!r}"
         return time.perf_counter() - begun, trouble

@@ -23,8 +23,14 @@ class Stretch:
     def describe(self, kills: list[Killed]) -> str:
         begun, lasted = self.times[0], self.times[-1] - self.times[0]
         near = [killed for killed in kills if begun - BEFORE <= killed.at <= self.times[-1]]
-        causes = ", ".join(f"{killed.part} {killed.at - begun:+.1f} s" for killed in sorted(near, key=lambda killed: killed.at))
-        return f"{len(self.times)} requests of {self.host} answered {self.status} during {lasted:.1f} s; killed: {causes or 'nothing'}"
+        causes = ", ".join(
+            f"{killed.part} {killed.at - begun:+.1f} s"
+            for killed in sorted(near, key=lambda killed: killed.at)
+        )
+        return (
+            f"{len(self.times)} requests of {self.host} answered {self.status} during {lasted:.1f}"
+            f" s; killed: {causes or 'nothing'}"
+        )
 
 
 def stretches(failed: Iterable[Answer]) -> list[Stretch]:
@@ -32,7 +38,11 @@ def stretches(failed: Iterable[Answer]) -> list[Stretch]:
     found: list[Stretch] = []
     for answer in sorted(failed, key=lambda answer: (answer.host, answer.status, answer.at)):
         last = found[-1] if found else None
-        if last is not None and (last.host, last.status) == (answer.host, answer.status) and answer.at - last.times[-1] <= APART:
+        if (
+            last is not None
+            and (last.host, last.status) == (answer.host, answer.status)
+            and answer.at - last.times[-1] <= APART
+        ):
             last.times.append(answer.at)
         else:
             found.append(Stretch(host=answer.host, status=answer.status, times=[answer.at]))

@@ -41,10 +41,17 @@ class Told:
     def lines(self) -> list[tuple[str, str]]:
         ways = ", ".join(f"{count} {way}" for way, count in self.rollouts.items())
         return [
-            ("rollouts", f"{self.rollouts.total()} ({ways}); {len(self.given_up)} given up {' '.join(self.given_up)}".rstrip()),
+            (
+                "rollouts",
+                f"{self.rollouts.total()} ({ways}); {len(self.given_up)} given up"
+                f" {' '.join(self.given_up)}".rstrip(),
+            ),
             ("scalings", f"{self.scalings}"),
             ("router restarts", f"{self.restarts}"),
-            *((f"requests {name}", _line(tally)) for name, tally in (("kept alive", self.kept), ("anew", self.fresh))),
+            *(
+                (f"requests {name}", _line(tally))
+                for name, tally in (("kept alive", self.kept), ("anew", self.fresh))
+            ),
         ]
 
 
@@ -67,7 +74,14 @@ class Unrest:
     def clean(self) -> None:
         self.api.delete_app(APP)
 
-    def under_load(self, *, rollouts: int, scalings: int, restarts: int, tell: Callable[[str], None] = lambda _: None) -> Told:
+    def under_load(
+        self,
+        *,
+        rollouts: int,
+        scalings: int,
+        restarts: int,
+        tell: Callable[[str], None] = lambda _: None,
+    ) -> Told:
         """Do all events; the rare events are spread evenly among the frequent.
 
         The callback gets the progress.
@@ -78,9 +92,14 @@ class Unrest:
             Load(self.config.http_port, host, connections=6) as kept,
             Load(self.config.http_port, host, connections=2, keep_alive=False) as fresh,
         ):
-            for number, what in enumerate(_mixed(rollout=rollouts, scaling=scalings, restart=restarts)):
+            for number, what in enumerate(
+                _mixed(rollout=rollouts, scaling=scalings, restart=restarts)
+            ):
                 if number % TELL_EVERY == 0:
-                    tell(f"{number} of {rollouts + scalings + restarts} done, {len(given_up)} rollouts given up")
+                    tell(
+                        f"{number} of {rollouts + scalings + restarts} done, {len(given_up)}"
+                        " rollouts given up"
+                    )
                 if what == "rollout":
                     ways[way := next(next_way)] += 1
                     given_up += self._roll_out(way)
@@ -88,7 +107,14 @@ class Unrest:
                     self._scale(next(counts))
                 else:
                     Router(self.config).reload()
-        return Told(rollouts=ways, given_up=given_up, scalings=scalings, restarts=restarts, kept=kept.tally, fresh=fresh.tally)
+        return Told(
+            rollouts=ways,
+            given_up=given_up,
+            scalings=scalings,
+            restarts=restarts,
+            kept=kept.tally,
+            fresh=fresh.tally,
+        )
 
     def _roll_out(self, way: str) -> list[str]:
         """Roll out a release with another config var. Return why it failed, if it did."""
@@ -99,7 +125,9 @@ class Unrest:
 
     def _scale(self, count: int) -> None:
         self.api.scale(APP, count)
-        until(lambda: self._live() == count, within=90, what=f"{count} instances are live", every=0.2)
+        until(
+            lambda: self._live() == count, within=90, what=f"{count} instances are live", every=0.2
+        )
 
     def _live(self) -> int:
         return sum(instance["state"] == "live" for instance in self.api.instances(APP))
@@ -107,7 +135,9 @@ class Unrest:
 
 def _mixed(**times: int) -> Iterator[str]:
     """Yield each name the given number of times, evenly spread."""
-    moments = [((number + 0.5) / count, name) for name, count in times.items() for number in range(count)]
+    moments = [
+        ((number + 0.5) / count, name) for name, count in times.items() for number in range(count)
+    ]
     yield from (name for _, name in sorted(moments))
 
 

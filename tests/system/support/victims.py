@@ -23,7 +23,15 @@ COMMANDS = {  # part -> a part of its command line
     "supervisor": "workers.supervisor",
 }
 PARTS = ("redis", *COMMANDS, "router", "process manager", "monitor of an instance", LAUNCH)
-BECOMES_CRUN = {"conmon", "crun", "sh", "unshare", "mount", "python", "celery"}  # names that a process has before it becomes crun
+BECOMES_CRUN = {
+    "conmon",
+    "crun",
+    "sh",
+    "unshare",
+    "mount",
+    "python",
+    "celery",
+}  # names that a process has before it becomes crun
 LAUNCH_WITHIN = 2.0  # seconds to wait for a crun
 
 
@@ -84,7 +92,9 @@ class Victims:
             file = Folder(path).monitor_pid
             if app is not None and file.exists():
                 text = file.read_text().strip()
-                if text.isdecimal() and str(path) in _command(int(text)):  # still this monitor: pids are reused
+                if text.isdecimal() and str(path) in _command(
+                    int(text)
+                ):  # still this monitor: pids are reused
                     found[app].append(int(text))
         return [pid for pids in found.values() if len(pids) > 1 for pid in pids]
 
@@ -116,6 +126,11 @@ def _name(pid: int) -> str:
 
 def _command(pid: int) -> str:
     try:
-        return (Path("/proc") / str(pid) / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+        return (
+            (Path("/proc") / str(pid) / "cmdline")
+            .read_bytes()
+            .replace(b"\0", b" ")
+            .decode(errors="replace")
+        )
     except OSError:
         return ""

@@ -25,7 +25,9 @@ Image = Callable[..., str]
 
 @pytest.fixture
 def yard(tmp_path: Path) -> Iterator[Yard]:
-    config = NodeConfig(name="timages", state=tmp_path / "state", run=tmp_path / "run", disk_high=100, disk_full=100)
+    config = NodeConfig(
+        name="timages", state=tmp_path / "state", run=tmp_path / "run", disk_high=100, disk_full=100
+    )
     engine = NodeEngine(config)
     before = list(node._given)
     node.use(engine)
@@ -66,7 +68,9 @@ def test_ls_lists_own_and_shared_size(shop: Yard, image: Image) -> None:
     assert all(0 < row["own_bytes"] < 2000 for row in listed)
 
 
-def test_history_lists_the_origin_and_the_other_apps_of_each_layer(shop: Yard, image: Image) -> None:
+def test_history_lists_the_origin_and_the_other_apps_of_each_layer(
+    shop: Yard, image: Image
+) -> None:
     stories = json.loads(image("history", "shop:v2", "--json"))
     assert [row["created_by"] for row in stories] == ["App code", "debian-13"]
     assert [row["shared_with"] for row in stories] == [[], ["blog", "shop"]]
@@ -80,18 +84,25 @@ def test_an_image_is_found_by_name_digest_and_start_of_digest(shop: Yard, image:
         details = json.loads(image("inspect", reference))
         assert (details["digest"], details["names"]) == (digest, ["shop:v1"])
         assert details["config"]["os"] == "linux"
-    with pytest.raises(CommandError, match=r"There is no image nothing:1\. `manage\.py image ls` lists"):
+    with pytest.raises(
+        CommandError, match=r"There is no image nothing:1\. `manage\.py image ls` lists"
+    ):
         image("inspect", "nothing:1")
 
 
-def test_diff_lists_what_changed_and_whiteouts_delete(shop: Yard, image: Image, tmp_path: Path) -> None:
+def test_diff_lists_what_changed_and_whiteouts_delete(
+    shop: Yard, image: Image, tmp_path: Path
+) -> None:
     assert image("diff", "shop:v1", "shop:v2") == "C /app/text"
     assert image("diff", "shop:v1", "shop:v1") == "Both images contain the same files."
     tree = tmp_path / "over"
     (tree / "app").mkdir(parents=True)
     (tree / "app" / "new").touch()
     os.mknod(tree / "app" / "text", 0o20000, 0)
-    digest = shop.store.write_image([*shop.store.layers_of(shop.store.find("shop:v2") or ""), shop.store.add_layer(tree)], _config())
+    digest = shop.store.write_image(
+        [*shop.store.layers_of(shop.store.find("shop:v2") or ""), shop.store.add_layer(tree)],
+        _config(),
+    )
     assert json.loads(image("diff", "shop:v2", digest, "--json")) == [
         {"kind": "A", "path": "/app/new", "bytes": 0},
         {"kind": "D", "path": "/app/text", "bytes": 0},
@@ -102,7 +113,11 @@ def test_own_names_can_be_added_and_removed_but_not_the_platforms(shop: Yard, im
     image("tag", "shop:v1", "keep/this:1")
     assert shop.store.find("keep/this:1") == shop.store.find("shop:v1")
     assert "Removed the name" in image("rm", "keep/this:1")
-    for words in (("tag", "shop:v1", "shop:v9"), ("rm", "shop:v1"), ("tag", "shop:v1", "stack/mine")):
+    for words in (
+        ("tag", "shop:v1", "shop:v9"),
+        ("rm", "shop:v1"),
+        ("tag", "shop:v1", "stack/mine"),
+    ):
         with pytest.raises(CommandError, match="only the platform sets"):
             image(*words)
     with pytest.raises(CommandError, match="is not a valid image name"):
@@ -112,7 +127,9 @@ def test_own_names_can_be_added_and_removed_but_not_the_platforms(shop: Yard, im
 
 
 @pytest.mark.parametrize("form", [(), ("--docker",)])
-def test_a_saved_image_can_be_loaded(shop: Yard, image: Image, tmp_path: Path, form: tuple[str, ...]) -> None:
+def test_a_saved_image_can_be_loaded(
+    shop: Yard, image: Image, tmp_path: Path, form: tuple[str, ...]
+) -> None:
     file = str(tmp_path / "shop.tar")
     assert image("save", "shop:v1", file, *form).startswith("Wrote shop:v1 to")
     with pytest.raises(CommandError, match="exists already"):
@@ -128,8 +145,14 @@ def test_a_saved_image_can_be_loaded(shop: Yard, image: Image, tmp_path: Path, f
 @pytest.mark.django_db
 def test_prune_lists_what_it_would_remove_and_then_removes_it(shop: Yard, image: Image) -> None:
     image("tag", "shop:v1", "keep/this:1")
-    assert image("prune", "--dry-run").startswith("Would remove 0 images"), "images that were used within ten minutes stay"
-    for path in (*shop.config.images.rglob("*"), *shop.config.layers.glob("*.json"), *shop.config.cache.rglob("*.json")):
+    assert image("prune", "--dry-run").startswith("Would remove 0 images"), (
+        "images that were used within ten minutes stay"
+    )
+    for path in (
+        *shop.config.images.rglob("*"),
+        *shop.config.layers.glob("*.json"),
+        *shop.config.cache.rglob("*.json"),
+    ):
         if path.is_file():
             os.utime(path, (time.time() - 3600,) * 2)
     assert image("prune", "--dry-run").startswith("Would remove 2 images")
@@ -167,7 +190,9 @@ def test_push_and_pull_read_a_registrys_password_from_standard_input(
 ) -> None:
     words = ("--user", USER, "--plain-http")
     monkeypatch.setattr("sys.stdin", io.StringIO(f"{PASSWORD}\n"))
-    assert image("push", "shop:v1", f"{registry.address}/team/shop:1", *words).startswith("Pushed sha256:")
+    assert image("push", "shop:v1", f"{registry.address}/team/shop:1", *words).startswith(
+        "Pushed sha256:"
+    )
     monkeypatch.setattr("sys.stdin", io.StringIO(f"{PASSWORD}\n"))
     image("pull", f"{registry.address}/team/shop:1", "--name", "team/shop:1", *words)
     assert shop.store.find("team/shop:1") == shop.store.find("shop:v1")

@@ -16,7 +16,13 @@ from django.core.management import CommandError, call_command
 from runtime.engines.node import NodeEngine
 from runtime.router.route_store import RouteStore
 from runtime.router.routes import AppSituation, PathRoute
-from tests.runtime.router.conftest import UPGRADE, RouterUnderTest, end, router_of_its_own, routes_to
+from tests.runtime.router.conftest import (
+    UPGRADE,
+    RouterUnderTest,
+    end,
+    router_of_its_own,
+    routes_to,
+)
 from workers import node
 
 RELOADS = 5
@@ -42,7 +48,9 @@ def router(front: RouterUnderTest) -> Iterator[Callable[..., str]]:
     node._given[:] = before
 
 
-def test_an_upgrade_by_command_refuses_and_cuts_no_connection(front: RouterUnderTest, router: Callable[..., str]) -> None:
+def test_an_upgrade_by_command_refuses_and_cuts_no_connection(
+    front: RouterUnderTest, router: Callable[..., str]
+) -> None:
     front.router.set(routes_to(end(front.app("web-1"))))
     seen, stop, workers = Counter[str](), threading.Event(), set[int]()
 
@@ -73,7 +81,9 @@ def test_an_upgrade_by_command_refuses_and_cuts_no_connection(front: RouterUnder
     assert set(seen) == {"200"}
 
 
-def test_files_that_haproxy_refuses_leave_the_running_worker_alone(front: RouterUnderTest, router: Callable[..., str]) -> None:
+def test_files_that_haproxy_refuses_leave_the_running_worker_alone(
+    front: RouterUnderTest, router: Callable[..., str]
+) -> None:
     slot, before = RouteStore(front.config).slots / "00000.cfg", front.router.workers()[0]
     good = slot.read_text()
     slot.write_text("backend b00000 from slot\n  nonsense\n")
@@ -83,21 +93,29 @@ def test_files_that_haproxy_refuses_leave_the_running_worker_alone(front: Router
     slot.write_text(good)
 
 
-def test_the_routers_routes_can_be_listed_and_repaired(front: RouterUnderTest, router: Callable[..., str]) -> None:
+def test_the_routers_routes_can_be_listed_and_repaired(
+    front: RouterUnderTest, router: Callable[..., str]
+) -> None:
     front.router.set(routes_to(end(front.app("web-1"))))
-    assert [line.split() for line in router("ls").splitlines()[1:]] == [["hello", "serving", "1", "hello.test"]]
+    assert [line.split() for line in router("ls").splitlines()[1:]] == [
+        ["hello", "serving", "1", "hello.test"]
+    ]
     assert json.loads(router("ls", "--json"))[0]["instances"] == ["web-1"]
     path = PathRoute(prefix="/api", process="api", situation=AppSituation.HOLDING)
     front.router.set(replace(routes_to(end(front.app("web-1"))), paths=(path,)))
     assert router("ls").splitlines()[1].endswith("/api to api: holding")
-    assert json.loads(router("ls", "--json"))[0]["paths"] == {"/api": {"process": "api", "situation": "holding"}}
+    assert json.loads(router("ls", "--json"))[0]["paths"] == {
+        "/api": {"process": "api", "situation": "holding"}
+    }
     assert router("check") == "The router has exactly the routes it should have."
     front.router._api.tell([f"del map {RouteStore(front.config).maps.hosts} hello.test"])
     assert router("check") == "The router's map host differed in 1 entries."
     assert front.get().status_code == 200
 
 
-def test_a_reload_without_a_running_router_fails(front: RouterUnderTest, router: Callable[..., str]) -> None:
+def test_a_reload_without_a_running_router_fails(
+    front: RouterUnderTest, router: Callable[..., str]
+) -> None:
     front.kill()
     with pytest.raises(SystemExit):
         router("reload")

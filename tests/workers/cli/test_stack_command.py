@@ -30,7 +30,15 @@ Stack = Callable[..., str]
 
 @pytest.fixture
 def yard(tmp_path: Path) -> Iterator[Yard]:
-    engine = NodeEngine(NodeConfig(name="tstacks", state=tmp_path / "state", run=tmp_path / "run", disk_high=100, disk_full=100))
+    engine = NodeEngine(
+        NodeConfig(
+            name="tstacks",
+            state=tmp_path / "state",
+            run=tmp_path / "run",
+            disk_high=100,
+            disk_full=100,
+        )
+    )
     before = list(node._given)
     node.use(engine)
     made = Yard(engine.config, engine.images, tmp_path)
@@ -61,7 +69,9 @@ def live(crew: Crew, yard: Yard, name: str, **files: str | None) -> App:
     return app
 
 
-def test_ls_and_show_list_stacks_versions_and_the_apps_that_use_them(yard: Yard, stack: Stack) -> None:
+def test_ls_and_show_list_stacks_versions_and_the_apps_that_use_them(
+    yard: Yard, stack: Stack
+) -> None:
     lines = stack("ls").splitlines()
     assert lines[0].split()[0] == "NAME"
     assert [line.split()[0] for line in lines[1:]] == ["debian-12", "debian-13", "debian-14"]
@@ -75,11 +85,16 @@ def test_ls_and_show_list_stacks_versions_and_the_apps_that_use_them(yard: Yard,
     table = stack("show", "debian-13")
     assert "debian-13: Debian trixie" in table
     assert shown["versions"][0]["label"] in table
-    assert json.loads(stack("ls", "--json"))[1]["versions"] == [version["label"] for version in shown["versions"]]
+    assert json.loads(stack("ls", "--json"))[1]["versions"] == [
+        version["label"] for version in shown["versions"]
+    ]
     for words, sentence in (
         (("show", "beos-5"), "Stack 'beos-5' does not exist"),
         (("rebuild",), "Give the name of a stack, or --all"),
-        (("build", "debian-13", "python-3.11"), "debian-13 does not offer python-3.11. It offers python-3.13, static-nginx"),
+        (
+            ("build", "debian-13", "python-3.11"),
+            "debian-13 does not offer python-3.11. It offers python-3.13, static-nginx",
+        ),
     ):
         with pytest.raises(CommandError, match=sentence):
             stack(*words)
@@ -92,13 +107,24 @@ def test_every_verb_names_an_operators_invalid_file(yard: Yard, stack: Stack) ->
         stack("ls")
 
 
-def test_a_sound_upgrade_is_a_release_and_an_unsound_one_leaves_the_app(crew: Crew, yard: Yard, stack: Stack) -> None:
-    sound, unsound = live(crew, yard, "sound", app__x="x"), live(crew, yard, "unsound", var__lib__dpkg__status="more")
+def test_a_sound_upgrade_is_a_release_and_an_unsound_one_leaves_the_app(
+    crew: Crew, yard: Yard, stack: Stack
+) -> None:
+    sound, unsound = (
+        live(crew, yard, "sound", app__x="x"),
+        live(crew, yard, "unsound", var__lib__dpkg__status="more"),
+    )
     crew.app("empty")
-    assert {row["outcome"] for row in json.loads(stack("upgrade", "--all", "--json"))} == {"current"}
+    assert {row["outcome"] for row in json.loads(stack("upgrade", "--all", "--json"))} == {
+        "current"
+    }
     yard.version(2_000_000.0, ssl="3.5.4-1")
     rows = {row["app"]: row for row in json.loads(stack("upgrade", "--all", "--json"))}
-    assert {name: row["outcome"] for name, row in rows.items()} == {"sound": "upgraded", "unsound": "unsound", "empty": "current"}
+    assert {name: row["outcome"] for name, row in rows.items()} == {
+        "sound": "upgraded",
+        "unsound": "unsound",
+        "empty": "current",
+    }
     rollout = open_rollout(sound)
     assert rollout is not None
     old, new = release_of(sound, 1), rollout.release
@@ -111,11 +137,18 @@ def test_a_sound_upgrade_is_a_release_and_an_unsound_one_leaves_the_app(crew: Cr
     assert open_rollout(unsound) is None
     entry = AuditEntry.objects.filter(app_name="unsound").order_by("-pk").first()
     assert entry is not None
-    assert "stays on its stack. The upgrade is not safe: The app's layers contain packages installed by apt" in entry.text
-    assert json.loads(stack("upgrade", "sound", "--json"))[0]["outcome"] == "current", "the upgrade has begun already"
+    assert (
+        "stays on its stack. The upgrade is not safe: The app's layers contain packages installed"
+        " by apt" in entry.text
+    )
+    assert json.loads(stack("upgrade", "sound", "--json"))[0]["outcome"] == "current", (
+        "the upgrade has begun already"
+    )
 
 
-def test_where_an_upgrade_is_not_sound_the_source_can_be_built_again(crew: Crew, yard: Yard, stack: Stack) -> None:
+def test_where_an_upgrade_is_not_sound_the_source_can_be_built_again(
+    crew: Crew, yard: Yard, stack: Stack
+) -> None:
     app = live(crew, yard, "unsound", etc__passwd="own")
     yard.version(2_000_000.0, ssl="3.5.4-1", passwd="changed")
     answer = json.loads(stack("upgrade", "unsound", "--rebuild", "--json"))[0]

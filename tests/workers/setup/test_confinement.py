@@ -19,10 +19,27 @@ from workers.setup import confinement
 from workers.setup.tree import ROOT
 
 Inside = Callable[..., Completed]
-MACHINES = ("/", "/etc", "/usr", "/boot", "/root", "/home", "/opt", "/srv", "/var", "/var/lib", "/dev", str(ROOT), str(ROOT / "workers"))
+MACHINES = (
+    "/",
+    "/etc",
+    "/usr",
+    "/boot",
+    "/root",
+    "/home",
+    "/opt",
+    "/srv",
+    "/var",
+    "/var/lib",
+    "/dev",
+    str(ROOT),
+    str(ROOT / "workers"),
+)
 # Setting the owner that a file already has changes nothing. It fails where the file system is
 # read-only.
-SET_OWNER = "import os, sys; found = os.stat(sys.argv[1]); os.chown(sys.argv[1], found.st_uid, found.st_gid)"
+SET_OWNER = (
+    "import os, sys; found = os.stat(sys.argv[1]); os.chown(sys.argv[1], found.st_uid,"
+    " found.st_gid)"
+)
 
 
 @pytest.fixture
@@ -43,7 +60,11 @@ def inside(config: NodeConfig, environment: dict[str, str]) -> Iterator[Inside]:
     """Yield a function that runs a program as a worker runs."""
 
     def run_inside(*words: str, check: bool = False) -> Completed:
-        return run(confinement.command(config, ROOT, list(words), rights=["--pdeathsig", "TERM"]), env=environment, check=check)
+        return run(
+            confinement.command(config, ROOT, list(words), rights=["--pdeathsig", "TERM"]),
+            env=environment,
+            check=check,
+        )
 
     confinement.ensure(config, environment)
     yield run_inside
@@ -68,7 +89,9 @@ def test_keys_are_read_only_and_rows_are_not(inside: Inside, config: NodeConfig)
         assert (folder / "new").exists()
 
 
-def test_temporary_files_are_not_the_machines(inside: Inside, config: NodeConfig, tmp_path: Path) -> None:
+def test_temporary_files_are_not_the_machines(
+    inside: Inside, config: NodeConfig, tmp_path: Path
+) -> None:
     for folder in ("/tmp", "/var/tmp"):
         inside("touch", f"{folder}/slipway-of-a-test", check=True)
         assert not Path(folder, "slipway-of-a-test").exists()
@@ -77,17 +100,23 @@ def test_temporary_files_are_not_the_machines(inside: Inside, config: NodeConfig
     assert inside("test", "-e", str(tmp_path / "of the machine")).returncode == 1
 
 
-def test_a_mount_is_there_for_the_next_worker_and_not_for_the_machine(inside: Inside, config: NodeConfig) -> None:
+def test_a_mount_is_there_for_the_next_worker_and_not_for_the_machine(
+    inside: Inside, config: NodeConfig
+) -> None:
     place = config.state / "disk"
     place.mkdir()
     inside("mount", "-t", "tmpfs", "none", str(place), check=True)
-    inside("touch", str(place / "file"), check=True)  # another process: the one that mounted has ended
+    inside(
+        "touch", str(place / "file"), check=True
+    )  # another process: the one that mounted has ended
     assert inside("ls", str(place), check=True).stdout == b"file\n"
     assert list(place.iterdir()) == []
     assert Kernel().mounts_below(place) == []
 
 
-def test_a_second_start_keeps_the_namespace_and_its_mounts(inside: Inside, config: NodeConfig, environment: dict[str, str]) -> None:
+def test_a_second_start_keeps_the_namespace_and_its_mounts(
+    inside: Inside, config: NodeConfig, environment: dict[str, str]
+) -> None:
     seen = [inside("cat", "/proc/self/mountinfo", check=True).stdout]
     number = inside("readlink", "/proc/self/ns/mnt", check=True).stdout
     confinement.ensure(config, environment)
@@ -96,14 +125,21 @@ def test_a_second_start_keeps_the_namespace_and_its_mounts(inside: Inside, confi
     assert inside("readlink", "/proc/self/ns/mnt", check=True).stdout == number
 
 
-def test_a_state_folder_on_its_own_disk_is_writable_for_workers(config: NodeConfig, environment: dict[str, str]) -> None:
+def test_a_state_folder_on_its_own_disk_is_writable_for_workers(
+    config: NodeConfig, environment: dict[str, str]
+) -> None:
     kernel = Kernel()
     kernel.mount("tmpfs", config.state, "tmpfs")
     try:
         for name in ("secrets", "redis"):
             (config.state / name).mkdir()
         confinement.ensure(config, environment)
-        run(confinement.command(config, ROOT, ["touch", str(config.state / "new"), "/tmp/temporary"], rights=[]), env=environment)
+        run(
+            confinement.command(
+                config, ROOT, ["touch", str(config.state / "new"), "/tmp/temporary"], rights=[]
+            ),
+            env=environment,
+        )
         assert (config.state / "new").exists()
         assert (config.state / "tmp" / "temporary").exists()
     finally:
@@ -113,21 +149,30 @@ def test_a_state_folder_on_its_own_disk_is_writable_for_workers(config: NodeConf
 
 def test_workers_hold_only_the_capabilities_that_they_need(inside: Inside) -> None:
     held = inside("setpriv", "--dump", check=True).stdout.decode()
-    bounding = next(line for line in held.splitlines() if line.startswith("Capability bounding set"))
+    bounding = next(
+        line for line in held.splitlines() if line.startswith("Capability bounding set")
+    )
     assert set(bounding.partition(": ")[2].split(",")) == set(confinement.CAPABILITIES)
-    assert not {"sys_module", "sys_rawio", "sys_boot", "sys_time", "syslog", "bpf"} & set(confinement.CAPABILITIES)
+    assert not {"sys_module", "sys_rawio", "sys_boot", "sys_time", "syslog", "bpf"} & set(
+        confinement.CAPABILITIES
+    )
 
 
 def test_an_admins_command_enters_the_namespace_and_keeps_its_folder(
     inside: Inside, config: NodeConfig, environment: dict[str, str]
 ) -> None:
     code = (
-        "import os; from runtime.config import from_environment; from workers.setup import confinement; config = from_environment();"
-        "import threading; threading.Thread(target=threading.Event().wait, daemon=True).start();"
-        "confinement.enter(config); assert confinement.is_inside(config); print(os.readlink('/proc/self/ns/mnt'), os.getcwd())"
+        "import os; from runtime.config import from_environment; from workers.setup import"
+        " confinement; config = from_environment();import threading;"
+        " threading.Thread(target=threading.Event().wait,"
+        " daemon=True).start();confinement.enter(config); assert confinement.is_inside(config);"
+        " print(os.readlink('/proc/self/ns/mnt'), os.getcwd())"
     )
     printed = run([sys.executable, "-c", code], env=environment, cwd=ROOT).stdout.decode().split()
-    assert printed == [inside("readlink", "/proc/self/ns/mnt", check=True).stdout.decode().strip(), str(ROOT)]
+    assert printed == [
+        inside("readlink", "/proc/self/ns/mnt", check=True).stdout.decode().strip(),
+        str(ROOT),
+    ]
 
 
 def test_without_a_namespace_a_command_stays_where_it_is(config: NodeConfig) -> None:

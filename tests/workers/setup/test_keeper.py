@@ -19,7 +19,10 @@ import pytest
 from runtime.kernel import Kernel
 
 ROOT = Path(__file__).parents[3]
-TALKS = "import os, time; print(os.getpid(), flush=True)\nwhile True: print('word ' * 20, flush=True); time.sleep(0.005)"
+TALKS = (
+    "import os, time; print(os.getpid(), flush=True)\nwhile True: print('word ' * 20, flush=True);"
+    " time.sleep(0.005)"
+)
 
 
 @pytest.fixture
@@ -37,12 +40,16 @@ def keeper(tmp_path: Path, logs: Path) -> Iterator[subprocess.Popen[bytes]]:
     (tmp_path / "talks.py").write_text(TALKS)
     (tmp_path / "keeper.conf").write_text(
         f"[supervisord]\nnodaemon=true\nsilent=true\nuser=root\nlogfile={logs}/keeper.log\nlogfile_maxbytes=64KB\npidfile={tmp_path}/pid\n"
-        f"[program:talker]\ncommand={sys.executable} {tmp_path}/talks.py\nstdout_logfile={logs}/talker.log\n"
+        f"[program:talker]\ncommand={sys.executable}"
+        f" {tmp_path}/talks.py\nstdout_logfile={logs}/talker.log\n"
         "stdout_logfile_maxbytes=64KB\nredirect_stderr=true\nstdout_logfile_backups=1\nstartsecs=0\nstartretries=1000\n"
     )
     with (logs / "keeper.out").open("ab") as out:
         process = subprocess.Popen(
-            [sys.executable, "-m", "workers.setup.keeper", "-c", tmp_path / "keeper.conf"], cwd=ROOT, stdout=out, stderr=out
+            [sys.executable, "-m", "workers.setup.keeper", "-c", tmp_path / "keeper.conf"],
+            cwd=ROOT,
+            stdout=out,
+            stderr=out,
         )
     yield process
     process.terminate()
@@ -61,7 +68,9 @@ def talker(keeper: subprocess.Popen[bytes]) -> int:
     return int(children[0]) if children else 0
 
 
-def test_a_full_disk_ends_neither_supervisord_nor_its_processes(keeper: subprocess.Popen[bytes], logs: Path) -> None:
+def test_a_full_disk_ends_neither_supervisord_nor_its_processes(
+    keeper: subprocess.Popen[bytes], logs: Path
+) -> None:
     until(lambda: (logs / "talker.log").exists() and (logs / "talker.log").stat().st_size > 1000)
     ballast = logs / "ballast"
     with suppress(OSError), ballast.open("wb", buffering=0) as file:
@@ -75,7 +84,11 @@ def test_a_full_disk_ends_neither_supervisord_nor_its_processes(keeper: subproce
     until(lambda: talker(keeper) not in (0, first))
     second = talker(keeper)
     ballast.unlink()
-    until(lambda: (logs / "talker.log").exists() and "word" in (logs / "talker.log").read_text()[-200:])
+    until(
+        lambda: (
+            (logs / "talker.log").exists() and "word" in (logs / "talker.log").read_text()[-200:]
+        )
+    )
     size = (logs / "talker.log").stat().st_size
     until(lambda: (logs / "talker.log").stat().st_size != size)
     assert keeper.poll() is None

@@ -40,15 +40,27 @@ def test_a_rollout_goes_live_through_the_queue_with_output_and_usage(plant, brok
     (instance,) = running(plant)
     plant.until(lambda: broker.get(f"slipway:usage:{instance.id}"))
     sample = json.loads(broker.get(f"slipway:usage:{instance.id}"))
-    assert sample.keys() == {"cpu_millicores", "memory_bytes", "memory_limit", "processes", "disk_bytes", "at"}
+    assert sample.keys() == {
+        "cpu_millicores",
+        "memory_bytes",
+        "memory_limit",
+        "processes",
+        "disk_bytes",
+        "at",
+    }
     assert 2**20 < sample["memory_bytes"] < sample["memory_limit"] == 512 * 2**20
     log = plant.config.app_logs / f"{app.name}.log"
-    plant.until(lambda: log.exists() and f"web.{instance.id[-8:]} stdout hello from" in log.read_text())
+    plant.until(
+        lambda: log.exists() and f"web.{instance.id[-8:]} stdout hello from" in log.read_text()
+    )
     assert 0 < broker.ttl(f"slipway:usage:{instance.id}") <= 15
     plant.until(lambda: sum(point.requests for point in points_of(app.name, Span.HOUR)) == 1)
     plant.until(lambda: points_of(app.name, Span.HOUR)[-1].memory > 2**20)
     plant.until(lambda: texts_of([app.name]))
-    assert f'slipway_requests_total{{app="{app.name}",status="2xx"}} 1\n' in texts_of([app.name])[app.name]
+    assert (
+        f'slipway_requests_total{{app="{app.name}",status="2xx"}} 1\n'
+        in texts_of([app.name])[app.name]
+    )
     trace = trace_of(plant.crew.owner, answer.headers["X-Request-Id"])
     assert (trace.status, trace.instance_name, trace.meaning) == ("200", instance.id, None)
     assert trace.rollout == rollout
@@ -57,7 +69,9 @@ def test_a_rollout_goes_live_through_the_queue_with_output_and_usage(plant, brok
 def test_kill_9_of_worker_and_supervisor_restarts_and_loses_nothing(plant):
     worker, supervisor = plant.worker(), plant.supervisor()
     app = plant.app()
-    rollout = plant.release(app, ticker="i=0; while :; do i=$((i+1)); echo tick $i end; sleep 0.02; done")
+    rollout = plant.release(
+        app, ticker="i=0; while :; do i=$((i+1)); echo tick $i end; sleep 0.02; done"
+    )
     plant.until(lambda: live(rollout))
     before = {instance.id: instance.pid for instance in running(plant)}
     for _ in range(3):
@@ -90,7 +104,12 @@ def test_a_killed_instance_leaves_the_router_at_once_and_is_replaced(plant):
     plant.until(lambda: Instance.objects.filter(pk=victim.id, state=InstanceState.LIVE).exists())
     os.kill(victim.pid, signal.SIGKILL)
     began = time.monotonic()
-    plant.until(lambda: all(endpoint.instance != victim.id for endpoint in plant.engine.router.routes()[app.name].endpoints))
+    plant.until(
+        lambda: all(
+            endpoint.instance != victim.id
+            for endpoint in plant.engine.router.routes()[app.name].endpoints
+        )
+    )
     out = time.monotonic() - began
     plant.until(lambda: plant.get(app).status_code == 200)
     assert out < 2

@@ -46,7 +46,9 @@ def sections(config, *, private_redis=True):
 
 def test_six_processes_are_kept_running(config):
     parsed = sections(config)
-    names = [name.removeprefix("program:") for name in parsed.sections() if name.startswith("program:")]
+    names = [
+        name.removeprefix("program:") for name in parsed.sections() if name.startswith("program:")
+    ]
     assert names == ["redis", "router", "portal", "worker-build", "worker-node", "supervisor"]
     for name in names:
         assert parsed[f"program:{name}"]["autorestart"] == "true"
@@ -66,7 +68,11 @@ def test_processes_that_face_the_network_are_not_root(config):
 
 def test_only_the_router_outlives_its_manager(config):
     parsed = sections(config)
-    outlive = {name for name in parsed.sections() if name.startswith("program:") and "--pdeathsig TERM" not in parsed[name]["command"]}
+    outlive = {
+        name
+        for name in parsed.sections()
+        if name.startswith("program:") and "--pdeathsig TERM" not in parsed[name]["command"]
+    }
     assert outlive == {"program:router"}
 
 
@@ -79,7 +85,9 @@ def test_the_portal_has_a_process_per_core_up_to_four_with_shared_imports(config
 
 
 def test_the_number_of_portal_processes_is_a_setting(config):
-    assert "--workers=7 " in sections(replace(config, portal_workers=7))["program:portal"]["command"]
+    assert (
+        "--workers=7 " in sections(replace(config, portal_workers=7))["program:portal"]["command"]
+    )
     assert from_environment({"SLIPWAY_PORTAL_WORKERS": "7"}).portal_workers == 7
     with pytest.raises(HostLacks, match="SLIPWAY_PORTAL_WORKERS"):
         from_environment({"SLIPWAY_PORTAL_WORKERS": "none"})
@@ -105,7 +113,10 @@ def test_pips_settings_are_passed_to_uv():
         "global.find-links='/srv/wheels'\nglobal.timeout='60'\n:env:.cert='/etc/ca.pem'\nglobal.cert='/old.pem'\n"
     )
     assert environment["UV_DEFAULT_INDEX"] == "https://mirror.internal/simple"
-    assert environment["UV_INDEX"].split() == ["https://a.internal/simple", "https://b.internal/simple"]
+    assert environment["UV_INDEX"].split() == [
+        "https://a.internal/simple",
+        "https://b.internal/simple",
+    ]
     assert environment["UV_FIND_LINKS"] == "/srv/wheels"
     assert environment["SSL_CERT_FILE"] == "/etc/ca.pem"
 
@@ -115,7 +126,10 @@ def test_without_pip_settings_uv_gets_none():
 
 
 def test_the_lock_is_read_with_its_hashes():
-    lock = "a==1 \\\n    --hash=sha256:aa \\\n    --hash=sha256:bb\n    # via x\nuv==2 \\\n    --hash=sha256:cc\nz==3 --hash=sha256:dd\n"
+    lock = (
+        "a==1 \\\n    --hash=sha256:aa \\\n    --hash=sha256:bb\n    # via x\nuv==2 \\\n   "
+        " --hash=sha256:cc\nz==3 --hash=sha256:dd\n"
+    )
     assert lines_of("a", lock).count("--hash") == 2
     assert lines_of("uv", lock) == "uv==2 \\\n    --hash=sha256:cc\n"
     assert lines_of("z", lock) == "z==3 --hash=sha256:dd\n"
@@ -133,16 +147,25 @@ def test_a_folder_below_a_closed_one_is_not_open_to_all(tmp_path):
 def test_the_environments_own_python_leads_to_its_base_interpreter(tmp_path):
     subprocess.run(["/usr/bin/python3", "-m", "venv", "--without-pip", tmp_path], check=True)
     asked = "from workers.setup.python import suitable_interpreter; print(suitable_interpreter())"
-    found = {subprocess.check_output([python, "-c", asked], cwd=ROOT) for python in ("/usr/bin/python3", tmp_path / "bin" / "python3")}
+    found = {
+        subprocess.check_output([python, "-c", asked], cwd=ROOT)
+        for python in ("/usr/bin/python3", tmp_path / "bin" / "python3")
+    }
     assert len(found) == 1, found
 
 
 def test_settings_come_from_the_file_and_the_shell_wins(tmp_path, monkeypatch):
     file = tmp_path / ".env"
-    file.write_text('# a remark\n\nSLIPWAY_HTTP_PORT=9000\nSLIPWAY_SCHEME = "http"\nexport SLIPWAY_USER=me\n')
+    file.write_text(
+        '# a remark\n\nSLIPWAY_HTTP_PORT=9000\nSLIPWAY_SCHEME = "http"\nexport SLIPWAY_USER=me\n'
+    )
     monkeypatch.setenv("SLIPWAY_SCHEME", "https")
     read = process_environment(file)
-    assert (read["SLIPWAY_HTTP_PORT"], read["SLIPWAY_SCHEME"], read["SLIPWAY_USER"]) == ("9000", "https", "me")
+    assert (read["SLIPWAY_HTTP_PORT"], read["SLIPWAY_SCHEME"], read["SLIPWAY_USER"]) == (
+        "9000",
+        "https",
+        "me",
+    )
 
 
 def test_a_line_that_is_not_a_setting_is_named(tmp_path):
@@ -151,7 +174,14 @@ def test_a_line_that_is_not_a_setting_is_named(tmp_path):
         process_environment(tmp_path / ".env")
 
 
-@given(st.text(alphabet=st.characters(blacklist_categories=["Cc", "Cs", "Zl", "Zp"], blacklist_characters="\"' \u00a0\x85"), max_size=30))
+@given(
+    st.text(
+        alphabet=st.characters(
+            blacklist_categories=["Cc", "Cs", "Zl", "Zp"], blacklist_characters="\"' \u00a0\x85"
+        ),
+        max_size=30,
+    )
+)
 def test_any_value_without_quotes_is_read_as_written(value):
     file = Path(os.devnull).with_name("shm") / f"slipway-env-{os.getpid()}"
     try:
@@ -180,8 +210,14 @@ def test_a_second_platform_is_noticed_by_the_lock_of_the_first(config):
     assert holder(config) is None
     config.run.mkdir()
     with taken(config):
-        code = f"from runtime.config import NodeConfig; from pathlib import Path; from workers.setup.running import holder; print(holder(NodeConfig(run=Path({str(config.run)!r}))))"
-        seen = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+        code = (
+            "from runtime.config import NodeConfig; from pathlib import Path; from"
+            " workers.setup.running import holder;"
+            f" print(holder(NodeConfig(run=Path({str(config.run)!r}))))"
+        )
+        seen = subprocess.run(
+            [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
+        ).stdout
     assert seen.strip() == str(os.getpid())
     assert holder(config) is None
     with journal.lock(config.run / "up.lock", blocking=False) as free:
@@ -204,7 +240,9 @@ def test_only_the_processes_of_a_killed_manager_are_ended(config):
     mark = {"SUPERVISOR_SERVER_URL": f"unix://{control_socket(config)}"}
     asleep = [sys.executable, "-c", "import time; time.sleep(60)"]
     left = subprocess.Popen([*asleep, "-m", "gunicorn"], env=mark)
-    others = subprocess.Popen([*asleep, "-m", "gunicorn"], env={"SUPERVISOR_SERVER_URL": "unix:///elsewhere.sock"})
+    others = subprocess.Popen(
+        [*asleep, "-m", "gunicorn"], env={"SUPERVISOR_SERVER_URL": "unix:///elsewhere.sock"}
+    )
     monitor = subprocess.Popen([*asleep, "conmon"], env=mark)
     try:
         assert strays.programs(config) == [left.pid]

@@ -25,7 +25,12 @@ def config(tmp_path: Path) -> NodeConfig:
 
 
 def rendered(config: NodeConfig, *, private_redis: bool = True) -> dict[str, str]:
-    items = programs(config, venv=ROOT / ".venv", router=["/bin/sh", "-c", "sleep 1"], private_redis=private_redis)
+    items = programs(
+        config,
+        venv=ROOT / ".venv",
+        router=["/bin/sh", "-c", "sleep 1"],
+        private_redis=private_redis,
+    )
     return units.render(config, items, root=ROOT, python=ROOT / ".venv/bin/python")
 
 
@@ -52,7 +57,10 @@ def test_each_program_has_its_unit_under_one_target(config):
         *(f"slipway-{name}.service" for name in NAMES),
     ]
     wanted = parsed(texts["slipway.target"])
-    assert wanted["Unit"]["Wants"].split() == ["slipway-router.socket", *(f"slipway-{name}.service" for name in NAMES)]
+    assert wanted["Unit"]["Wants"].split() == [
+        "slipway-router.socket",
+        *(f"slipway-{name}.service" for name in NAMES),
+    ]
     assert wanted["Install"]["WantedBy"] == "multi-user.target"
     for name in NAMES:
         unit = parsed(texts[f"slipway-{name}.service"])
@@ -70,7 +78,9 @@ def test_a_second_platform_has_its_own_names(tmp_path):
 
 
 def test_systemd_holds_the_sockets_of_the_router(tmp_path):
-    config = NodeConfig(state=tmp_path / "state", run=tmp_path / "run", http_bind="::", http_port=80, https_port=443)
+    config = NodeConfig(
+        state=tmp_path / "state", run=tmp_path / "run", http_bind="::", http_port=80, https_port=443
+    )
     texts = rendered(config)
     assert "ListenStream=[::]:80\nListenStream=[::]:443\n" in texts["slipway-router.socket"]
     unit = parsed(texts["slipway-router.service"])
@@ -99,8 +109,20 @@ def test_an_external_redis_has_no_unit(config):
 def test_systemd_accepts_the_units(config, tmp_path):
     config.run.mkdir()
     (config.run / "code").symlink_to(ROOT)  # where the portal's unit binds the checkout
-    texts = {name: re.sub(r"^(User|Group)=.*", rf"\1={USERS}", text, flags=re.MULTILINE) for name, text in rendered(config).items()}
-    result = run(["systemd-analyze", "verify", "--man=no", "--recursive-errors=no", *written(tmp_path / "units", texts)], check=False)
+    texts = {
+        name: re.sub(r"^(User|Group)=.*", rf"\1={USERS}", text, flags=re.MULTILINE)
+        for name, text in rendered(config).items()
+    }
+    result = run(
+        [
+            "systemd-analyze",
+            "verify",
+            "--man=no",
+            "--recursive-errors=no",
+            *written(tmp_path / "units", texts),
+        ],
+        check=False,
+    )
     lines = [line for line in result.stderr.decode().splitlines() if "slipway" in line]
     assert not lines, "\n".join(lines)
 
@@ -109,7 +131,14 @@ def test_systemd_accepts_the_units(config, tmp_path):
 def test_processes_that_serve_are_within_the_exposure_limit(config, tmp_path, name):
     written(tmp_path / "units", rendered(config))
     result = run(
-        ["systemd-analyze", "security", "--offline=true", "--no-pager", tmp_path / "units" / f"slipway-{name}.service"], check=False
+        [
+            "systemd-analyze",
+            "security",
+            "--offline=true",
+            "--no-pager",
+            tmp_path / "units" / f"slipway-{name}.service",
+        ],
+        check=False,
     )
     found = re.search(r"Overall exposure level for \S+: ([\d.]+)", result.stdout.decode())
     assert found, result.stderr.decode()
@@ -124,7 +153,9 @@ def test_workers_run_in_their_mount_namespace_with_limited_capabilities(config):
         assert unit["ExecStart"].startswith(f"nsenter --mount={config.run}/confined/mnt -- ")
         assert unit["KillMode"] == "process", "the monitors of apps outlive a worker"
         assert "CAP_SYS_MODULE" not in unit["CapabilityBoundingSet"]
-        assert not any(setting.startswith(("Protect", "Private", "Restrict")) for setting in unit), "containers would inherit it"
+        assert not any(
+            setting.startswith(("Protect", "Private", "Restrict")) for setting in unit
+        ), "containers would inherit it"
 
 
 def test_settings_reach_a_unit_unchanged():

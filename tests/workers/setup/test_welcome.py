@@ -20,7 +20,9 @@ def test_a_portal_without_an_answer_is_an_error_with_a_remedy_and_no_token(tmp_p
     Person.objects.create_user(ADMIN)
     config = replace(NodeConfig(), state=tmp_path, http_port=free_port())
     example = Example(config=config, archive=b"", done=tmp_path / "done")
-    with pytest.raises(ExampleFailed, match=r"did not answer during the deploy of hello: .*refused") as error:
+    with pytest.raises(
+        ExampleFailed, match=r"did not answer during the deploy of hello: .*refused"
+    ) as error:
         example.deploy(SetupStep("Deploy hello", io.StringIO()))
     assert "make up" in str(error.value.hint)
     assert not Token.objects.exists()

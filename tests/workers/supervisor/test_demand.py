@@ -56,7 +56,10 @@ class Node:
         return {self.app: self.open}
 
     def route(self, app):
-        ends = tuple(Endpoint(instance=f"i{number}", address="10.0.0.2", port=80, draining=number == 3) for number in (1, 2, 3))
+        ends = tuple(
+            Endpoint(instance=f"i{number}", address="10.0.0.2", port=80, draining=number == 3)
+            for number in (1, 2, 3)
+        )
         return AppRoutes(app=app, hosts=(), endpoints=ends, situation=AppSituation.SERVING)
 
 
@@ -71,12 +74,20 @@ def app(db: None, broker: redis.Redis):
 
 def test_a_sample_holds_the_demand_since_the_previous_sample(broker: redis.Redis) -> None:
     node = Node(app="blog", open=3)
-    sampling = DemandSampling(node, node, broker, tally=lambda _: node.counted, clock=lambda: node.now)
+    sampling = DemandSampling(
+        node, node, broker, tally=lambda _: node.counted, clock=lambda: node.now
+    )
     sampling.round()
-    assert demand.samples_of(broker, ["blog"]) == {"blog": []}  # nobody had requested samples before
+    assert demand.samples_of(broker, ["blog"]) == {
+        "blog": []
+    }  # nobody had requested samples before
     sampling.round()
     node.now, node.cpu = node.now + 2, 0.5
-    node.counted.took, node.counted.queued, node.counted.latency[bucket_of(100)] = 20_000, 4_000, 100
+    node.counted.took, node.counted.queued, node.counted.latency[bucket_of(100)] = (
+        20_000,
+        4_000,
+        100,
+    )
     sampling.round()
     node.now, node.open = node.now + 2, 30
     sampling.round()
@@ -89,17 +100,25 @@ def test_a_sample_holds_the_demand_since_the_previous_sample(broker: redis.Redis
 def test_a_busy_app_gets_instances_and_a_sleeping_app_does_not(app, broker: redis.Redis) -> None:
     autoscale_all()
     node = Node(app=app.name, open=74)
-    sampling = DemandSampling(node, node, broker, tally=lambda _: node.counted, clock=lambda: node.now)
+    sampling = DemandSampling(
+        node, node, broker, tally=lambda _: node.counted, clock=lambda: node.now
+    )
     while node.now < time.time() - 1:
         sampling.round()
         node.now += 2
-    row = Instance.objects.create(id="i1", app=app, process="web", release_number=1, node="n", state=InstanceState.ASLEEP)
+    row = Instance.objects.create(
+        id="i1", app=app, process="web", release_number=1, node="n", state=InstanceState.ASLEEP
+    )
     autoscale_all()
     assert scalings_of(app) == []
     row.delete()
     autoscale_all()
     (scaling,) = scalings_of(app)
-    assert (scaling.before, scaling.after, scaling.reason) == (2, 4, "37 requests in flight per instance, target 20")
+    assert (scaling.before, scaling.after, scaling.reason) == (
+        2,
+        4,
+        "37 requests in flight per instance, target 20",
+    )
     assert ProcessFormation.objects.get(app=app, process="web").count == 4
     autoscale_all()
     assert len(scalings_of(app)) == 1

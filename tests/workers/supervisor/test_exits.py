@@ -17,7 +17,8 @@ def test_an_ended_instance_is_reported_every_3_s_until_it_is_removed() -> None:
     ended = SimpleNamespace(id="a-web-1", spec=spec, status=Status.EXITED, pid=None)
     present, reported, taken_out, now = [ended], [], [], [100.0]
     engine = SimpleNamespace(
-        containers=SimpleNamespace(state=lambda _: ended), remove_endpoint=lambda app, name: taken_out.append((app, name))
+        containers=SimpleNamespace(state=lambda _: ended),
+        remove_endpoint=lambda app, name: taken_out.append((app, name)),
     )
     watch = ExitWatch(
         engine,

@@ -33,7 +33,11 @@ class Engine:
 
     def add(self, app: str, number: int) -> str:
         spec = SimpleNamespace(app=app, labels={"kind": INSTANCE, "port": "80"})
-        self.containers.append(SimpleNamespace(id=f"{app}-{number}", spec=spec, status=Status.RUNNING, address="10.0.0.2"))
+        self.containers.append(
+            SimpleNamespace(
+                id=f"{app}-{number}", spec=spec, status=Status.RUNNING, address="10.0.0.2"
+            )
+        )
         return f"{app}-{number}"
 
     def instances(self):
@@ -81,7 +85,9 @@ def rounds(pulses, node, seconds):
     for _ in range(seconds):
         node.now += 1.0
         pulses.round()
-        until(lambda: not pulses._under_way)  # nothing else shows that all answers of a round are there
+        until(
+            lambda: not pulses._under_way
+        )  # nothing else shows that all answers of a round are there
 
 
 def until(true):

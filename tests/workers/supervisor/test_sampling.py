@@ -15,7 +15,9 @@ from workers.tasks.rollout import roll_out
 pytestmark = pytest.mark.slow
 
 
-def test_a_process_killed_for_its_memory_in_a_running_instance_is_logged_once(plant, broker: redis.Redis) -> None:
+def test_a_process_killed_for_its_memory_in_a_running_instance_is_logged_once(
+    plant, broker: redis.Redis
+) -> None:
     app = plant.app()
     rollout = plant.release(app)
     roll_out(rollout.pk)
@@ -36,6 +38,9 @@ def test_a_process_killed_for_its_memory_in_a_running_instance_is_logged_once(pl
     sampling.round()
     lines = [line for line in log.read_text().splitlines() if MEMORY_EXCEEDED in line]
     assert len(lines) == 1
-    assert f"the kernel killed 1 process of {instance.id}, which used all of its 512 MiB of memory." in lines[0]
+    assert (
+        f"the kernel killed 1 process of {instance.id}, which used all of its 512 MiB of memory."
+        in lines[0]
+    )
     assert plant.get(app).status_code == 200, "the rest of the instance still runs"
     UsageSampling(plant.engine, InstanceCache(plant.engine), broker).round()

@@ -52,9 +52,15 @@ class Node:
 
     def changed(self, seen: Mapping[str, int]) -> dict[str, Tally | None]:
         gone: dict[str, Tally | None] = dict.fromkeys(seen.keys() - self.tallies.keys())
-        return gone | {app: tally.copy() for app, tally in self.tallies.items() if tally.requests != seen.get(app)}
+        return gone | {
+            app: tally.copy()
+            for app, tally in self.tallies.items()
+            if tally.requests != seen.get(app)
+        }
 
-    def serve(self, app: str, count: int, *, status: int = 200, took: int = 20, code: Code | None = None) -> None:
+    def serve(
+        self, app: str, count: int, *, status: int = 200, took: int = 20, code: Code | None = None
+    ) -> None:
         tally = self.tallies.setdefault(app, Tally())
         for _ in range(count):
             tally.add(
@@ -95,7 +101,9 @@ def test_a_point_has_the_counts_since_the_previous_point(broker: redis.Redis) ->
     assert (second.received, second.sent, second.in_flight) == (100, 1000, 2)
     assert (second.cpu, second.memory, second.memory_limit) == (250, 100, 400)
     assert request_activity_of(["hello"], now=node.now)["hello"].rates == [3.0, 1.0]
-    assert request_activity_of(["hello"], now=node.now + 60)["hello"].rate == 0.0  # an old point does not show the current rate
+    assert (
+        request_activity_of(["hello"], now=node.now + 60)["hello"].rate == 0.0
+    )  # an old point does not show the current rate
 
 
 def test_an_app_without_new_requests_gets_one_point_of_zero(broker: redis.Redis) -> None:
@@ -114,7 +122,9 @@ def test_an_app_without_new_requests_gets_one_point_of_zero(broker: redis.Redis)
     assert points_of("hello", Span.HOUR, now=node.now)[-1].memory == 100
 
 
-def test_five_minutes_are_folded_exactly_and_lists_stay_bounded(broker: redis.Redis, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_five_minutes_are_folded_exactly_and_lists_stay_bounded(
+    broker: redis.Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(series, "FINE_KEPT", 20)
     node = Node(usage={"hello": USED})
     kept = node.series(broker)
@@ -134,7 +144,9 @@ def test_five_minutes_are_folded_exactly_and_lists_stay_bounded(broker: redis.Re
     assert (last.cpu, last.memory) == (250, 100)
 
 
-def test_while_redis_is_away_one_warning_is_logged_and_no_request_is_lost(broker: redis.Redis, caplog: pytest.LogCaptureFixture) -> None:
+def test_while_redis_is_away_one_warning_is_logged_and_no_request_is_lost(
+    broker: redis.Redis, caplog: pytest.LogCaptureFixture
+) -> None:
     node = Node()
     kept = node.series(broker)
     node.serve("hello", 5)
@@ -155,7 +167,9 @@ def test_while_redis_is_away_one_warning_is_logged_and_no_request_is_lost(broker
     assert 'slipway_requests_total{app="hello",status="2xx"} 26\n' in texts_of(["hello"])["hello"]
 
 
-def test_prometheus_text_follows_the_counts_and_is_written_again_if_lost(broker: redis.Redis) -> None:
+def test_prometheus_text_follows_the_counts_and_is_written_again_if_lost(
+    broker: redis.Redis,
+) -> None:
     node = Node(in_flight={"hello": 1})
     broker.hset("slipway:exposition", "of-the-supervisor-before", "slipway_nothing 1\n")
     kept = node.series(broker)
@@ -176,7 +190,9 @@ def test_admins_see_the_connections_that_the_router_refused(broker: redis.Redis)
     kept = node.series(broker)
     for node.refused in (0, 7):
         kept.round()
-        assert joined(texts_of(None).values()).endswith(f"\nslipway_connections_refused_total {node.refused}\n")
+        assert joined(texts_of(None).values()).endswith(
+            f"\nslipway_connections_refused_total {node.refused}\n"
+        )
         node.now += 10
 
 
@@ -202,7 +218,9 @@ def test_an_apps_outgoing_traffic_is_in_its_points_and_its_text(broker: redis.Re
     node = Node(outside={"worker": Amount(sent=1000, received=10)})
     kept = node.series(broker)
     kept.round()
-    assert points_of("worker", Span.HOUR, now=node.now) == [], "traffic from before this process started is not counted"
+    assert points_of("worker", Span.HOUR, now=node.now) == [], (
+        "traffic from before this process started is not counted"
+    )
     for more in (500, 0, 70):
         node.now += 10
         node.outside["worker"] = Amount(sent=node.outside["worker"].sent + more, received=10)

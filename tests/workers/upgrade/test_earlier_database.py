@@ -39,10 +39,21 @@ def state(tmp_path: Path) -> Path:
 
 def manage(state: Path, *arguments: str) -> str:
     """Run a command of manage.py on the state folder, as `make up` does."""
-    environment = {name: value for name, value in os.environ.items() if not name.startswith(("SLIPWAY_", "DJANGO_"))}
-    environment.update(SLIPWAY_STATE=str(state), SLIPWAY_RUN=str(state / "run"), DATABASE_URL="", REDIS_URL="")
+    environment = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(("SLIPWAY_", "DJANGO_"))
+    }
+    environment.update(
+        SLIPWAY_STATE=str(state), SLIPWAY_RUN=str(state / "run"), DATABASE_URL="", REDIS_URL=""
+    )
     done = subprocess.run(
-        [sys.executable, str(ROOT / "manage.py"), *arguments], env=environment, cwd=ROOT, capture_output=True, text=True, timeout=120
+        [sys.executable, str(ROOT / "manage.py"), *arguments],
+        env=environment,
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=120,
     )
     assert done.returncode == 0, done.stderr
     return done.stdout

@@ -1,4 +1,5 @@
-"""Names that operators and API clients use still work as in the tree before the renaming of the code.
+"""Names that operators and API clients use still work as in the tree before the renaming of the
+code.
 
 `earlier/api.json` has the shape of its OpenAPI document, `earlier/settings.json` an environment and
 the settings that it read from this.
@@ -64,7 +65,10 @@ def test_the_api_has_every_earlier_path_parameter_and_response(document: Any) ->
     for path, methods in API["paths"].items():
         for method, before in methods.items():
             operation = document["paths"][path][method]
-            parameters = {f"{parameter['in']}:{parameter['name']}" for parameter in operation.get("parameters", [])}
+            parameters = {
+                f"{parameter['in']}:{parameter['name']}"
+                for parameter in operation.get("parameters", [])
+            }
             assert set(before["parameters"]) <= parameters, (path, method)
             assert set(before["responses"]) <= set(operation["responses"]), (path, method)
 
@@ -74,17 +78,26 @@ def test_the_api_has_every_earlier_field_and_requires_no_other(document: Any) ->
     for name, before in API["schemas"].items():
         assert before.keys() <= schemas[name].get("properties", {"": None}).keys(), name
         if name.endswith("In"):
-            assert set(schemas[name].get("required", [])) <= set(API["required"].get(name, [])), name
+            assert set(schemas[name].get("required", [])) <= set(API["required"].get(name, [])), (
+                name
+            )
 
 
 def test_every_earlier_setting_of_a_node_is_read() -> None:
     config = from_environment(SETTINGS["environment"])
     read = {name: getattr(config, name) for name in SETTINGS["node"]}
-    assert {name: str(value) if isinstance(value, str | int) else repr(value) for name, value in read.items()} == SETTINGS["node"]
+    assert {
+        name: str(value) if isinstance(value, str | int) else repr(value)
+        for name, value in read.items()
+    } == SETTINGS["node"]
 
 
 def test_every_earlier_setting_of_the_portal_is_read() -> None:
-    environment = {name: value for name, value in os.environ.items() if not name.startswith(("SLIPWAY_", "DJANGO_"))}
+    environment = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(("SLIPWAY_", "DJANGO_"))
+    }
     done = subprocess.run(
         [sys.executable, "-c", PRINT_SETTINGS],
         env={**environment, **SETTINGS["environment"], "PYTHONPATH": f"{ROOT}:{ROOT / 'platform'}"},

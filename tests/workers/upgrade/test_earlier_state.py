@@ -26,7 +26,16 @@ from runtime.converge import app_state, probe_results, request_counts
 from runtime.converge.app_files import AppFiles
 from runtime.converge.app_state import AppState
 from runtime.converge.canary_analysis import GroupTraffic
-from runtime.converge.observed import Asleep, CanaryStage, Crashes, FailedAttempt, Group, InstanceState, ProbeResult, Slot
+from runtime.converge.observed import (
+    Asleep,
+    CanaryStage,
+    Crashes,
+    FailedAttempt,
+    Group,
+    InstanceState,
+    ProbeResult,
+    Slot,
+)
 from runtime.converge.request_counts import Requests
 from runtime.images.digest import Digest
 from runtime.images.inventory import take_inventory
@@ -67,22 +76,44 @@ def test_the_state_of_an_app_is_read(node: NodeConfig) -> None:
         marks={
             WEB: InstanceState(
                 ready_at=1700000001.5,
-                check=HealthCheck(kind=CheckKind.HTTP, path="/healthz", timeout=4.0, start_period=20.0, interval=7.0, attempts=5),
+                check=HealthCheck(
+                    kind=CheckKind.HTTP,
+                    path="/healthz",
+                    timeout=4.0,
+                    start_period=20.0,
+                    interval=7.0,
+                    attempts=5,
+                ),
             ),
-            "shop-3-1-web-2": InstanceState(ready_at=1700000002.5, draining_since=1700000050.0, check=HealthCheck(kind=CheckKind.TCP)),
+            "shop-3-1-web-2": InstanceState(
+                ready_at=1700000002.5,
+                draining_since=1700000050.0,
+                check=HealthCheck(kind=CheckKind.TCP),
+            ),
             "shop-3-1-worker-1": InstanceState(
                 ready_at=1700000003.5,
                 refused="500 268435456 256 1073741824",
-                check=HealthCheck(kind=CheckKind.COMMAND, command=("/bin/sh", "-c", "test -e ready")),
+                check=HealthCheck(
+                    kind=CheckKind.COMMAND, command=("/bin/sh", "-c", "test -e ready")
+                ),
                 failing_since=1700000040.0,
             ),
             "shop-4-1-web-1": InstanceState(condemned=True),
         },
         crashes={
-            Slot(Group(4, 1), "web", 1): Crashes(count=3, at=1700000030.0, reason="It exited with status 1.", instance="shop-4-1-web-1"),
-            Slot(Group(3, 1), "worker", 2): Crashes(count=1, at=1700000031.0, reason="The machine restarted.", lost=True),
+            Slot(Group(4, 1), "web", 1): Crashes(
+                count=3,
+                at=1700000030.0,
+                reason="It exited with status 1.",
+                instance="shop-4-1-web-1",
+            ),
+            Slot(Group(3, 1), "worker", 2): Crashes(
+                count=1, at=1700000031.0, reason="The machine restarted.", lost=True
+            ),
         },
-        verdict=FailedAttempt(release=4, attempt="12", reason="Instance web 1 exited.", rolled_back=True),
+        verdict=FailedAttempt(
+            release=4, attempt="12", reason="Instance web 1 exited.", rolled_back=True
+        ),
         stage=CanaryStage(group=Group(5, 2), attempt="13", step=1, since=1700000060.0),
         woken_at=1700000000.0,
     )
@@ -111,7 +142,9 @@ def test_request_counts_are_read(node: NodeConfig) -> None:
         counted_since=1700000000.0,
         last_at=1700000080.0,
         groups={
-            Group(3, 1): GroupTraffic(requests=900, failed=3, median=0.02, tail=0.4, memory_kills=1, instances=2),
+            Group(3, 1): GroupTraffic(
+                requests=900, failed=3, median=0.02, tail=0.4, memory_kills=1, instances=2
+            ),
             Group(5, 2): GroupTraffic(requests=100, median=0.03, tail=0.5),
         },
     )
@@ -121,7 +154,9 @@ def test_request_counts_are_read(node: NodeConfig) -> None:
 
 def test_results_of_health_checks_are_read(node: NodeConfig) -> None:
     path = node.run / "pulses" / "shop.json"
-    assert probe_results.load(path) == {"shop-3-1-worker-1": ProbeResult(failures=4, at=1700000041.0, trouble="exited with 1")}
+    assert probe_results.load(path) == {
+        "shop-3-1-worker-1": ProbeResult(failures=4, at=1700000041.0, trouble="exited with 1")
+    }
 
 
 def test_the_journal_of_a_container_is_read(node: NodeConfig) -> None:
@@ -150,12 +185,23 @@ def test_the_journal_of_a_container_is_read(node: NodeConfig) -> None:
     )
     assert spec_record(journalled.spec) == journal.read_json(folder.path / "container.json")["spec"]
     assert folder.made() == Made(
-        pid=4321, pid_started=99, monitor=4320, monitor_started=98, boot="11111111-2222-3333-4444-555555555555", address="10.210.0.9"
+        pid=4321,
+        pid_started=99,
+        monitor=4320,
+        monitor_started=98,
+        boot="11111111-2222-3333-4444-555555555555",
+        address="10.210.0.9",
     )
     assert folder.started_at() == 1700000001.0
     assert folder.reason() == "The release was replaced."
     assert folder.ended() == Exit(
-        code=137, signal=9, out_of_memory=True, at=1700000090.0, memory=Bytes(2**28), of_team=True, because="The release was replaced."
+        code=137,
+        signal=9,
+        out_of_memory=True,
+        at=1700000090.0,
+        memory=Bytes(2**28),
+        of_team=True,
+        because="The release was replaced.",
     )
     code = folder.exit_code()
     assert code is not None
@@ -164,7 +210,10 @@ def test_the_journal_of_a_container_is_read(node: NodeConfig) -> None:
 
 def test_leases_keep_their_addresses_and_owners(node: NodeConfig) -> None:
     leases = Leases(node.state / "network", node="slipway", network=IPv4Network("10.210.0.0/16"))
-    assert {name: (str(lease.address), lease.interface, lease.owner) for name, lease in leases.all().items()} == {
+    assert {
+        name: (str(lease.address), lease.interface, lease.owner)
+        for name, lease in leases.all().items()
+    } == {
         WEB: ("10.210.0.2", "slipway-1", Owner(team=7, app="shop")),
         "build-12": ("10.210.0.3", "slipway-2", Owner(team=7, app="shop", build=True)),
         "older": ("10.210.0.4", "slipway-3", NOBODY),
@@ -180,7 +229,10 @@ def test_network_policies_and_known_addresses_are_read(node: NodeConfig) -> None
     assert policies.all() == {
         7: NetworkPolicy(
             egress=EgressPolicy.ALLOW_LIST,
-            destinations=(Destination.parse("example.com:443"), Destination.parse("192.0.2.0/24:5000-5100")),
+            destinations=(
+                Destination.parse("example.com:443"),
+                Destination.parse("192.0.2.0/24:5000-5100"),
+            ),
             builds_open=True,
             bandwidth=10_000_000,
         ),
@@ -210,7 +262,15 @@ def test_the_routes_of_an_app_are_read(node: NodeConfig) -> None:
         hosts=("shop.slipway.localhost", "*.shop.example.com"),
         endpoints=(
             Endpoint(instance=WEB, address="10.210.0.9", port=5000),
-            Endpoint(instance="shop-5-2-web-1", address="10.210.0.10", port=5000, draining=True, process="api", weight=7, canary=True),
+            Endpoint(
+                instance="shop-5-2-web-1",
+                address="10.210.0.10",
+                port=5000,
+                draining=True,
+                process="api",
+                weight=7,
+                canary=True,
+            ),
         ),
         policy=Policy(
             maintenance=True,
@@ -223,12 +283,17 @@ def test_the_routes_of_an_app_are_read(node: NodeConfig) -> None:
             timeout_seconds=60,
             hold_seconds=10,
             allowed=(ip_network("192.0.2.0/24"), ip_network("2001:db8::/32")),
-            auth=BasicAuth(salt="0123456789abcdef", credentials=(Credential(name="guest", digest="ab" * 32),)),
+            auth=BasicAuth(
+                salt="0123456789abcdef", credentials=(Credential(name="guest", digest="ab" * 32),)
+            ),
             sticky=True,
             http2=True,
             keep_alive=True,
         ),
-        paths=tuple(PathRoute(prefix=f"/p{number}", process="api", situation=situation) for number, situation in enumerate(AppSituation)),
+        paths=tuple(
+            PathRoute(prefix=f"/p{number}", process="api", situation=situation)
+            for number, situation in enumerate(AppSituation)
+        ),
         canary=Canary(percent=10, token="preview-1"),
     )
     stored = json.loads((node.router / "routes" / "shop.json").read_text())
@@ -247,7 +312,11 @@ def test_log_shipping_continues_where_it_stopped(node: NodeConfig) -> None:
     with console.open("ab") as file:
         file.write(b"2023-11-14T22:13:21.000000000Z stdout F after\n")
     user = replace(node, user="root")
-    shipper = shipping.Shipper(config=user, console=lambda instance: node.instances / instance / "console.log", free=lambda *_: None)
+    shipper = shipping.Shipper(
+        config=user,
+        console=lambda instance: node.instances / instance / "console.log",
+        free=lambda *_: None,
+    )
     assert shipper.ship("shop", WEB, "web.1") == 1
     lines = (node.app_logs / "shop.log").read_text().splitlines()
     assert lines[:3] == (EARLIER / "state/logs/apps/shop.log").read_text().splitlines()
@@ -272,9 +341,16 @@ def test_images_steps_and_stacks_are_read(node: NodeConfig) -> None:
     )
     assert below == layer
     inventory = take_inventory(node, store)
-    assert [(image.digest, image.diff_ids) for image in inventory.images.values()] == [(IMAGE, (DIFF_ID,))]
-    assert [(fact.diff_id, fact.digest, fact.unpacked) for fact in inventory.layers.values()] == [(DIFF_ID, BLOB, 2048)]
-    assert sorted((entry.diff_id, entry.stack) for entry in inventory.cache) == [(DIFF_ID, False), (DIFF_ID, True)]
+    assert [(image.digest, image.diff_ids) for image in inventory.images.values()] == [
+        (IMAGE, (DIFF_ID,))
+    ]
+    assert [(fact.diff_id, fact.digest, fact.unpacked) for fact in inventory.layers.values()] == [
+        (DIFF_ID, BLOB, 2048)
+    ]
+    assert sorted((entry.diff_id, entry.stack) for entry in inventory.cache) == [
+        (DIFF_ID, False),
+        (DIFF_ID, True),
+    ]
     assert [note.image for note in inventory.pulls] == [IMAGE]
 
 
@@ -286,13 +362,24 @@ STACK = Stack(name="sample", suite="trixie", packages=("curl",), files=(("/etc/x
     [
         (STACK, "0cce77d2965bb8c6f9b040dfde5e73b0bc61d6927d9793ba884e297b2100ab44"),
         (
-            DebianRuntime(name="lang", stack=STACK, packages=("lang",), links=(("/usr/bin/l", "lang"),), program="/usr/bin/l"),
+            DebianRuntime(
+                name="lang",
+                stack=STACK,
+                packages=("lang",),
+                links=(("/usr/bin/l", "lang"),),
+                program="/usr/bin/l",
+            ),
             "b6f58bc82c7fff8fd36a529c4b38da20dec6aefccb964c4f118f2b7e53455408",
         ),
-        (NodeRuntime(version="22.1.0", npm="10.1.0"), "eafbb7d2e7efac408bcc9537fc7517d67b25500f468946cc9129ea315d9eff83"),
+        (
+            NodeRuntime(version="22.1.0", npm="10.1.0"),
+            "eafbb7d2e7efac408bcc9537fc7517d67b25500f468946cc9129ea315d9eff83",
+        ),
         (Bare(stack=STACK), "0fd6056d5dd86272689657626b73d5afd25bfab5b340ee642548b77599ae329f"),
     ],
     ids=["stack", "runtime", "node", "bare"],
 )
-def test_a_definition_keeps_the_identity_under_which_its_layer_is_stored(definition: Stack | Runtime | Bare, identity: str) -> None:
+def test_a_definition_keeps_the_identity_under_which_its_layer_is_stored(
+    definition: Stack | Runtime | Bare, identity: str
+) -> None:
     assert key(definition, "x86_64") == identity

@@ -26,7 +26,9 @@ class Command(BaseCommand):
             if not hello.is_deployed:
                 with step("Deploy examples/hello") as current:
                     hello.deploy(current)
-            elif App.objects.filter(name=EXAMPLE, deleted_at=None, current_release__isnull=False).exists():
+            elif App.objects.filter(
+                name=EXAMPLE, deleted_at=None, current_release__isnull=False
+            ).exists():
                 with step("Wait for hello") as current:
                     hello.wait(current)
         except RuntimeFailure as failure:

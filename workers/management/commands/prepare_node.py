@@ -36,7 +36,9 @@ from workers.setup.welcome import ADMIN, PASSWORD_FILE, TEAM
 
 
 class Command(BaseCommand):
-    help = "Create keys, database, static files, base stack and the first admin, if they are missing."
+    help = (
+        "Create keys, database, static files, base stack and the first admin, if they are missing."
+    )
     requires_system_checks = ()
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -107,5 +109,13 @@ def _name_instances_of_older_releases(engine: NodeEngine) -> None:
     others.
     """
     instances = engine.containers.list()
-    if apps := sorted({instance.spec.app for instance in instances if instance.pid is not None and owner(instance.pid) == 0}):
-        print(f"  Restart these apps, so that they get their own user namespace: {', '.join(apps)}.")
+    if apps := sorted(
+        {
+            instance.spec.app
+            for instance in instances
+            if instance.pid is not None and owner(instance.pid) == 0
+        }
+    ):
+        print(
+            f"  Restart these apps, so that they get their own user namespace: {', '.join(apps)}."
+        )

@@ -14,7 +14,10 @@ from workers.setup.steps import step
 
 
 class Command(BaseCommand):
-    help = "Stop every app and remove every mount, namespace, cgroup, bridge and firewall rule of this node."
+    help = (
+        "Stop every app and remove every mount, namespace, cgroup, bridge and firewall rule of this"
+        " node."
+    )
     requires_system_checks = ()
 
     def handle(self, *args: Any, **options: Any) -> None:

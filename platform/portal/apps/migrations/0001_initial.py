@@ -12,7 +12,12 @@ class Migration(migrations.Migration):
         migrations.CreateModel(
             name="App",
             fields=[
-                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
                 ("name", models.CharField(max_length=40, unique=True)),
                 ("created_at", models.DateTimeField(auto_now_add=True)),
                 ("generation", models.PositiveIntegerField(default=0)),
@@ -23,7 +28,12 @@ class Migration(migrations.Migration):
         migrations.CreateModel(
             name="ConfigVar",
             fields=[
-                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
                 ("name", models.CharField(max_length=128)),
                 ("encrypted_value", models.BinaryField()),
                 ("updated_at", models.DateTimeField(auto_now=True)),
@@ -59,7 +69,12 @@ class Migration(migrations.Migration):
         migrations.CreateModel(
             name="ProcessFormation",
             fields=[
-                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
                 ("process", models.CharField(max_length=40)),
                 ("count", models.PositiveIntegerField(default=1)),
                 ("cpu", models.PositiveIntegerField(default=500)),

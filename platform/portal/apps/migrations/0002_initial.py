@@ -18,39 +18,61 @@ class Migration(migrations.Migration):
             model_name="app",
             name="current_release",
             field=models.ForeignKey(
-                blank=True, null=True, on_delete=django.db.models.deletion.SET_NULL, related_name="+", to="releases.release"
+                blank=True,
+                null=True,
+                on_delete=django.db.models.deletion.SET_NULL,
+                related_name="+",
+                to="releases.release",
             ),
         ),
         migrations.AddField(
             model_name="app",
             name="team",
-            field=models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name="apps", to="accounts.team"),
+            field=models.ForeignKey(
+                on_delete=django.db.models.deletion.PROTECT, related_name="apps", to="accounts.team"
+            ),
         ),
         migrations.AddField(
             model_name="configvar",
             name="app",
-            field=models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name="config_vars", to="apps.app"),
+            field=models.ForeignKey(
+                on_delete=django.db.models.deletion.CASCADE,
+                related_name="config_vars",
+                to="apps.app",
+            ),
         ),
         migrations.AddField(
             model_name="instance",
             name="app",
-            field=models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name="instances", to="apps.app"),
+            field=models.ForeignKey(
+                on_delete=django.db.models.deletion.CASCADE, related_name="instances", to="apps.app"
+            ),
         ),
         migrations.AddField(
             model_name="processformation",
             name="app",
-            field=models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name="formation", to="apps.app"),
+            field=models.ForeignKey(
+                on_delete=django.db.models.deletion.CASCADE, related_name="formation", to="apps.app"
+            ),
         ),
         migrations.AddConstraint(
             model_name="configvar",
-            constraint=models.UniqueConstraint(fields=("app", "name"), name="one_value_a_config_var"),
+            constraint=models.UniqueConstraint(
+                fields=("app", "name"), name="one_value_a_config_var"
+            ),
         ),
         migrations.AddIndex(
             model_name="instance",
-            index=models.Index(condition=models.Q(("state", "stopped"), _negated=True), fields=["app", "state"], name="running_instances"),
+            index=models.Index(
+                condition=models.Q(("state", "stopped"), _negated=True),
+                fields=["app", "state"],
+                name="running_instances",
+            ),
         ),
         migrations.AddConstraint(
             model_name="processformation",
-            constraint=models.UniqueConstraint(fields=("app", "process"), name="one_formation_a_process_type"),
+            constraint=models.UniqueConstraint(
+                fields=("app", "process"), name="one_formation_a_process_type"
+            ),
         ),
     ]

@@ -18,13 +18,29 @@ class Migration(migrations.Migration):
         migrations.CreateModel(
             name="GeneratedSecret",
             fields=[
-                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
                 ("name", models.CharField(max_length=128)),
                 ("encrypted_value", models.BinaryField()),
-                ("app", models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name="generated_secrets", to="apps.app")),
+                (
+                    "app",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="generated_secrets",
+                        to="apps.app",
+                    ),
+                ),
             ],
             options={
-                "constraints": [models.UniqueConstraint(fields=("app", "name"), name="one_generated_secret_a_name")],
+                "constraints": [
+                    models.UniqueConstraint(
+                        fields=("app", "name"), name="one_generated_secret_a_name"
+                    )
+                ],
             },
         ),
     ]

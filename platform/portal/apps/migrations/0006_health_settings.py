@@ -11,7 +11,12 @@ class Migration(migrations.Migration):
         migrations.CreateModel(
             name="HealthSettings",
             fields=[
-                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
                 (
                     "kind",
                     models.CharField(
@@ -30,7 +35,14 @@ class Migration(migrations.Migration):
                 ("start_period", models.FloatField(default=30.0)),
                 ("interval", models.FloatField(default=10.0)),
                 ("attempts", models.PositiveSmallIntegerField(default=3)),
-                ("app", models.OneToOneField(on_delete=django.db.models.deletion.CASCADE, related_name="health_settings", to="apps.app")),
+                (
+                    "app",
+                    models.OneToOneField(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="health_settings",
+                        to="apps.app",
+                    ),
+                ),
             ],
         ),
     ]

@@ -13,7 +13,11 @@ class Migration(migrations.Migration):
             model_name="healthsettings",
             name="kind",
             field=models.CharField(
-                choices=[("http", "HTTP: GET a path"), ("tcp", "TCP: connect to the port"), ("command", "Command inside the instance")],
+                choices=[
+                    ("http", "HTTP: GET a path"),
+                    ("tcp", "TCP: connect to the port"),
+                    ("command", "Command inside the instance"),
+                ],
                 default="http",
                 max_length=7,
             ),

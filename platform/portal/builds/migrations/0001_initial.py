@@ -17,21 +17,41 @@ class Migration(migrations.Migration):
         migrations.CreateModel(
             name="Source",
             fields=[
-                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
                 ("digest", models.CharField(max_length=64)),
                 ("filename", models.CharField(max_length=255)),
                 ("size", models.PositiveBigIntegerField()),
                 ("created_at", models.DateTimeField(auto_now_add=True)),
             ],
             options={
-                "constraints": [models.UniqueConstraint(fields=("digest", "filename"), name="one_source_a_digest_and_name")],
+                "constraints": [
+                    models.UniqueConstraint(
+                        fields=("digest", "filename"), name="one_source_a_digest_and_name"
+                    )
+                ],
             },
         ),
         migrations.CreateModel(
             name="Build",
             fields=[
-                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
-                ("origin", models.CharField(choices=[("upload", "Upload"), ("git", "git push"), ("api", "API")], max_length=10)),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                (
+                    "origin",
+                    models.CharField(
+                        choices=[("upload", "Upload"), ("git", "git push"), ("api", "API")],
+                        max_length=10,
+                    ),
+                ),
                 ("description", models.CharField(blank=True, max_length=200)),
                 (
                     "state",
@@ -53,14 +73,31 @@ class Migration(migrations.Migration):
                 ("created_at", models.DateTimeField(auto_now_add=True)),
                 ("started_at", models.DateTimeField(blank=True, null=True)),
                 ("finished_at", models.DateTimeField(blank=True, null=True)),
-                ("app", models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name="builds", to="apps.app")),
+                (
+                    "app",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="builds",
+                        to="apps.app",
+                    ),
+                ),
                 (
                     "created_by",
                     models.ForeignKey(
-                        null=True, on_delete=django.db.models.deletion.SET_NULL, related_name="+", to=settings.AUTH_USER_MODEL
+                        null=True,
+                        on_delete=django.db.models.deletion.SET_NULL,
+                        related_name="+",
+                        to=settings.AUTH_USER_MODEL,
                     ),
                 ),
-                ("source", models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name="builds", to="builds.source")),
+                (
+                    "source",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="builds",
+                        to="builds.source",
+                    ),
+                ),
             ],
             options={
                 "indexes": [

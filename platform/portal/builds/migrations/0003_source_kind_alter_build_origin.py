@@ -12,13 +12,23 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name="source",
             name="kind",
-            field=models.CharField(choices=[("archive", "Archive"), ("pushed", "Pushed image")], default="archive", max_length=10),
+            field=models.CharField(
+                choices=[("archive", "Archive"), ("pushed", "Pushed image")],
+                default="archive",
+                max_length=10,
+            ),
         ),
         migrations.AlterField(
             model_name="build",
             name="origin",
             field=models.CharField(
-                choices=[("upload", "Upload"), ("git", "git push"), ("api", "API"), ("push", "docker push")], max_length=10
+                choices=[
+                    ("upload", "Upload"),
+                    ("git", "git push"),
+                    ("api", "API"),
+                    ("push", "docker push"),
+                ],
+                max_length=10,
             ),
         ),
     ]

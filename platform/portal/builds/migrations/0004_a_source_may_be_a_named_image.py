@@ -18,7 +18,11 @@ class Migration(migrations.Migration):
             model_name="source",
             name="kind",
             field=models.CharField(
-                choices=[("archive", "Archive"), ("pushed", "Pushed image"), ("referred", "Image of another registry")],
+                choices=[
+                    ("archive", "Archive"),
+                    ("pushed", "Pushed image"),
+                    ("referred", "Image of another registry"),
+                ],
                 default="archive",
                 max_length=10,
             ),

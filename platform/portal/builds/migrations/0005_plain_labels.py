@@ -13,7 +13,11 @@ class Migration(migrations.Migration):
             model_name="source",
             name="kind",
             field=models.CharField(
-                choices=[("archive", "Archive"), ("pushed", "Pushed image"), ("referred", "Image from another registry")],
+                choices=[
+                    ("archive", "Archive"),
+                    ("pushed", "Pushed image"),
+                    ("referred", "Image from another registry"),
+                ],
                 default="archive",
                 max_length=10,
             ),

@@ -15,13 +15,22 @@ class Migration(migrations.Migration):
         migrations.CreateModel(
             name="Domain",
             fields=[
-                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
                 ("host", models.CharField(max_length=253)),
                 ("token", models.CharField(max_length=64)),
                 (
                     "state",
                     models.CharField(
-                        choices=[("waiting", "Waiting for proof"), ("verified", "Verified"), ("unproven", "Not proven")],
+                        choices=[
+                            ("waiting", "Waiting for proof"),
+                            ("verified", "Verified"),
+                            ("unproven", "Not proven"),
+                        ],
                         default="waiting",
                         max_length=8,
                     ),
@@ -32,7 +41,14 @@ class Migration(migrations.Migration):
                 ("asked_at", models.DateTimeField()),
                 ("checked_at", models.DateTimeField(blank=True, null=True)),
                 ("next_check_at", models.DateTimeField(blank=True, db_index=True, null=True)),
-                ("app", models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name="domains", to="apps.app")),
+                (
+                    "app",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="domains",
+                        to="apps.app",
+                    ),
+                ),
             ],
             options={
                 "ordering": ("host",),
@@ -41,7 +57,12 @@ class Migration(migrations.Migration):
         migrations.CreateModel(
             name="DomainCertificate",
             fields=[
-                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
                 ("uploaded", models.BooleanField(default=False)),
                 ("encrypted_upload", models.BinaryField(blank=True, null=True)),
                 ("issuer", models.CharField(blank=True, max_length=300)),
@@ -53,18 +74,26 @@ class Migration(migrations.Migration):
                 ("updated_at", models.DateTimeField(auto_now=True)),
                 (
                     "domain",
-                    models.OneToOneField(on_delete=django.db.models.deletion.CASCADE, related_name="certificate", to="domains.domain"),
+                    models.OneToOneField(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="certificate",
+                        to="domains.domain",
+                    ),
                 ),
             ],
         ),
         migrations.AddConstraint(
             model_name="domain",
-            constraint=models.UniqueConstraint(fields=("app", "host"), name="one_domain_an_app_and_host"),
+            constraint=models.UniqueConstraint(
+                fields=("app", "host"), name="one_domain_an_app_and_host"
+            ),
         ),
         migrations.AddConstraint(
             model_name="domain",
             constraint=models.UniqueConstraint(
-                condition=models.Q(("state", "verified")), fields=("host",), name="one_verified_domain_a_host"
+                condition=models.Q(("state", "verified")),
+                fields=("host",),
+                name="one_verified_domain_a_host",
             ),
         ),
     ]

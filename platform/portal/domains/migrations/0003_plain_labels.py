@@ -13,7 +13,11 @@ class Migration(migrations.Migration):
             model_name="domain",
             name="state",
             field=models.CharField(
-                choices=[("waiting", "Waiting for verification"), ("verified", "Verified"), ("unproven", "Not verified")],
+                choices=[
+                    ("waiting", "Waiting for verification"),
+                    ("verified", "Verified"),
+                    ("unproven", "Not verified"),
+                ],
                 default="waiting",
                 max_length=8,
             ),

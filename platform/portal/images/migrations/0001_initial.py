@@ -17,7 +17,12 @@ class Migration(migrations.Migration):
         migrations.CreateModel(
             name="Image",
             fields=[
-                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
                 ("digest", models.CharField(max_length=80, unique=True)),
                 ("config", models.JSONField(default=dict)),
                 ("created_at", models.DateTimeField(auto_now_add=True)),
@@ -26,7 +31,12 @@ class Migration(migrations.Migration):
         migrations.CreateModel(
             name="ImageJob",
             fields=[
-                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
                 (
                     "kind",
                     models.CharField(
@@ -44,7 +54,12 @@ class Migration(migrations.Migration):
                 (
                     "state",
                     models.CharField(
-                        choices=[("queued", "Queued"), ("working", "Working"), ("done", "Done"), ("failed", "Failed")],
+                        choices=[
+                            ("queued", "Queued"),
+                            ("working", "Working"),
+                            ("done", "Done"),
+                            ("failed", "Failed"),
+                        ],
                         default="queued",
                         max_length=10,
                     ),
@@ -53,53 +68,98 @@ class Migration(migrations.Migration):
                 ("result", models.JSONField(default=dict)),
                 ("created_at", models.DateTimeField(auto_now_add=True)),
                 ("finished_at", models.DateTimeField(blank=True, null=True)),
-                ("app", models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name="image_jobs", to="apps.app")),
+                (
+                    "app",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="image_jobs",
+                        to="apps.app",
+                    ),
+                ),
                 (
                     "created_by",
                     models.ForeignKey(
-                        null=True, on_delete=django.db.models.deletion.SET_NULL, related_name="+", to=settings.AUTH_USER_MODEL
+                        null=True,
+                        on_delete=django.db.models.deletion.SET_NULL,
+                        related_name="+",
+                        to=settings.AUTH_USER_MODEL,
                     ),
                 ),
             ],
             options={
-                "indexes": [models.Index(fields=["app", "kind", "about"], name="image_jobs_by_question")],
+                "indexes": [
+                    models.Index(fields=["app", "kind", "about"], name="image_jobs_by_question")
+                ],
             },
         ),
         migrations.CreateModel(
             name="ImageLayer",
             fields=[
-                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
                 ("position", models.PositiveSmallIntegerField()),
                 ("diff_id", models.CharField(db_index=True, max_length=80)),
                 ("digest", models.CharField(max_length=80)),
                 ("size", models.PositiveBigIntegerField()),
                 ("unpacked", models.PositiveBigIntegerField()),
                 ("created_by", models.TextField(blank=True)),
-                ("image", models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name="layers", to="images.image")),
+                (
+                    "image",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="layers",
+                        to="images.image",
+                    ),
+                ),
             ],
             options={
                 "ordering": ("position",),
-                "constraints": [models.UniqueConstraint(fields=("image", "position"), name="one_layer_a_position")],
+                "constraints": [
+                    models.UniqueConstraint(
+                        fields=("image", "position"), name="one_layer_a_position"
+                    )
+                ],
             },
         ),
         migrations.CreateModel(
             name="ImageTag",
             fields=[
-                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
                 ("name", models.CharField(max_length=64)),
                 ("digest", models.CharField(max_length=80)),
                 ("created_at", models.DateTimeField(auto_now_add=True)),
-                ("app", models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name="image_tags", to="apps.app")),
+                (
+                    "app",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="image_tags",
+                        to="apps.app",
+                    ),
+                ),
                 (
                     "created_by",
                     models.ForeignKey(
-                        null=True, on_delete=django.db.models.deletion.SET_NULL, related_name="+", to=settings.AUTH_USER_MODEL
+                        null=True,
+                        on_delete=django.db.models.deletion.SET_NULL,
+                        related_name="+",
+                        to=settings.AUTH_USER_MODEL,
                     ),
                 ),
             ],
             options={
                 "ordering": ("name",),
-                "constraints": [models.UniqueConstraint(fields=("app", "name"), name="one_image_a_tag")],
+                "constraints": [
+                    models.UniqueConstraint(fields=("app", "name"), name="one_image_a_tag")
+                ],
             },
         ),
     ]

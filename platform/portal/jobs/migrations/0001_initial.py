@@ -18,7 +18,12 @@ class Migration(migrations.Migration):
         migrations.CreateModel(
             name="CronJob",
             fields=[
-                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
                 ("name", models.CharField(max_length=63)),
                 ("schedule", models.CharField(max_length=600)),
                 ("timezone", models.CharField(max_length=100)),
@@ -27,18 +32,38 @@ class Migration(migrations.Migration):
                 ("timeout", models.FloatField()),
                 ("sizes", models.JSONField(default=dict)),
                 ("next_at", models.DateTimeField(db_index=True)),
-                ("app", models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name="cron_jobs", to="apps.app")),
+                (
+                    "app",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="cron_jobs",
+                        to="apps.app",
+                    ),
+                ),
             ],
             options={
                 "ordering": ("name",),
-                "constraints": [models.UniqueConstraint(fields=("app", "name"), name="one_cron_job_a_name")],
+                "constraints": [
+                    models.UniqueConstraint(fields=("app", "name"), name="one_cron_job_a_name")
+                ],
             },
         ),
         migrations.CreateModel(
             name="Run",
             fields=[
-                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
-                ("kind", models.CharField(choices=[("cron", "Cron job"), ("postdeploy", "Post-deploy script")], max_length=10)),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                (
+                    "kind",
+                    models.CharField(
+                        choices=[("cron", "Cron job"), ("postdeploy", "Post-deploy script")],
+                        max_length=10,
+                    ),
+                ),
                 ("name", models.CharField(max_length=63)),
                 ("command", models.TextField()),
                 ("timeout", models.FloatField()),
@@ -63,25 +88,52 @@ class Migration(migrations.Migration):
                 ("created_at", models.DateTimeField(auto_now_add=True)),
                 ("started_at", models.DateTimeField(blank=True, null=True)),
                 ("finished_at", models.DateTimeField(blank=True, null=True)),
-                ("app", models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name="runs", to="apps.app")),
+                (
+                    "app",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="runs",
+                        to="apps.app",
+                    ),
+                ),
                 (
                     "created_by",
                     models.ForeignKey(
-                        null=True, on_delete=django.db.models.deletion.SET_NULL, related_name="+", to=settings.AUTH_USER_MODEL
+                        null=True,
+                        on_delete=django.db.models.deletion.SET_NULL,
+                        related_name="+",
+                        to=settings.AUTH_USER_MODEL,
                     ),
                 ),
-                ("release", models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name="runs", to="releases.release")),
+                (
+                    "release",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="runs",
+                        to="releases.release",
+                    ),
+                ),
             ],
             options={
                 "indexes": [
                     models.Index(fields=["app", "-id"], name="runs_of_an_app"),
-                    models.Index(condition=models.Q(("state__in", ("queued", "running"))), fields=["state"], name="open_runs"),
+                    models.Index(
+                        condition=models.Q(("state__in", ("queued", "running"))),
+                        fields=["state"],
+                        name="open_runs",
+                    ),
                 ],
                 "constraints": [
                     models.UniqueConstraint(
-                        condition=models.Q(("kind", "cron")), fields=("app", "name", "scheduled_for"), name="one_run_a_tick"
+                        condition=models.Q(("kind", "cron")),
+                        fields=("app", "name", "scheduled_for"),
+                        name="one_run_a_tick",
                     ),
-                    models.UniqueConstraint(condition=models.Q(("kind", "postdeploy")), fields=("app",), name="one_postdeploy_an_app"),
+                    models.UniqueConstraint(
+                        condition=models.Q(("kind", "postdeploy")),
+                        fields=("app",),
+                        name="one_postdeploy_an_app",
+                    ),
                 ],
             },
         ),

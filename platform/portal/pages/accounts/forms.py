@@ -26,8 +26,11 @@ class SignInForm(AuthenticationForm):
         self.error_messages = {
             "invalid_login": "Wrong name or password. Check both. The password is case-sensitive.",
             "inactive": "This account is disabled. Ask an admin of this Slipway.",
-            "too_many": "Too many sign-ins with this name or from your address failed. Enter your password again: "
-            f"your browser will solve a short computation, which takes a few seconds. Without scripts, wait {WAIT_SECONDS} seconds first.",
+            "too_many": (
+                "Too many sign-ins with this name or from your address failed. Enter your password"
+                " again: your browser will solve a short computation, which takes a few seconds."
+                f" Without scripts, wait {WAIT_SECONDS} seconds first."
+            ),
         }
 
     def clean(self) -> dict[str, Any]:
@@ -42,7 +45,9 @@ class SignInForm(AuthenticationForm):
     def new_ticket(self) -> Ticket | None:
         """Return the ticket for the next attempt, or None if it costs nothing. Used by the
         template."""
-        bits = attempts.price_of(self.data.get("username", "") if self.is_bound else "", self._address)
+        bits = attempts.price_of(
+            self.data.get("username", "") if self.is_bound else "", self._address
+        )
         return Ticket.make(bits, self._address) if bits else None
 
     @property
@@ -67,7 +72,13 @@ class TeamForm(forms.Form):
         max_length=60,
         help_text="Lower-case letters, digits and hyphens. Starts with a letter.",
         widget=forms.TextInput(
-            attrs={"autocomplete": "off", "autocapitalize": "none", "spellcheck": "false", "data-slug": "", "placeholder": "crew"}
+            attrs={
+                "autocomplete": "off",
+                "autocapitalize": "none",
+                "spellcheck": "false",
+                "data-slug": "",
+                "placeholder": "crew",
+            }
         ),
     )
 
@@ -76,7 +87,9 @@ class MemberForm(forms.Form):
     """Input for a new member of a team."""
 
     username = forms.CharField(
-        label="Name", max_length=150, widget=forms.TextInput(attrs={"autocomplete": "off", "autocapitalize": "none"})
+        label="Name",
+        max_length=150,
+        widget=forms.TextInput(attrs={"autocomplete": "off", "autocapitalize": "none"}),
     )
     role = forms.ChoiceField(choices=Role.choices, initial=Role.MEMBER)
 
@@ -85,7 +98,9 @@ class TokenForm(forms.Form):
     """Input for a new token."""
 
     label = forms.CharField(
-        label="Name of the new token", max_length=60, widget=forms.TextInput(attrs={"autocomplete": "off", "placeholder": "laptop"})
+        label="Name of the new token",
+        max_length=60,
+        widget=forms.TextInput(attrs={"autocomplete": "off", "placeholder": "laptop"}),
     )
 
 
@@ -96,7 +111,9 @@ class NewPasswordForm(PasswordChangeForm):
         super().__init__(*args, **kwargs)  # type: ignore[arg-type]  # passed on unchanged
         self.fields["old_password"].label = "Current password"
         self.fields["old_password"].widget.attrs.pop("autofocus", None)
-        self.fields["new_password1"].help_text = "At least 8 characters. Not only digits, and not a common password."
+        self.fields[
+            "new_password1"
+        ].help_text = "At least 8 characters. Not only digits, and not a common password."
         self.fields["new_password2"].label = "New password again"
         self.fields["new_password2"].help_text = ""
 
@@ -105,12 +122,22 @@ class PersonForm(forms.Form):
     """Input for a new person. Used by admins."""
 
     username = forms.CharField(
-        label="Name", max_length=150, widget=forms.TextInput(attrs={"autocomplete": "off", "autocapitalize": "none"})
+        label="Name",
+        max_length=150,
+        widget=forms.TextInput(attrs={"autocomplete": "off", "autocapitalize": "none"}),
     )
     password = forms.CharField(
         label="Initial password",
         help_text="Send it to the person. They can change it.",
         widget=forms.TextInput(attrs={"autocomplete": "off", "spellcheck": "false"}),
     )
-    team = forms.CharField(label="Team", required=False, help_text="Optional. The person becomes a member of this team.")
-    admin = forms.BooleanField(label="Admin of this Slipway", required=False, widget=forms.CheckboxInput(attrs={"class": "check"}))
+    team = forms.CharField(
+        label="Team",
+        required=False,
+        help_text="Optional. The person becomes a member of this team.",
+    )
+    admin = forms.BooleanField(
+        label="Admin of this Slipway",
+        required=False,
+        widget=forms.CheckboxInput(attrs={"class": "check"}),
+    )

@@ -11,7 +11,11 @@ from portal.pages.accounts.forms import SignInForm
 urlpatterns = [
     path(
         "sign-in",
-        LoginView.as_view(template_name="accounts/sign_in.html", authentication_form=SignInForm, redirect_authenticated_user=True),
+        LoginView.as_view(
+            template_name="accounts/sign_in.html",
+            authentication_form=SignInForm,
+            redirect_authenticated_user=True,
+        ),
         name="sign-in",
     ),
     path("sign-out", LogoutView.as_view(), name="sign-out"),
@@ -19,7 +23,9 @@ urlpatterns = [
     path("teams/new", views.new_team, name="new-team"),
     path("team/<slug:name>", views.team, name="team"),
     path("team/<slug:name>/people", views.add_member, name="add-member"),
-    path("team/<slug:name>/people/<str:username>/remove", views.remove_member, name="remove-member"),
+    path(
+        "team/<slug:name>/people/<str:username>/remove", views.remove_member, name="remove-member"
+    ),
     path("account", views.account, name="account"),
     path("account/password", views.password, name="password"),
     path("account/tokens/<int:number>/revoke", views.revoke_token, name="revoke-token"),

@@ -31,10 +31,14 @@ A_YEAR = 365 * 86400
 def theme(request: HttpRequest) -> HttpResponse:
     """Store the chosen theme in a cookie, and redirect to the page it was chosen on."""
     chosen, back = request.POST.get("theme", ""), request.POST.get("next", "")
-    safe = url_has_allowed_host_and_scheme(back, allowed_hosts={request.get_host()}, require_https=request.is_secure())
+    safe = url_has_allowed_host_and_scheme(
+        back, allowed_hosts={request.get_host()}, require_https=request.is_secure()
+    )
     response = redirect(back if safe else "/")
     if chosen in THEMES:
-        response.set_cookie("theme", chosen, max_age=A_YEAR, samesite="Lax", secure=request.is_secure())
+        response.set_cookie(
+            "theme", chosen, max_age=A_YEAR, samesite="Lax", secure=request.is_secure()
+        )
     return response
 
 
@@ -51,7 +55,12 @@ def new_team(request: SignedInRequest) -> HttpResponse:
         else:
             messages.success(request, f"Team {team.name} was created.\nCreate its first app.")
             return redirect("home")
-    return render(request, "accounts/new_team.html", {"form": form, "crumbs": breadcrumbs.of_page("New team")}, status=_status(form.errors))
+    return render(
+        request,
+        "accounts/new_team.html",
+        {"form": form, "crumbs": breadcrumbs.of_page("New team")},
+        status=_status(form.errors),
+    )
 
 
 @signed_in
@@ -88,7 +97,9 @@ def remove_member(request: SignedInRequest, name: str, username: str) -> HttpRes
         form_errors.notice(request, refused)
         return redirect("team", name)
     messages.success(request, f"{username} is no longer in team {name}.")
-    return redirect("home" if person == request.user else "team", *(() if person == request.user else (name,)))
+    return redirect(
+        "home" if person == request.user else "team", *(() if person == request.user else (name,))
+    )
 
 
 @signed_in
@@ -113,7 +124,10 @@ def revoke_token(request: SignedInRequest, number: int) -> HttpResponse:
     """Revoke a token."""
     token = access.token_for(request.user, number)
     account_actions.revoke_token(request.user, token=token)
-    messages.success(request, f"The token {token.label} was revoked.\nPrograms that use it no longer have access.")
+    messages.success(
+        request,
+        f"The token {token.label} was revoked.\nPrograms that use it no longer have access.",
+    )
     return redirect("account")
 
 
@@ -148,9 +162,16 @@ def _team_page(request: SignedInRequest, team: Team, form: MemberForm) -> HttpRe
 
 
 def _account_page(
-    request: SignedInRequest, *, token_form: TokenForm | None = None, password_form: NewPasswordForm | None = None, secret: str = ""
+    request: SignedInRequest,
+    *,
+    token_form: TokenForm | None = None,
+    password_form: NewPasswordForm | None = None,
+    secret: str = "",
 ) -> HttpResponse:
-    forms = {"token_form": token_form or TokenForm(), "password_form": password_form or NewPasswordForm(request.user)}
+    forms = {
+        "token_form": token_form or TokenForm(),
+        "password_form": password_form or NewPasswordForm(request.user),
+    }
     context = {
         **forms,
         "tokens": access.tokens_of(request.user),
@@ -158,7 +179,12 @@ def _account_page(
         "git_example": f"git push {git_clone_url(request.user, 'APP')} main",
         "crumbs": breadcrumbs.of_page("Account"),
     }
-    return render(request, "accounts/account.html", context, status=_status(*(form.errors for form in forms.values())))
+    return render(
+        request,
+        "accounts/account.html",
+        context,
+        status=_status(*(form.errors for form in forms.values())),
+    )
 
 
 def _status(*errors: object) -> int:

@@ -28,9 +28,13 @@ def commands_for(person: Person, team_name: str, app_name: str) -> Commands:
         git=f"git remote add slipway {git_clone_url(person, app_name)}\ngit push slipway HEAD:main",
         upload=(
             f"git archive --format=tar.gz -o /tmp/{app_name}.tar.gz HEAD\n"
-            f'curl -H "Authorization: Bearer $SLIPWAY_TOKEN" -F archive=@/tmp/{app_name}.tar.gz {settings.PORTAL_URL}/api/v1/apps/{app_name}/builds'
+            f'curl -H "Authorization: Bearer $SLIPWAY_TOKEN" -F archive=@/tmp/{app_name}.tar.gz'
+            f" {settings.PORTAL_URL}/api/v1/apps/{app_name}/builds"
         ),
-        docker=f"docker login -u {quote(person.username, safe='@.+-_')} {host}\ndocker build -t {image} .\ndocker push {image}",
+        docker=(
+            f"docker login -u {quote(person.username, safe='@.+-_')} {host}\ndocker build -t"
+            f" {image} .\ndocker push {image}"
+        ),
     )
 
 
@@ -38,7 +42,9 @@ def git_clone_url(person: Person, app_name: str) -> str:
     """Return the URL to push to. It contains the person's name, so that git asks only for the
     token."""
     address = urlsplit(settings.PORTAL_URL)
-    return f"{address.scheme}://{quote(person.username, safe='')}@{address.netloc}/git/{app_name}.git"
+    return (
+        f"{address.scheme}://{quote(person.username, safe='')}@{address.netloc}/git/{app_name}.git"
+    )
 
 
 def example_commands(person: Person, team_name: str) -> Commands:

@@ -24,8 +24,13 @@ def _bounds(field: str) -> str:
 class AppForm(forms.Form):
     """Input for a new app: its name and its team."""
 
-    name = forms.CharField(max_length=60, widget=forms.TextInput(attrs={**_PLAIN, "data-slug": "", "placeholder": "my-app"}))
-    team = forms.ModelChoiceField(queryset=Team.objects.none(), to_field_name="name", empty_label=None)
+    name = forms.CharField(
+        max_length=60,
+        widget=forms.TextInput(attrs={**_PLAIN, "data-slug": "", "placeholder": "my-app"}),
+    )
+    team = forms.ModelChoiceField(
+        queryset=Team.objects.none(), to_field_name="name", empty_label=None
+    )
 
     def __init__(self, teams: Iterable[Team], *args: object, **kwargs: object) -> None:
         super().__init__(*args, **kwargs)  # type: ignore[arg-type]  # passed on unchanged
@@ -37,15 +42,27 @@ class AppForm(forms.Form):
 class ConfigVarForm(forms.Form):
     """Input for a new or changed config var."""
 
-    name = forms.CharField(max_length=200, widget=forms.TextInput(attrs={**_PLAIN, "placeholder": "DATABASE_URL", "class": "input mono"}))
-    value = forms.CharField(required=False, strip=False, widget=forms.Textarea(attrs={**_PLAIN, "rows": 1, "class": "input mono value"}))
+    name = forms.CharField(
+        max_length=200,
+        widget=forms.TextInput(
+            attrs={**_PLAIN, "placeholder": "DATABASE_URL", "class": "input mono"}
+        ),
+    )
+    value = forms.CharField(
+        required=False,
+        strip=False,
+        widget=forms.Textarea(attrs={**_PLAIN, "rows": 1, "class": "input mono value"}),
+    )
 
 
 class ManyVarsForm(forms.Form):
     """Input for several config vars, as the lines of a .env file."""
 
     lines = forms.CharField(
-        label="Lines of a .env file", widget=forms.Textarea(attrs={**_PLAIN, "rows": 4, "class": "input mono", "placeholder": "NAME=value"})
+        label="Lines of a .env file",
+        widget=forms.Textarea(
+            attrs={**_PLAIN, "rows": 4, "class": "input mono", "placeholder": "NAME=value"}
+        ),
     )
 
     def clean_lines(self) -> dict[str, str]:
@@ -58,9 +75,15 @@ class ManyVarsForm(forms.Form):
                 continue
             name, separator, value = text.partition("=")
             if not separator:
-                raise forms.ValidationError(f"Line {number} is not of the form NAME=value: {text[:60]}")
+                raise forms.ValidationError(
+                    f"Line {number} is not of the form NAME=value: {text[:60]}"
+                )
             value = value.strip()
-            found[name.strip()] = value[1:-1] if len(value) > 1 and value[0] == value[-1] and value[0] in "\"'" else value
+            found[name.strip()] = (
+                value[1:-1]
+                if len(value) > 1 and value[0] == value[-1] and value[0] in "\"'"
+                else value
+            )
         return found
 
 
@@ -82,9 +105,21 @@ class SizeForm(forms.Form):
         )
 
 
-def size_forms(rows: Iterable[ProcessFormation], data: Mapping[str, str] | None = None) -> list[tuple[ProcessFormation, SizeForm]]:
+def size_forms(
+    rows: Iterable[ProcessFormation], data: Mapping[str, str] | None = None
+) -> list[tuple[ProcessFormation, SizeForm]]:
     """Return one form per process type. Its fields are prefixed with the name of the type."""
-    return [(row, SizeForm(data, prefix=row.process, initial={"count": row.count, "cpu": row.cpu, "memory": row.memory})) for row in rows]
+    return [
+        (
+            row,
+            SizeForm(
+                data,
+                prefix=row.process,
+                initial={"count": row.count, "cpu": row.cpu, "memory": row.memory},
+            ),
+        )
+        for row in rows
+    ]
 
 
 def all_valid(forms: Iterable[tuple[ProcessFormation, SizeForm]]) -> bool:
@@ -93,8 +128,8 @@ def all_valid(forms: Iterable[tuple[ProcessFormation, SizeForm]]) -> bool:
 
 
 class SecondsField(forms.FloatField):
-    """A number of seconds, or empty for the default. The hint shows the bounds; `health_validation` enforces
-    them."""
+    """A number of seconds, or empty for the default. The hint shows the bounds; `health_validation`
+    enforces them."""
 
     def __init__(self, name: str, *, label: str, what: str) -> None:
         super().__init__(label=label, required=False, help_text=f"{what} {_bounds(name)}")
@@ -125,27 +160,39 @@ class HealthForm(forms.Form):
         help_text="A shell line that runs inside the instance, such as python manage.py check.",
         widget=forms.TextInput(attrs={**_PLAIN, "class": "input mono"}),
     )
-    timeout = SecondsField("timeout", label="Timeout in seconds", what="A check that takes longer has failed.")
-    interval = SecondsField("interval", label="Interval in seconds", what="Time between two checks.")
+    timeout = SecondsField(
+        "timeout", label="Timeout in seconds", what="A check that takes longer has failed."
+    )
+    interval = SecondsField(
+        "interval", label="Interval in seconds", what="Time between two checks."
+    )
     attempts = forms.IntegerField(
         label="Attempts",
         required=False,
         help_text=f"Consecutive failures until the instance is unhealthy. {_bounds('attempts')}",
         widget=forms.NumberInput(),
     )
-    start_period = SecondsField("start_period", label="Start period in seconds", what="Failures in this period are ignored.")
+    start_period = SecondsField(
+        "start_period", label="Start period in seconds", what="Failures in this period are ignored."
+    )
 
     def __init__(self, *args: object, **kwargs: object) -> None:
         super().__init__(*args, **kwargs)  # type: ignore[arg-type]  # passed on unchanged
-        self.fields["attempts"].error_messages["invalid"] = f"This is not a whole number. {_bounds('attempts')}"
+        self.fields["attempts"].error_messages["invalid"] = (
+            f"This is not a whole number. {_bounds('attempts')}"
+        )
 
 
 def health_form(row: HealthSettings | None) -> HealthForm:
     """Return the form with the stored values, or with the defaults."""
-    return HealthForm(initial={field: usual(field) if row is None else getattr(row, field) for field in FIELDS})
+    return HealthForm(
+        initial={field: usual(field) if row is None else getattr(row, field) for field in FIELDS}
+    )
 
 
 class DeleteForm(forms.Form):
     """The app's name, typed to confirm the deletion."""
 
-    typed_name = forms.CharField(label="App name", required=False, max_length=60, widget=forms.TextInput(attrs=_PLAIN))
+    typed_name = forms.CharField(
+        label="App name", required=False, max_length=60, widget=forms.TextInput(attrs=_PLAIN)
+    )

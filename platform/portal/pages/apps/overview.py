@@ -55,7 +55,9 @@ def overview_of(app: App) -> Overview:
         status=status_of(app),
         instances=instance_lines(app),
         deploys=story_of(app, most=LAST_DEPLOYS),
-        building=Build.objects.filter(app=app, state__in=(BuildState.QUEUED, BuildState.BUILDING)).order_by("-id").first(),
+        building=Build.objects.filter(app=app, state__in=(BuildState.QUEUED, BuildState.BUILDING))
+        .order_by("-id")
+        .first(),
         jobs=jobs_of(app),
         scaling=next(iter(scalings_of(app, most=1)), None),
         pulse=request_activity_of([app.name]).get(app.name),

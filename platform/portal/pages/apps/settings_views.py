@@ -18,7 +18,16 @@ from portal.errors import NotFound, Refused
 from portal.jobs.access import postdeploy_of
 from portal.lifecycle import app_actions
 from portal.pages import breadcrumbs, form_errors
-from portal.pages.apps.forms import ConfigVarForm, DeleteForm, HealthForm, ManyVarsForm, SizeForm, all_valid, health_form, size_forms
+from portal.pages.apps.forms import (
+    ConfigVarForm,
+    DeleteForm,
+    HealthForm,
+    ManyVarsForm,
+    SizeForm,
+    all_valid,
+    health_form,
+    size_forms,
+)
 from portal.quotas.access import quota_of
 from portal.quotas.lines import lines_after, lines_of
 from portal.releases.models import Release
@@ -39,7 +48,12 @@ def config_var(request: SignedInRequest, name: str, variable: str) -> HttpRespon
     config = config_of(app)
     if variable not in config:
         raise NotFound(f"{name} has no config var {variable}.")
-    context = {"app": app, "name": variable, "value": config[variable], "revealed": "reveal" in request.GET}
+    context = {
+        "app": app,
+        "name": variable,
+        "value": config[variable],
+        "revealed": "reveal" in request.GET,
+    }
     return render(request, "apps/fragments/config_var.html", context)
 
 
@@ -49,15 +63,26 @@ def set_config(request: SignedInRequest, name: str) -> HttpResponse:
     """Add, change or remove a config var."""
     app, form = app_for(request.user, name), ConfigVarForm(request.POST)
     if form.is_valid():
-        variable, value = form.cleaned_data["name"].strip(), form.cleaned_data["value"].replace("\r\n", "\n")
+        variable, value = (
+            form.cleaned_data["name"].strip(),
+            form.cleaned_data["value"].replace("\r\n", "\n"),
+        )
         try:
-            release = app_actions.set_config_vars(request.user, app=app, changes={variable: None if "remove" in request.POST else value})
+            release = app_actions.set_config_vars(
+                request.user,
+                app=app,
+                changes={variable: None if "remove" in request.POST else value},
+            )
         except Refused as refused:
             form_errors.mark(form, refused)
             if form.errors.get("name") is None and isinstance(refused, NotFound):
                 raise
         else:
-            _say_saved(request, release, f"{variable} is {'removed' if 'remove' in request.POST else 'set'}.")
+            _say_saved(
+                request,
+                release,
+                f"{variable} is {'removed' if 'remove' in request.POST else 'set'}.",
+            )
             return redirect("app-settings", name)
     return _page(request, app, config_form=form)
 
@@ -69,7 +94,9 @@ def set_many(request: SignedInRequest, name: str) -> HttpResponse:
     app, form = app_for(request.user, name), ManyVarsForm(request.POST)
     if form.is_valid():
         try:
-            release = app_actions.set_config_vars(request.user, app=app, changes=form.cleaned_data["lines"])
+            release = app_actions.set_config_vars(
+                request.user, app=app, changes=form.cleaned_data["lines"]
+            )
         except Refused as refused:
             form.add_error("lines", [refused.sentence, refused.hint])
         else:
@@ -86,11 +113,15 @@ def scale(request: SignedInRequest, name: str) -> HttpResponse:
     forms = size_forms(formation_of(app), request.POST)
     if all_valid(forms):
         try:
-            app_actions.scale(request.user, app=app, sizes={row.process: form.size(row) for row, form in forms})
+            app_actions.scale(
+                request.user, app=app, sizes={row.process: form.size(row) for row, form in forms}
+            )
         except Refused as refused:
             form_errors.mark(forms[0][1], refused)
         else:
-            messages.success(request, "Scaled.\nInstances are started or stopped as needed, without downtime.")
+            messages.success(
+                request, "Scaled.\nInstances are started or stopped as needed, without downtime."
+            )
             return redirect("app-settings", name)
     return _page(request, app, forms=forms)
 
@@ -115,11 +146,15 @@ def set_health(request: SignedInRequest, name: str) -> HttpResponse:
     app = app_for(request.user, name)
     if "remove" in request.POST:
         app_actions.unset_health(request.user, app=app)
-        messages.success(request, f"The health check of these settings was removed.\n{_counts(app)}")
+        messages.success(
+            request, f"The health check of these settings was removed.\n{_counts(app)}"
+        )
         return redirect("app-settings", name)
     form = HealthForm(request.POST)
     if form.is_valid():
-        values = {field: None if value == "" else value for field, value in form.cleaned_data.items()}
+        values = {
+            field: None if value == "" else value for field, value in form.cleaned_data.items()
+        }
         try:
             app_actions.set_health(request.user, app=app, changes=values)
         except Refused as refused:
@@ -137,11 +172,17 @@ def delete(request: SignedInRequest, name: str) -> HttpResponse:
     app, form = app_for(request.user, name), DeleteForm(request.POST)
     if form.is_valid():
         try:
-            app_actions.delete_app(request.user, app=app, typed_name=form.cleaned_data["typed_name"])
+            app_actions.delete_app(
+                request.user, app=app, typed_name=form.cleaned_data["typed_name"]
+            )
         except Refused as refused:
             form_errors.mark(form, refused)
         else:
-            messages.success(request, f"{name} was deleted.\nIts instances are being stopped. Its name can be used again shortly.")
+            messages.success(
+                request,
+                f"{name} was deleted.\nIts instances are being stopped. Its name can be used again"
+                " shortly.",
+            )
             return redirect("home")
     return _page(request, app, delete_form=form)
 
@@ -194,5 +235,9 @@ def _counts(app: App) -> str:
 
 
 def _say_saved(request: SignedInRequest, release: Release | None, sentence: str) -> None:
-    after = f"It is being rolled out as v{release.number}." if release else "The next deploy will use it."
+    after = (
+        f"It is being rolled out as v{release.number}."
+        if release
+        else "The next deploy will use it."
+    )
     messages.success(request, f"{sentence}\n{after}")

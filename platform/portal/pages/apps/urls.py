@@ -17,9 +17,17 @@ urlpatterns = [
     path("apps/<slug:name>/settings", settings_views.settings, name="app-settings"),
     path("apps/<slug:name>/settings/config", settings_views.set_config, name="set-config"),
     path("apps/<slug:name>/settings/config/many", settings_views.set_many, name="set-many"),
-    path("apps/<slug:name>/settings/config/<str:variable>", settings_views.config_var, name="config-var"),
+    path(
+        "apps/<slug:name>/settings/config/<str:variable>",
+        settings_views.config_var,
+        name="config-var",
+    ),
     path("apps/<slug:name>/settings/formation", settings_views.scale, name="scale"),
-    path("apps/<slug:name>/settings/formation/preview", settings_views.scale_preview, name="scale-preview"),
+    path(
+        "apps/<slug:name>/settings/formation/preview",
+        settings_views.scale_preview,
+        name="scale-preview",
+    ),
     path("apps/<slug:name>/settings/health", settings_views.set_health, name="set-health"),
     path("apps/<slug:name>/delete", settings_views.delete, name="delete-app"),
 ]

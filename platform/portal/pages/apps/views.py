@@ -84,7 +84,9 @@ def home(request: SignedInRequest) -> HttpResponse:
         return render(request, "apps/first.html", context)
     context = {
         "lines": lines,
-        "attention": sorted((line for line in lines if line.worry), key=lambda line: line.worry != "failed"),
+        "attention": sorted(
+            (line for line in lines if line.worry), key=lambda line: line.worry != "failed"
+        ),
         "teams": teams,
     }
     return render(request, "apps/home.html", context)
@@ -98,14 +100,21 @@ def new_app(request: SignedInRequest) -> HttpResponse:
     form = AppForm(teams, request.POST or None, initial={"team": request.GET.get("team", "")})
     if form.is_valid():
         try:
-            app = app_actions.create_app(request.user, team=form.cleaned_data["team"], name=form.cleaned_data["name"])
+            app = app_actions.create_app(
+                request.user, team=form.cleaned_data["team"], name=form.cleaned_data["name"]
+            )
         except Refused as refused:
             if wants_json(request):
                 return json_of(refused)
             form_errors.mark(form, refused)
         else:
             return _deploy_first(request, app) if request.FILES else redirect("app", app.name)
-    context = {"form": form, "teams": teams, "host_of_names": url_of(App(name="NAME")), "crumbs": breadcrumbs.of_page("New app")}
+    context = {
+        "form": form,
+        "teams": teams,
+        "host_of_names": url_of(App(name="NAME")),
+        "crumbs": breadcrumbs.of_page("New app"),
+    }
     return render(request, "apps/new.html", context, status=422 if form.errors else 200)
 
 
@@ -118,7 +127,9 @@ def name_hint(request: SignedInRequest) -> HttpResponse:
         if App.objects.filter(name=name).exists():
             raise NameRefused(f"The name {name} is already in use.", hint="Choose another name.")
     except Refused as refused:
-        return render(request, "apps/fragments/name_hint.html", {"refused": refused if name else None})
+        return render(
+            request, "apps/fragments/name_hint.html", {"refused": refused if name else None}
+        )
     return render(request, "apps/fragments/name_hint.html", {"url": url_of(App(name=name))})
 
 
@@ -149,13 +160,19 @@ def logs(request: SignedInRequest, name: str) -> HttpResponse:
     app = app_for(request.user, name)
     source = request.GET.get("source", "")
     lines = app_logs.tail(app_logs.path_of(app), LOOKED_THROUGH if source else SHOWN_LINES)
-    shown = [line for line in lines if not source or line.source.partition(".")[0] == source][-SHOWN_LINES:]
+    shown = [line for line in lines if not source or line.source.partition(".")[0] == source][
+        -SHOWN_LINES:
+    ]
     context = {
         "app": app,
         "tail": LogPiece(lines=shown),
         "place": lines[-1].id if lines else "",
         "source": source,
-        "sources": [*sorted({instance.process for instance in instances_of(app)}), "router", "slipway"],
+        "sources": [
+            *sorted({instance.process for instance in instances_of(app)}),
+            "router",
+            "slipway",
+        ],
         "crumbs": breadcrumbs.of_app(app, "Logs"),
         "tab": "logs",
     }
@@ -182,7 +199,10 @@ def restart(request: SignedInRequest, name: str) -> HttpResponse:
     except Refused as refused:
         form_errors.notice(request, refused)
     else:
-        messages.success(request, f"{name} is restarting.\nInstances are replaced one after the other, without downtime.")
+        messages.success(
+            request,
+            f"{name} is restarting.\nInstances are replaced one after the other, without downtime.",
+        )
     return redirect("app", name)
 
 
@@ -194,4 +214,8 @@ def _deploy_first(request: SignedInRequest, app: App) -> HttpResponse:
     except Refused as refused:
         form_errors.notice(request, refused)
         location = reverse("app", args=[app.name])
-    return JsonResponse({"location": location}, status=201) if wants_json(request) else redirect(location)
+    return (
+        JsonResponse({"location": location}, status=201)
+        if wants_json(request)
+        else redirect(location)
+    )

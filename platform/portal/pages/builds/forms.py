@@ -30,7 +30,9 @@ def submit_named(request: SignedInRequest, app: App) -> Build:
     """Build the image that a form names. Raises the errors of the actions that it calls."""
     form = ImageForm(request.POST)
     if not form.is_valid():
-        raise SourceRefused("The image name is empty or too long.", hint="Use a name like ghcr.io/me/app:1.2.")
+        raise SourceRefused(
+            "The image name is empty or too long.", hint="Use a name like ghcr.io/me/app:1.2."
+        )
     said = form.cleaned_data
     return actions.submit_image(
         request.user,
@@ -46,7 +48,11 @@ def submit_upload(request: SignedInRequest, app: App) -> Build:
     """Store the archive of a form, and build it. Raises the errors of the actions that it calls."""
     form = UploadForm(request.POST, request.FILES)
     if not form.is_valid():
-        raise SourceRefused("The form has no archive, or the archive is empty.", hint="Choose a file first.")
+        raise SourceRefused(
+            "The form has no archive, or the archive is empty.", hint="Choose a file first."
+        )
     archive = form.cleaned_data["archive"]
     source = sources.store_upload(archive, filename=archive.name)
-    return actions.submit(request.user, app=app, source=source, origin=Origin.UPLOAD, description=archive.name)
+    return actions.submit(
+        request.user, app=app, source=source, origin=Origin.UPLOAD, description=archive.name
+    )

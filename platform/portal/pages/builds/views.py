@@ -44,7 +44,9 @@ def deploy_image(request: SignedInRequest, name: str) -> HttpResponse:
     return _deployed(request, name, submit_named)
 
 
-def _deployed(request: SignedInRequest, name: str, submit: Callable[[SignedInRequest, App], Build]) -> HttpResponse:
+def _deployed(
+    request: SignedInRequest, name: str, submit: Callable[[SignedInRequest, App], Build]
+) -> HttpResponse:
     app = app_for(request.user, name)
     try:
         build = submit(request, app)
@@ -54,7 +56,11 @@ def _deployed(request: SignedInRequest, name: str, submit: Callable[[SignedInReq
         context = {**overview_context(request, app), "problem": refused.explain()}
         return render(request, "apps/overview.html", context, status=refused.status)
     location = reverse("build", args=[name, build.pk])
-    return JsonResponse({"location": location}, status=201) if wants_json(request) else redirect(location)
+    return (
+        JsonResponse({"location": location}, status=201)
+        if wants_json(request)
+        else redirect(location)
+    )
 
 
 @signed_in

@@ -49,7 +49,11 @@ class Card:
 
 
 def card_of(
-    app: App, *, added: forms.Form | None = None, uploaded: Mapping[int, forms.Form] | None = None, addressed: forms.Form | None = None
+    app: App,
+    *,
+    added: forms.Form | None = None,
+    uploaded: Mapping[int, forms.Form] | None = None,
+    addressed: forms.Form | None = None,
 ) -> Card:
     """Return the card. Forms that were refused replace the empty ones; `uploaded` is keyed by the
     domain's id."""

@@ -37,14 +37,22 @@ class CertificateForm(forms.Form):
 class AddressForm(forms.Form):
     """The canonical host of an app, and its redirects."""
 
-    canonical_host = forms.ChoiceField(label="Canonical host", required=False, widget=forms.Select(attrs={"class": "input"}))
+    canonical_host = forms.ChoiceField(
+        label="Canonical host", required=False, widget=forms.Select(attrs={"class": "input"})
+    )
     https_only = forms.BooleanField(label="Redirect HTTP to HTTPS", required=False)
     hsts_seconds = forms.IntegerField(
         label="HSTS in seconds",
-        help_text="How long browsers remember to use HTTPS. 0: off. Start with a small value: browsers keep it until it expires.",
+        help_text=(
+            "How long browsers remember to use HTTPS. 0: off. Start with a small value: browsers"
+            " keep it until it expires."
+        ),
     )
 
     def __init__(self, *args: object, hosts: tuple[str, ...], **kwargs: object) -> None:
         super().__init__(*args, **kwargs)  # type: ignore[arg-type]  # passed on unchanged
-        choices = [("", "none (all hosts are served)"), *((host, host) for host in hosts if not host.startswith("*"))]
+        choices = [
+            ("", "none (all hosts are served)"),
+            *((host, host) for host in hosts if not host.startswith("*")),
+        ]
         self.fields["canonical_host"].choices = choices  # type: ignore[attr-defined]  # it is a ChoiceField

@@ -30,7 +30,11 @@ def add(request: SignedInRequest, name: str) -> HttpResponse:
         except Refused as refused:
             form_errors.mark(form, refused)
         else:
-            messages.success(request, f"{domain.host} was added.\nNow verify that you own it, with the DNS record or the file below.")
+            messages.success(
+                request,
+                f"{domain.host} was added.\nNow verify that you own it, with the DNS record or the"
+                " file below.",
+            )
             return _card(name)
     return page(request, app, card=card_of(app, added=form), status=422)
 
@@ -65,13 +69,23 @@ def upload(request: SignedInRequest, name: str, host: str) -> HttpResponse:
     domain, form = access.domain_for(request.user, name, host), CertificateForm(request.POST)
     if form.is_valid():
         try:
-            certificates.upload(request.user, domain=domain, chain=form.cleaned_data["chain"], key=form.cleaned_data["key"])
+            certificates.upload(
+                request.user,
+                domain=domain,
+                chain=form.cleaned_data["chain"],
+                key=form.cleaned_data["key"],
+            )
         except Refused as refused:
             form_errors.mark(form, refused)
         else:
-            messages.success(request, f"The certificate for {host} is being checked.\nReload the page in a few seconds.")
+            messages.success(
+                request,
+                f"The certificate for {host} is being checked.\nReload the page in a few seconds.",
+            )
             return _card(name)
-    return page(request, domain.app, card=card_of(domain.app, uploaded={domain.pk: form}), status=422)
+    return page(
+        request, domain.app, card=card_of(domain.app, uploaded={domain.pk: form}), status=422
+    )
 
 
 @signed_in
@@ -84,7 +98,9 @@ def order(request: SignedInRequest, name: str, host: str) -> HttpResponse:
     except Refused as refused:
         form_errors.notice(request, refused)
     else:
-        messages.success(request, f"A certificate for {host} is being ordered.\nThis takes up to two minutes.")
+        messages.success(
+            request, f"A certificate for {host} is being ordered.\nThis takes up to two minutes."
+        )
     return _card(name)
 
 

@@ -10,7 +10,11 @@ from portal.images.actions import FORMATS
 class TagForm(forms.Form):
     """Input for a tag."""
 
-    tag = forms.CharField(label="Tag", max_length=64, widget=forms.TextInput({"autocomplete": "off", "spellcheck": "false"}))
+    tag = forms.CharField(
+        label="Tag",
+        max_length=64,
+        widget=forms.TextInput({"autocomplete": "off", "spellcheck": "false"}),
+    )
 
 
 class CommitForm(TagForm):

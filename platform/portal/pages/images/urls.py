@@ -16,7 +16,11 @@ urlpatterns = [
     path("apps/<slug:name>/compare", views.compare, name="compare"),
     path("apps/<slug:name>/compare/files", views.compare_files, name="compare-files"),
     path("apps/<slug:name>/instances/<slug:number>", views.instance, name="instance"),
-    path("apps/<slug:name>/instances/<slug:number>/written", views.look_at_instance, name="look-at-instance"),
+    path(
+        "apps/<slug:name>/instances/<slug:number>/written",
+        views.look_at_instance,
+        name="look-at-instance",
+    ),
     path("apps/<slug:name>/instances/<slug:number>/commit", views.commit, name="commit-instance"),
     path("apps/<slug:name>/image-jobs/<int:number>/file", views.archive, name="image-archive"),
 ]

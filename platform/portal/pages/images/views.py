@@ -16,7 +16,19 @@ from portal.apps.access import app_for
 from portal.errors import NotFound, Refused
 from portal.http.file_responses import file_response
 from portal.images import actions
-from portal.images.access import Named, image_for, images_of, instance_for, job_for, last_job, listed, live_views, named, tags_of, view_of
+from portal.images.access import (
+    Named,
+    image_for,
+    images_of,
+    instance_for,
+    job_for,
+    last_job,
+    listed,
+    live_views,
+    named,
+    tags_of,
+    view_of,
+)
 from portal.images.facts import picture
 from portal.images.jobs import archive_of, job_context
 from portal.images.models import ImageJob, JobKind, JobState
@@ -42,7 +54,11 @@ def images(request: SignedInRequest) -> HttpResponse:
 @signed_in
 def image(request: SignedInRequest, name: str, image: str) -> HttpResponse:
     """Show the layers, configuration, tags and actions of an image."""
-    return render(request, "images/image.html", _image_context(image_for(request.user, name, image), TagForm()))
+    return render(
+        request,
+        "images/image.html",
+        _image_context(image_for(request.user, name, image), TagForm()),
+    )
 
 
 @signed_in
@@ -82,7 +98,11 @@ def compare_files(request: SignedInRequest, name: str) -> HttpResponse:
 @signed_in
 def instance(request: SignedInRequest, name: str, number: str) -> HttpResponse:
     """Show the filesystem changes of an instance, and a form to save it as an image."""
-    return render(request, "images/instance.html", _instance_context(request, name, number, CommitForm(initial={"deploy": False})))
+    return render(
+        request,
+        "images/instance.html",
+        _instance_context(request, name, number, CommitForm(initial={"deploy": False})),
+    )
 
 
 @signed_in
@@ -90,7 +110,11 @@ def instance(request: SignedInRequest, name: str, number: str) -> HttpResponse:
 def look_at_instance(request: SignedInRequest, name: str, number: str) -> HttpResponse:
     """Start a list of the instance's filesystem changes."""
     found = instance_for(request.user, name, number)
-    return _asked(request, lambda: actions.look_at_instance(request.user, instance=found), reverse("instance", args=[name, number]))
+    return _asked(
+        request,
+        lambda: actions.look_at_instance(request.user, instance=found),
+        reverse("instance", args=[name, number]),
+    )
 
 
 @signed_in
@@ -100,11 +124,18 @@ def commit(request: SignedInRequest, name: str, number: str) -> HttpResponse:
     found, form = instance_for(request.user, name, number), CommitForm(request.POST)
     if form.is_valid():
         try:
-            actions.commit(request.user, instance=found, tag=form.cleaned_data["tag"], deploy=form.cleaned_data["deploy"])
+            actions.commit(
+                request.user,
+                instance=found,
+                tag=form.cleaned_data["tag"],
+                deploy=form.cleaned_data["deploy"],
+            )
             return redirect("instance", name, number)
         except Refused as refused:
             form_errors.mark(form, refused)
-    return render(request, "images/instance.html", _instance_context(request, name, number, form), status=422)
+    return render(
+        request, "images/instance.html", _instance_context(request, name, number, form), status=422
+    )
 
 
 @signed_in
@@ -115,7 +146,11 @@ def save(request: SignedInRequest, name: str, image: str) -> HttpResponse:
     if not form.is_valid():
         raise NotFound("Unknown format.", hint="Choose one on the image's page.")
     back = reverse("image", args=[name, image])
-    return _asked(request, lambda: actions.save(request.user, image=found, form=form.cleaned_data["format"]), f"{back}#download")
+    return _asked(
+        request,
+        lambda: actions.save(request.user, image=found, form=form.cleaned_data["format"]),
+        f"{back}#download",
+    )
 
 
 @signed_in
@@ -124,7 +159,10 @@ def archive(request: SignedInRequest, name: str, number: int) -> HttpResponseBas
     job = job_for(request.user, name, number)
     path = archive_of(job)
     if job.kind != JobKind.SAVE or job.state != JobState.DONE or not path.exists():
-        raise NotFound("This archive has been deleted.", hint="Archives are deleted after an hour. Create it again on the image's page.")
+        raise NotFound(
+            "This archive has been deleted.",
+            hint="Archives are deleted after an hour. Create it again on the image's page.",
+        )
     return file_response(path, filename=job.result["filename"], content_type="application/x-tar")
 
 
@@ -137,7 +175,9 @@ def add_tag(request: SignedInRequest, name: str, image: str) -> HttpResponse:
         try:
             actions.add_tag(request.user, image=found, tag=form.cleaned_data["tag"])
             messages.success(
-                request, f"The image of {found.name} now has the tag {form.cleaned_data['tag']}.\nIt is kept as long as it has a tag."
+                request,
+                f"The image of {found.name} now has the tag {form.cleaned_data['tag']}.\nIt is kept"
+                " as long as it has a tag.",
             )
             return redirect("image", name, image)
         except Refused as refused:
@@ -155,7 +195,11 @@ def remove_tag(request: SignedInRequest, name: str, tag: str) -> HttpResponse:
     except Refused as refused:
         form_errors.notice(request, refused)
     else:
-        messages.success(request, f"The tag {tag} was removed.\nAn image without a tag or a kept release is deleted within an hour.")
+        messages.success(
+            request,
+            f"The tag {tag} was removed.\nAn image without a tag or a kept release is deleted"
+            " within an hour.",
+        )
     return redirect("images")
 
 
@@ -170,7 +214,9 @@ def deploy(request: SignedInRequest, name: str, image: str) -> HttpResponse:
         form_errors.notice(request, refused)
         return redirect("image", name, image)
     messages.success(
-        request, f"v{rollout.release.number} is being rolled out with the image {found.name}.\nThe live release serves until it is healthy."
+        request,
+        f"v{rollout.release.number} is being rolled out with the image {found.name}.\nThe live"
+        " release serves until it is healthy.",
     )
     return redirect("app", name)
 
@@ -190,7 +236,11 @@ def _job(job: ImageJob | None) -> dict[str, object]:
 
 def _image_context(found: Named, form: TagForm) -> dict[str, object]:
     app = found.app
-    saves = ImageJob.objects.filter(app=app, kind=JobKind.SAVE, about__startswith=f"{found.digest} ").order_by("-id").first()
+    saves = (
+        ImageJob.objects.filter(app=app, kind=JobKind.SAVE, about__startswith=f"{found.digest} ")
+        .order_by("-id")
+        .first()
+    )
     lines = [line for line in listed(app) if line.named.digest != found.digest]
     return {
         "app": app,
@@ -207,9 +257,13 @@ def _image_context(found: Named, form: TagForm) -> dict[str, object]:
     }
 
 
-def _instance_context(request: SignedInRequest, name: str, number: str, form: CommitForm) -> dict[str, object]:
+def _instance_context(
+    request: SignedInRequest, name: str, number: str, form: CommitForm
+) -> dict[str, object]:
     found = instance_for(request.user, name, number)
-    written, committed = (last_job(found.app, kind, found.pk) for kind in (JobKind.WRITTEN, JobKind.COMMIT))
+    written, committed = (
+        last_job(found.app, kind, found.pk) for kind in (JobKind.WRITTEN, JobKind.COMMIT)
+    )
     return {
         "app": found.app,
         "instance": found,

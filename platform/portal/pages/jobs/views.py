@@ -28,7 +28,12 @@ def run_job(request: SignedInRequest, name: str, job: str) -> HttpResponse:
     """Run a job, and redirect to the list of runs."""
     app = app_for(request.user, name)
     wanted = cron_for(app, job)
-    return _done(request, app, lambda: actions.run_now(request.user, app=app, job=wanted), f"{job} was started.\n{_OUTCOME}")
+    return _done(
+        request,
+        app,
+        lambda: actions.run_now(request.user, app=app, job=wanted),
+        f"{job} was started.\n{_OUTCOME}",
+    )
 
 
 @signed_in
@@ -48,7 +53,10 @@ def run_again(request: SignedInRequest, name: str, number: int) -> HttpResponse:
     app = app_for(request.user, name)
     run = run_for(app, number)
     return _done(
-        request, app, lambda: actions.run_again(request.user, app=app, run=run), f"The post-deploy script was started again.\n{_OUTCOME}"
+        request,
+        app,
+        lambda: actions.run_again(request.user, app=app, run=run),
+        f"The post-deploy script was started again.\n{_OUTCOME}",
     )
 
 

@@ -33,7 +33,9 @@ def response(chunks: AsyncGenerator[str, None]) -> StreamingHttpResponse:
                 yield chunk
 
     return StreamingHttpResponse(
-        opened(), content_type="text/event-stream", headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+        opened(),
+        content_type="text/event-stream",
+        headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},
     )
 
 

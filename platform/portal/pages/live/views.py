@@ -40,7 +40,9 @@ Parts = tuple[dict[str, str], bool]  # HTML by name, and True if the stream ends
 Chunks = AsyncGenerator[str, None]
 
 
-def streamed(view: Callable[..., Awaitable[Chunks]]) -> Callable[..., Coroutine[Any, Any, HttpResponseBase]]:
+def streamed(
+    view: Callable[..., Awaitable[Chunks]],
+) -> Callable[..., Coroutine[Any, Any, HttpResponseBase]]:
     """Turn a view that yields chunks into a stream for signed-in people. Others get an error, not a
     redirect.
 
@@ -84,13 +86,29 @@ async def deploys_events(request: HttpRequest, person: Person, name: str) -> Chu
         app = app_for(person, name)
         deploys = story_of(app)
         now: list[Hashable] = [
-            (deploy.number, deploy.build, deploy.state, len(deploy.steps), deploy.can_roll_back, deploy.can_try_again) for deploy in deploys
+            (
+                deploy.number,
+                deploy.build,
+                deploy.state,
+                len(deploy.steps),
+                deploy.can_roll_back,
+                deploy.can_try_again,
+            )
+            for deploy in deploys
         ]
         # A new relative time alone is not sent: it would close parts of the page that the user has
         # opened.
         if now != last[0]:
-            last = (now, render_to_string("releases/fragments/list.html", {"app": app, "deploys": deploys, "csrf_token": token}))
-        newest = render_to_string("releases/fragments/newest.html", {"app": app, "newest": newest_rollout(app)})
+            last = (
+                now,
+                render_to_string(
+                    "releases/fragments/list.html",
+                    {"app": app, "deploys": deploys, "csrf_token": token},
+                ),
+            )
+        newest = render_to_string(
+            "releases/fragments/newest.html", {"app": app, "newest": newest_rollout(app)}
+        )
         return {"newest": newest, "deploys": last[1]}, False
 
     return _parts(name, look)
@@ -104,7 +122,9 @@ async def build_events(request: HttpRequest, person: Person, name: str, number: 
     def look() -> Parts:
         progress = progress_of(build_for(person, name, number))
         return {
-            "progress": render_to_string("builds/fragments/progress.html", {"app": progress.build.app, "progress": progress})
+            "progress": render_to_string(
+                "builds/fragments/progress.html", {"app": progress.build.app, "progress": progress}
+            )
         }, progress.is_over
 
     return _parts(name, look, log=build_logs.path_of(build), place=_place(request))
@@ -117,7 +137,9 @@ async def image_job_events(_request: HttpRequest, person: Person, name: str, num
 
     def look() -> Parts:
         job = job_for(person, name, number)
-        return {"job": render_to_string("images/fragments/job.html", job_context(job))}, JobState(job.state).is_over
+        return {"job": render_to_string("images/fragments/job.html", job_context(job))}, JobState(
+            job.state
+        ).is_over
 
     return _parts(name, look)
 
@@ -130,7 +152,10 @@ async def metrics_events(request: HttpRequest, person: Person, name: str) -> Chu
 
     def look() -> Parts:
         context = parts_context(app_for(person, name), span)
-        return {part: render_to_string(f"metrics/fragments/{part}.html", context) for part in ("pulse", "columns", "numbers")}, False
+        return {
+            part: render_to_string(f"metrics/fragments/{part}.html", context)
+            for part in ("pulse", "columns", "numbers")
+        }, False
 
     return _parts(name, look)
 
@@ -150,11 +175,20 @@ async def log_events(request: HttpRequest, person: Person, name: str) -> Chunks:
 def overview_parts(app: App) -> dict[str, str]:
     """Return the HTML of each changing part of the overview, by name."""
     overview = overview_of(app)
-    context = {"app": app, "overview": overview, "previous": previous_good(app), "pulse": overview.pulse}
-    return {part: render_to_string(f"apps/fragments/{part}.html", context) for part in OVERVIEW_PARTS}
+    context = {
+        "app": app,
+        "overview": overview,
+        "previous": previous_good(app),
+        "pulse": overview.pulse,
+    }
+    return {
+        part: render_to_string(f"apps/fragments/{part}.html", context) for part in OVERVIEW_PARTS
+    }
 
 
-async def _parts(app_name: str, look: Callable[[], Parts], *, log: Path | None = None, place: str = "") -> Chunks:
+async def _parts(
+    app_name: str, look: Callable[[], Parts], *, log: Path | None = None, place: str = ""
+) -> Chunks:
     """Send each changed part and each new log line. After `complete`, the page closes the stream.
 
     `look` also checks the permission repeatedly: it raises if the app was deleted or the person
@@ -165,14 +199,20 @@ async def _parts(app_name: str, look: Callable[[], Parts], *, log: Path | None =
         sent: dict[str, str] = {}
         quiet = 0
         looks = await stack.enter_async_context(
-            contextlib.aclosing(stream.looks(app_name, every=LOG_SECONDS if reader else stream.REFRESH_SECONDS))
+            contextlib.aclosing(
+                stream.looks(app_name, every=LOG_SECONDS if reader else stream.REFRESH_SECONDS)
+            )
         )
         async for again in looks:
             # Read the state before the log: then no line that was printed before the end is lost.
             try:
                 parts, is_over = await sync_to_async(look)() if again else ({}, False)
             except NotFound:
-                parts, is_over, reader = {"gone": render_to_string("components/gone.html")}, True, None
+                parts, is_over, reader = (
+                    {"gone": render_to_string("components/gone.html")},
+                    True,
+                    None,
+                )
             while reader is not None and (lines := await sync_to_async(reader.read)()):
                 piece = LogPiece(lines=lines)
                 yield stream.event("lines", piece.html(), id=piece.place)

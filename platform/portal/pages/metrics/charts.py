@@ -10,7 +10,14 @@ from datetime import UTC, datetime, timedelta
 from django.utils import timezone
 
 from portal.apps.models import App
-from portal.metrics.series import Point, RequestActivity, Span, grouped, points_of, request_activity_of
+from portal.metrics.series import (
+    Point,
+    RequestActivity,
+    Span,
+    grouped,
+    points_of,
+    request_activity_of,
+)
 from portal.releases.models import Rollout, RolloutState
 
 _TABLE_STEP = {Span.HOUR: 300, Span.DAY: 3600, Span.WEEK: 6 * 3600}
@@ -43,22 +50,44 @@ class Charts:
         points = _with_gaps(self.points, self.span.step)
         columns: dict[str, object] = {"at": [round(at, 1) for at, _ in points]}
         for kind in ("2xx", "3xx", "4xx", "5xx"):
-            columns[kind] = [None if point is None else _short(point.rate_of(kind)) for _, point in points]
-        for name, divisor in (("p50", 1), ("p95", 1), ("p99", 1), ("cpu", 1000), ("memory", 1), ("memory_limit", 1)):
+            columns[kind] = [
+                None if point is None else _short(point.rate_of(kind)) for _, point in points
+            ]
+        for name, divisor in (
+            ("p50", 1),
+            ("p95", 1),
+            ("p99", 1),
+            ("cpu", 1000),
+            ("memory", 1),
+            ("memory_limit", 1),
+        ):
             columns[name] = _column(points, name, divisor)
-        return json.dumps(columns | {"flags": self.flags, "span": self.span.seconds}, separators=(",", ":"))
+        return json.dumps(
+            columns | {"flags": self.flags, "span": self.span.seconds}, separators=(",", ":")
+        )
 
 
 def charts_of(app: App, span: Span) -> Charts:
     """Read the current data."""
     points = points_of(app.name, span)
-    rows = [Row(at=datetime.fromtimestamp(point.at, UTC), point=point) for point in reversed(grouped(points, _TABLE_STEP[span]))]
-    return Charts(span=span, pulse=request_activity_of([app.name]).get(app.name), points=points, rows=rows, flags=_flags(app, span))
+    rows = [
+        Row(at=datetime.fromtimestamp(point.at, UTC), point=point)
+        for point in reversed(grouped(points, _TABLE_STEP[span]))
+    ]
+    return Charts(
+        span=span,
+        pulse=request_activity_of([app.name]).get(app.name),
+        points=points,
+        rows=rows,
+        flags=_flags(app, span),
+    )
 
 
 def _flags(app: App, span: Span) -> list[tuple[float, str]]:
     since = timezone.now() - timedelta(seconds=span.seconds)
-    rollouts = Rollout.objects.filter(release__app=app, state=RolloutState.LIVE, finished_at__gte=since).order_by("finished_at")
+    rollouts = Rollout.objects.filter(
+        release__app=app, state=RolloutState.LIVE, finished_at__gte=since
+    ).order_by("finished_at")
     found = rollouts.values_list("finished_at", "release__number")
     return [(round(at.timestamp(), 1), f"v{number}") for at, number in found if at is not None]
 

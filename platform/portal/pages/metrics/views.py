@@ -22,7 +22,12 @@ from portal.pages.metrics.charts import charts_of
 def metrics(request: SignedInRequest, name: str) -> HttpResponse:
     """Show charts of the last hour, day or week, and the same data as a table."""
     app = app_for(request.user, name)
-    context = {**parts_context(app, span_of(request)), "spans": list(Span), "crumbs": breadcrumbs.of_app(app, "Metrics"), "tab": "metrics"}
+    context = {
+        **parts_context(app, span_of(request)),
+        "spans": list(Span),
+        "crumbs": breadcrumbs.of_app(app, "Metrics"),
+        "tab": "metrics",
+    }
     return render(request, "metrics/metrics.html", context)
 
 
@@ -35,7 +40,9 @@ def span_of(request: HttpRequest) -> Span:
     """Return the range of `?span=24h`. Raise NotFound for an unknown range."""
     text = request.GET.get("span", Span.HOUR)
     if text not in list(Span):
-        raise NotFound(f"There are no charts for the range {text}.", hint=f"Use one of {', '.join(Span)}.")
+        raise NotFound(
+            f"There are no charts for the range {text}.", hint=f"Use one of {', '.join(Span)}."
+        )
     return Span(text)
 
 
@@ -49,10 +56,18 @@ def prometheus(request: HttpRequest) -> HttpResponse:
     kind, _, token = request.headers.get("Authorization", "").partition(" ")
     person = person_of_token(token) if kind.lower() == "bearer" else None
     if person is None:
-        raise NotSignedIn("Metrics need a token.", hint="Create one in the portal, and send it as Authorization: Bearer TOKEN.")
+        raise NotSignedIn(
+            "Metrics need a token.",
+            hint="Create one in the portal, and send it as Authorization: Bearer TOKEN.",
+        )
     if wanted := request.GET.get("team"):
         apps = App.objects.filter(deleted_at=None, team=team_for(person, wanted))
         texts = exposition.texts_of(apps.values_list("name", flat=True))
     else:
-        texts = exposition.texts_of(None if person.is_staff else apps_of(person).values_list("name", flat=True))
-    return HttpResponse(exposition.joined(texts[name] for name in sorted(texts)), content_type=exposition.CONTENT_TYPE)
+        texts = exposition.texts_of(
+            None if person.is_staff else apps_of(person).values_list("name", flat=True)
+        )
+    return HttpResponse(
+        exposition.joined(texts[name] for name in sorted(texts)),
+        content_type=exposition.CONTENT_TYPE,
+    )

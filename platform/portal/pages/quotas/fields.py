@@ -18,13 +18,19 @@ class SizeField(forms.Field):
     """Bytes, entered as 512M or 1.5 GiB."""
 
     def __init__(self, *, label: str = "", help_text: str = "") -> None:
-        super().__init__(label=label, help_text=help_text, widget=forms.TextInput(attrs={"autocomplete": "off", "inputmode": "text"}))
+        super().__init__(
+            label=label,
+            help_text=help_text,
+            widget=forms.TextInput(attrs={"autocomplete": "off", "inputmode": "text"}),
+        )
 
     def to_python(self, value: object) -> int | None:
         text = str(value or "").strip()
         match = _SIZE.fullmatch(text)
         if match is None:
-            raise forms.ValidationError(f"Invalid size: {text or 'empty'}. Use for example 512M or 1.5G.")
+            raise forms.ValidationError(
+                f"Invalid size: {text or 'empty'}. Use for example 512M or 1.5G."
+            )
         return round(float(match[1]) * float(1024 ** _POWERS[(match[2] or "").lower()]))
 
     def prepare_value(self, value: object) -> object:
@@ -35,13 +41,19 @@ class CpuField(forms.Field):
     """Millicores, entered as 0.5, 1.5 CPU or 250m."""
 
     def __init__(self, *, label: str = "", help_text: str = "") -> None:
-        super().__init__(label=label, help_text=help_text, widget=forms.TextInput(attrs={"autocomplete": "off", "inputmode": "text"}))
+        super().__init__(
+            label=label,
+            help_text=help_text,
+            widget=forms.TextInput(attrs={"autocomplete": "off", "inputmode": "text"}),
+        )
 
     def to_python(self, value: object) -> int | None:
         text = str(value or "").strip()
         match = _CPU.fullmatch(text)
         if match is None:
-            raise forms.ValidationError(f"Invalid CPU amount: {text or 'empty'}. Use for example 0.5 or 1.5 CPU.")
+            raise forms.ValidationError(
+                f"Invalid CPU amount: {text or 'empty'}. Use for example 0.5 or 1.5 CPU."
+            )
         return round(float(match[1]) * (1 if (match[2] or "").lower() == "m" else 1000))
 
     def prepare_value(self, value: object) -> object:
@@ -59,7 +71,9 @@ class RateField(forms.Field):
         text = str(value or "").strip()
         match = _RATE.fullmatch(text or "0")
         if match is None:
-            raise forms.ValidationError(f"Invalid bandwidth: {text}. Use for example 10 Mbit/s or 1G.")
+            raise forms.ValidationError(
+                f"Invalid bandwidth: {text}. Use for example 10 Mbit/s or 1G."
+            )
         return round(float(match[1]) * float(1000 ** _POWERS[(match[2] or "").lower()]))
 
     def prepare_value(self, value: object) -> object:

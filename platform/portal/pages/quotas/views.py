@@ -45,7 +45,10 @@ def quota(request: SignedInRequest, name: str) -> HttpResponse:
         except Refused as refused:
             form_errors.mark(form, refused)
         else:
-            messages.success(request, f"The quota of {name} was saved.\nIt applies to running instances immediately.")
+            messages.success(
+                request,
+                f"The quota of {name} was saved.\nIt applies to running instances immediately.",
+            )
             return redirect("admin")
     return _quota_page(request, team, form, _network_form(team))
 
@@ -63,7 +66,11 @@ def network(request: SignedInRequest, name: str) -> HttpResponse:
         except Refused as refused:
             form_errors.mark(form, refused)
         else:
-            messages.success(request, f"The network policy of {name} was saved.\nIt applies to running instances immediately.")
+            messages.success(
+                request,
+                f"The network policy of {name} was saved.\nIt applies to running instances"
+                " immediately.",
+            )
             return redirect("admin-quota", name)
     return _quota_page(request, team, _quota_form(team), form)
 
@@ -76,7 +83,8 @@ def upgrade_stacks(request: SignedInRequest) -> HttpResponse:
     noun = "app is" if number == 1 else "apps are"
     messages.success(
         request,
-        f"{number} {noun} being checked.\nAn app that can be moved gets a new release. For other apps the activity list shows the reason.",
+        f"{number} {noun} being checked.\nAn app that can be moved gets a new release. For other"
+        " apps the activity list shows the reason.",
     )
     return redirect("admin")
 
@@ -91,11 +99,19 @@ def add_person(request: SignedInRequest) -> HttpResponse:
         values = form.cleaned_data
         try:
             team = team_for(request.user, values["team"]) if values["team"] else None
-            create_person(request.user, username=values["username"], password=values["password"], team=team, admin=values["admin"])
+            create_person(
+                request.user,
+                username=values["username"],
+                password=values["password"],
+                team=team,
+                admin=values["admin"],
+            )
         except Refused as refused:
             form_errors.mark(form, refused)
         else:
-            messages.success(request, f"{values['username']} can sign in now.\nSend them their initial password.")
+            messages.success(
+                request, f"{values['username']} can sign in now.\nSend them their initial password."
+            )
             return redirect("admin")
     return _page(request, form)
 
@@ -110,7 +126,9 @@ def _network_form(team: Team) -> NetworkForm:
     return NetworkForm(initial={field: getattr(now, field) for field in NetworkForm.base_fields})
 
 
-def _quota_page(request: SignedInRequest, team: Team, form: QuotaForm, network: NetworkForm) -> HttpResponse:
+def _quota_page(
+    request: SignedInRequest, team: Team, form: QuotaForm, network: NetworkForm
+) -> HttpResponse:
     context = {
         "team": team,
         "form": form,
@@ -118,14 +136,19 @@ def _quota_page(request: SignedInRequest, team: Team, form: QuotaForm, network: 
         "lines": lines_of(team),
         "crumbs": (Crumb(name="Admin", url="/admin"), Crumb(name=f"Quota of {team.name}")),
     }
-    return render(request, "quotas/quota.html", context, status=422 if form.errors or network.errors else 200)
+    return render(
+        request, "quotas/quota.html", context, status=422 if form.errors or network.errors else 200
+    )
 
 
 def _page(request: SignedInRequest, form: PersonForm) -> HttpResponse:
     teams = team_uses()
     context = {
         "capacity": capacity_of(teams),
-        "teams": [(line, [entry for entry in lines(line.quota, line.use) if entry.name != "Disk"]) for line in teams],
+        "teams": [
+            (line, [entry for entry in lines(line.quota, line.use) if entry.name != "Disk"])
+            for line in teams
+        ],
         "people": Person.objects.prefetch_related("teams").order_by("-is_staff", "username"),
         "audit": audit_for(request.user)[:12],
         "certificates": own_certificates(),

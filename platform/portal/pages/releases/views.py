@@ -47,7 +47,8 @@ def rollback(request: SignedInRequest, name: str) -> HttpResponse:
         return redirect("deploys", name)
     messages.success(
         request,
-        f"Rolling back to v{form.cleaned_data['number']} as v{rollout.release.number}.\nThe live release serves until the new one is healthy.",
+        f"Rolling back to v{form.cleaned_data['number']} as v{rollout.release.number}.\nThe live"
+        " release serves until the new one is healthy.",
     )
     return redirect("app", name)
 
@@ -64,7 +65,8 @@ def upgrade_stack(request: SignedInRequest, name: str) -> HttpResponse:
     else:
         messages.success(
             request,
-            "The stack is being checked.\nIf the app can be moved, a new release appears here. If not, the team's page shows the reason.",
+            "The stack is being checked.\nIf the app can be moved, a new release appears here. If"
+            " not, the team's page shows the reason.",
         )
     return redirect("deploys", name)
 
@@ -79,5 +81,8 @@ def try_again(request: SignedInRequest, name: str, number: int) -> HttpResponse:
     except Refused as refused:
         form_errors.notice(request, refused)
         return redirect("deploys", name)
-    messages.success(request, f"v{number} is being rolled out again.\nThe live release serves until it is healthy.")
+    messages.success(
+        request,
+        f"v{number} is being rolled out again.\nThe live release serves until it is healthy.",
+    )
     return redirect("app", name)

@@ -26,7 +26,10 @@ def request_page(request: SignedInRequest, request_id: str) -> HttpResponse:
     context = {
         "trace": trace,
         "app": trace.app,
-        "piece": LogPiece(lines=[line for line, _ in trace.lines], marked=frozenset(n for n, (_, this) in enumerate(trace.lines) if this)),
+        "piece": LogPiece(
+            lines=[line for line, _ in trace.lines],
+            marked=frozenset(n for n, (_, this) in enumerate(trace.lines) if this),
+        ),
         "noted": LogPiece(lines=trace.noted),
         "crumbs": breadcrumbs.of_app(trace.app, "Request"),
         "tab": "logs",
@@ -41,15 +44,24 @@ def find_request(request: SignedInRequest) -> HttpResponse:
     if not wanted or "/" in wanted:
         raise NotFound(
             "This is not a valid request id.",
-            hint="An id looks like 7f9c1c1e-0b1e-4c56-9c0e-3f8f4f6f2f6a and is at the end of an error page.",
+            hint=(
+                "An id looks like 7f9c1c1e-0b1e-4c56-9c0e-3f8f4f6f2f6a and is at the end of an"
+                " error page."
+            ),
         )
     app = request.GET.get("app", "")
-    return redirect(reverse("request", args=[wanted]) + (f"?{urlencode({'app': app})}" if app else ""))
+    return redirect(
+        reverse("request", args=[wanted]) + (f"?{urlencode({'app': app})}" if app else "")
+    )
 
 
 def codes_page(request: HttpRequest) -> HttpResponse:
     """Show all codes, one per line."""
-    return render(request, "requests/codes.html", {"subjects": by_subject(), "crumbs": breadcrumbs.of_page("Codes")})
+    return render(
+        request,
+        "requests/codes.html",
+        {"subjects": by_subject(), "crumbs": breadcrumbs.of_page("Codes")},
+    )
 
 
 def code_page(request: HttpRequest, code: str) -> HttpResponse:
@@ -57,6 +69,9 @@ def code_page(request: HttpRequest, code: str) -> HttpResponse:
     what = meaning_of(code.upper())
     if what is None:
         raise NotFound(
-            f"Code {code} does not exist.", hint="A code is a letter and two digits, such as H12. All codes are listed at /codes."
+            f"Code {code} does not exist.",
+            hint="A code is a letter and two digits, such as H12. All codes are listed at /codes.",
         )
-    return render(request, "requests/code.html", {"what": what, "crumbs": breadcrumbs.of_code(what.code)})
+    return render(
+        request, "requests/code.html", {"what": what, "crumbs": breadcrumbs.of_code(what.code)}
+    )

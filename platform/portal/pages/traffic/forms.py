@@ -1,5 +1,5 @@
-"""Forms for an app's traffic, one per card of the page. They parse input; `portal.traffic.validation` validates the
-values."""
+"""Forms for an app's traffic, one per card of the page. They parse input;
+`portal.traffic.validation` validates the values."""
 
 from __future__ import annotations
 
@@ -14,7 +14,9 @@ from portal.traffic.models import TrafficSettings, Way
 
 _PLAIN = {"autocomplete": "off", "autocapitalize": "none", "spellcheck": "false"}
 _LINES = forms.Textarea(attrs={**_PLAIN, "rows": 3, "class": "input mono"})
-_HTML = forms.Textarea(attrs={**_PLAIN, "rows": 4, "class": "input mono", "placeholder": "<!doctype html>…"})
+_HTML = forms.Textarea(
+    attrs={**_PLAIN, "rows": 4, "class": "input mono", "placeholder": "<!doctype html>…"}
+)
 _UNITS = {"": 1, "s": 1, "m": 60, "min": 60, "h": 3600}
 _STEP = re.compile(r"(\d+)\s*%\s*(?:for\s+)?(\d+)\s*(s|m|min|h)?", re.IGNORECASE)
 
@@ -42,26 +44,43 @@ class OptionalNumber(forms.IntegerField):
 class RolloutForm(forms.Form):
     """Input for the rollout strategy."""
 
-    way = forms.ChoiceField(label="Strategy", choices=Way.choices, widget=forms.Select(attrs={"class": "input"}))
+    way = forms.ChoiceField(
+        label="Strategy", choices=Way.choices, widget=forms.Select(attrs={"class": "input"})
+    )
     canary_steps = forms.CharField(
-        label="Canary steps", required=False, help_text="For example: 1 % for 60s, 10 % for 5m", widget=forms.TextInput(attrs=_PLAIN)
+        label="Canary steps",
+        required=False,
+        help_text="For example: 1 % for 60s, 10 % for 5m",
+        widget=forms.TextInput(attrs=_PLAIN),
     )
     preview_token = forms.CharField(
         label="Preview token",
         required=False,
-        help_text="Requests with this token in the header X-Slipway-Preview or the cookie slipway-preview go to the canary.",
+        help_text=(
+            "Requests with this token in the header X-Slipway-Preview or the cookie slipway-preview"
+            " go to the canary."
+        ),
         widget=forms.TextInput(attrs=_PLAIN),
     )
-    drain_seconds = forms.IntegerField(label="Drain time in seconds", help_text="How long an old instance may finish its requests.")
-    hold_seconds = forms.IntegerField(label="Hold time in seconds", help_text="How long a request waits if no instance is running.")
+    drain_seconds = forms.IntegerField(
+        label="Drain time in seconds", help_text="How long an old instance may finish its requests."
+    )
+    hold_seconds = forms.IntegerField(
+        label="Hold time in seconds",
+        help_text="How long a request waits if no instance is running.",
+    )
 
     def clean_canary_steps(self) -> list[list[int]]:
         """Return pairs of percent and seconds."""
         steps = []
-        for part in filter(None, (part.strip() for part in self.cleaned_data["canary_steps"].split(","))):
+        for part in filter(
+            None, (part.strip() for part in self.cleaned_data["canary_steps"].split(","))
+        ):
             match = _STEP.fullmatch(part)
             if match is None:
-                raise forms.ValidationError(f"{part} is not a valid step. Use for example: 1 % for 60s, 10 % for 5m")
+                raise forms.ValidationError(
+                    f"{part} is not a valid step. Use for example: 1 % for 60s, 10 % for 5m"
+                )
             steps.append([int(match[1]), int(match[2]) * _UNITS[(match[3] or "").lower()]])
         return steps
 
@@ -70,13 +89,20 @@ class SleepForm(forms.Form):
     """Input for the sleep settings."""
 
     sleep_minutes = forms.IntegerField(
-        label="Sleep after minutes without a request", required=False, help_text="0: never. Empty: the value of the team's quota."
+        label="Sleep after minutes without a request",
+        required=False,
+        help_text="0: never. Empty: the value of the team's quota.",
     )
     stop_minutes = forms.IntegerField(
-        label="Stop after minutes asleep", help_text="Until then the app keeps its memory and wakes within milliseconds."
+        label="Stop after minutes asleep",
+        help_text="Until then the app keeps its memory and wakes within milliseconds.",
     )
-    jobs_keep_awake = forms.BooleanField(label="Stay awake while a cron job or a run is running", required=False)
-    workers_keep_awake = forms.BooleanField(label="Stay awake while a process type without requests has an instance", required=False)
+    jobs_keep_awake = forms.BooleanField(
+        label="Stay awake while a cron job or a run is running", required=False
+    )
+    workers_keep_awake = forms.BooleanField(
+        label="Stay awake while a process type without requests has an instance", required=False
+    )
 
 
 class AutoscaleForm(forms.Form):
@@ -84,18 +110,26 @@ class AutoscaleForm(forms.Form):
 
     autoscale = forms.BooleanField(label="Autoscale web", required=False)
     autoscale_least = forms.IntegerField(label="Minimum", help_text="Number of web instances.")
-    autoscale_most = forms.IntegerField(label="Maximum", help_text="Also limited by the team's quota.")
-    autoscale_target = forms.ChoiceField(
-        label="Metric", choices=[(target.value, target.label) for target in Target], widget=forms.Select(attrs={"class": "input"})
+    autoscale_most = forms.IntegerField(
+        label="Maximum", help_text="Also limited by the team's quota."
     )
-    autoscale_value = forms.IntegerField(label="Target", help_text="The value of the metric to aim for.")
+    autoscale_target = forms.ChoiceField(
+        label="Metric",
+        choices=[(target.value, target.label) for target in Target],
+        widget=forms.Select(attrs={"class": "input"}),
+    )
+    autoscale_value = forms.IntegerField(
+        label="Target", help_text="The value of the metric to aim for."
+    )
 
 
 class LimitsForm(forms.Form):
     """Input for request limits. An empty field means no limit."""
 
     timeout_seconds = OptionalNumber(
-        label="Response timeout in seconds", required=False, help_text="Until the response begins, and between its parts. Empty: 300."
+        label="Response timeout in seconds",
+        required=False,
+        help_text="Until the response begins, and between its parts. Empty: 300.",
     )
     body_limit = OptionalSize(label="Maximum body size", help_text="For example 10M.")
     rate = OptionalNumber(label="Requests per second", required=False)
@@ -117,22 +151,32 @@ class RoutesForm(forms.Form):
         help_text="One per line: a path and a process type, such as /api backend.",
         widget=_LINES,
     )
-    sticky = forms.BooleanField(label="Sticky sessions: a cookie keeps a visitor on the same instance", required=False)
+    sticky = forms.BooleanField(
+        label="Sticky sessions: a cookie keeps a visitor on the same instance", required=False
+    )
     http2 = forms.BooleanField(label="Use HTTP/2 to the app, which gRPC needs", required=False)
     keep_alive = forms.BooleanField(
-        label="Reuse connections to the app. It must keep idle connections for a minute or longer", required=False
+        label="Reuse connections to the app. It must keep idle connections for a minute or longer",
+        required=False,
     )
 
     def clean_paths(self) -> list[list[str]]:
         """Return pairs of prefix and process type."""
-        return [line.split(maxsplit=1) for line in self.cleaned_data["paths"].splitlines() if line.strip()]
+        return [
+            line.split(maxsplit=1)
+            for line in self.cleaned_data["paths"].splitlines()
+            if line.strip()
+        ]
 
 
 class VisitorsForm(forms.Form):
     """Input for the allowed addresses."""
 
     allowed = forms.CharField(
-        label="Allowed addresses", required=False, help_text="One address or network per line. Empty: all addresses.", widget=_LINES
+        label="Allowed addresses",
+        required=False,
+        help_text="One address or network per line. Empty: all addresses.",
+        widget=_LINES,
     )
 
     def clean_allowed(self) -> list[str]:
@@ -144,16 +188,30 @@ class AuthForm(forms.Form):
     """Input for a user of basic authentication."""
 
     auth_name = forms.CharField(label="Name", max_length=64, widget=forms.TextInput(attrs=_PLAIN))
-    auth_password = forms.CharField(label="Password", max_length=200, widget=forms.PasswordInput(attrs={"autocomplete": "new-password"}))
+    auth_password = forms.CharField(
+        label="Password",
+        max_length=200,
+        widget=forms.PasswordInput(attrs={"autocomplete": "new-password"}),
+    )
 
 
 class PagesForm(forms.Form):
     """Input for the maintenance page and the error page."""
 
-    maintenance = forms.BooleanField(label="Maintenance mode: all visitors get the page below", required=False)
-    maintenance_page = forms.CharField(label="Maintenance page", required=False, help_text="HTML. Empty: the default page.", widget=_HTML)
+    maintenance = forms.BooleanField(
+        label="Maintenance mode: all visitors get the page below", required=False
+    )
+    maintenance_page = forms.CharField(
+        label="Maintenance page",
+        required=False,
+        help_text="HTML. Empty: the default page.",
+        widget=_HTML,
+    )
     error_page = forms.CharField(
-        label="Error page", required=False, help_text="HTML. Shown when the router answers in place of the app.", widget=_HTML
+        label="Error page",
+        required=False,
+        help_text="HTML. Shown when the router answers in place of the app.",
+        widget=_HTML,
     )
 
 
@@ -171,11 +229,16 @@ CARDS: dict[str, type[forms.Form]] = {
 def forms_of(row: TrafficSettings) -> dict[str, forms.Form]:
     """Return one form per card, with the current values."""
     texts: dict[str, object] = {
-        "canary_steps": ", ".join(f"{percent} % for {_duration(seconds)}" for percent, seconds in row.canary_steps),
+        "canary_steps": ", ".join(
+            f"{percent} % for {_duration(seconds)}" for percent, seconds in row.canary_steps
+        ),
         "paths": "\n".join(f"{prefix} {process}" for prefix, process in row.paths),
         "allowed": "\n".join(row.allowed),
     }
-    return {card: form(initial={name: texts.get(name, getattr(row, name)) for name in form.base_fields}) for card, form in CARDS.items()}
+    return {
+        card: form(initial={name: texts.get(name, getattr(row, name)) for name in form.base_fields})
+        for card, form in CARDS.items()
+    }
 
 
 def _duration(seconds: int) -> str:

@@ -61,17 +61,30 @@ def auth(request: SignedInRequest, name: str) -> HttpResponse:
     form = AuthForm(request.POST)
     if form.is_valid():
         try:
-            actions.admit(request.user, app=app, name=form.cleaned_data["auth_name"], password=form.cleaned_data["auth_password"])
+            actions.admit(
+                request.user,
+                app=app,
+                name=form.cleaned_data["auth_name"],
+                password=form.cleaned_data["auth_password"],
+            )
         except Refused as refused:
             form_errors.mark(form, refused)
         else:
-            messages.success(request, f"{form.cleaned_data['auth_name']} has access. Only listed users have access.")
+            messages.success(
+                request,
+                f"{form.cleaned_data['auth_name']} has access. Only listed users have access.",
+            )
             return redirect("app-traffic", name)
     return page(request, app, refused={"auth": form}, status=422)
 
 
 def page(
-    request: SignedInRequest, app: App, *, refused: Mapping[str, forms.Form] | None = None, card: Card | None = None, status: int = 200
+    request: SignedInRequest,
+    app: App,
+    *,
+    refused: Mapping[str, forms.Form] | None = None,
+    card: Card | None = None,
+    status: int = 200,
 ) -> HttpResponse:
     """Render the whole page. `refused` has forms that replace the current ones, `card` is the
     domain card."""

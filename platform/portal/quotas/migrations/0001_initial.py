@@ -15,7 +15,12 @@ class Migration(migrations.Migration):
         migrations.CreateModel(
             name="Quota",
             fields=[
-                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
                 ("apps", models.PositiveIntegerField(default=10)),
                 ("instances", models.PositiveIntegerField(default=20)),
                 ("cpu", models.PositiveIntegerField(default=10000)),
@@ -26,7 +31,14 @@ class Migration(migrations.Migration):
                 ("disk", models.PositiveBigIntegerField(default=10737418240)),
                 ("disk_per_instance", models.PositiveBigIntegerField(default=2147483648)),
                 ("updated_at", models.DateTimeField(auto_now=True)),
-                ("team", models.OneToOneField(on_delete=django.db.models.deletion.CASCADE, related_name="quota", to="accounts.team")),
+                (
+                    "team",
+                    models.OneToOneField(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="quota",
+                        to="accounts.team",
+                    ),
+                ),
             ],
         ),
     ]

@@ -15,7 +15,12 @@ class Migration(migrations.Migration):
         migrations.CreateModel(
             name="Attachment",
             fields=[
-                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
                 ("digest", models.CharField(max_length=64)),
                 ("subject", models.CharField(blank=True, max_length=64)),
                 ("media_type", models.CharField(max_length=255)),
@@ -24,24 +29,49 @@ class Migration(migrations.Migration):
                 ("annotations", models.JSONField(default=dict)),
                 ("blobs", models.JSONField(default=list)),
                 ("created_at", models.DateTimeField(auto_now_add=True)),
-                ("app", models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name="attachments", to="apps.app")),
+                (
+                    "app",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="attachments",
+                        to="apps.app",
+                    ),
+                ),
             ],
             options={
                 "indexes": [models.Index(fields=["app", "subject"], name="attachments_by_subject")],
-                "constraints": [models.UniqueConstraint(fields=("app", "digest"), name="one_attachment_a_digest")],
+                "constraints": [
+                    models.UniqueConstraint(
+                        fields=("app", "digest"), name="one_attachment_a_digest"
+                    )
+                ],
             },
         ),
         migrations.CreateModel(
             name="Tag",
             fields=[
-                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
                 ("name", models.CharField(max_length=128)),
                 ("digest", models.CharField(max_length=64)),
                 ("updated_at", models.DateTimeField(auto_now=True)),
-                ("app", models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name="tags", to="apps.app")),
+                (
+                    "app",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="tags",
+                        to="apps.app",
+                    ),
+                ),
             ],
             options={
-                "constraints": [models.UniqueConstraint(fields=("app", "name"), name="one_digest_a_tag")],
+                "constraints": [
+                    models.UniqueConstraint(fields=("app", "name"), name="one_digest_a_tag")
+                ],
             },
         ),
     ]

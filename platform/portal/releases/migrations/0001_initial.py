@@ -18,24 +18,43 @@ class Migration(migrations.Migration):
         migrations.CreateModel(
             name="Release",
             fields=[
-                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
                 ("number", models.PositiveIntegerField()),
                 ("image", models.CharField(max_length=80)),
                 ("encrypted_config", models.BinaryField()),
                 ("processes", models.JSONField(default=dict)),
                 ("description", models.CharField(max_length=200)),
                 ("created_at", models.DateTimeField(auto_now_add=True)),
-                ("app", models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name="releases", to="apps.app")),
+                (
+                    "app",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="releases",
+                        to="apps.app",
+                    ),
+                ),
                 (
                     "build",
                     models.ForeignKey(
-                        blank=True, null=True, on_delete=django.db.models.deletion.SET_NULL, related_name="releases", to="builds.build"
+                        blank=True,
+                        null=True,
+                        on_delete=django.db.models.deletion.SET_NULL,
+                        related_name="releases",
+                        to="builds.build",
                     ),
                 ),
                 (
                     "created_by",
                     models.ForeignKey(
-                        null=True, on_delete=django.db.models.deletion.SET_NULL, related_name="+", to=settings.AUTH_USER_MODEL
+                        null=True,
+                        on_delete=django.db.models.deletion.SET_NULL,
+                        related_name="+",
+                        to=settings.AUTH_USER_MODEL,
                     ),
                 ),
             ],
@@ -46,7 +65,12 @@ class Migration(migrations.Migration):
         migrations.CreateModel(
             name="Rollout",
             fields=[
-                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
                 (
                     "state",
                     models.CharField(
@@ -66,11 +90,20 @@ class Migration(migrations.Migration):
                 ("steps", models.JSONField(default=list)),
                 ("created_at", models.DateTimeField(auto_now_add=True)),
                 ("finished_at", models.DateTimeField(blank=True, null=True)),
-                ("release", models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name="rollouts", to="releases.release")),
+                (
+                    "release",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="rollouts",
+                        to="releases.release",
+                    ),
+                ),
             ],
         ),
         migrations.AddConstraint(
             model_name="release",
-            constraint=models.UniqueConstraint(fields=("app", "number"), name="one_release_a_number"),
+            constraint=models.UniqueConstraint(
+                fields=("app", "number"), name="one_release_a_number"
+            ),
         ),
     ]

@@ -17,11 +17,21 @@ class Migration(migrations.Migration):
         migrations.CreateModel(
             name="TrafficSettings",
             fields=[
-                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
                 (
                     "way",
                     models.CharField(
-                        choices=[("rolling", "Rolling"), ("blue-green", "Blue-green"), ("canary", "Canary"), ("recreate", "Recreate")],
+                        choices=[
+                            ("rolling", "Rolling"),
+                            ("blue-green", "Blue-green"),
+                            ("canary", "Canary"),
+                            ("recreate", "Recreate"),
+                        ],
                         default="rolling",
                         max_length=12,
                     ),
@@ -53,7 +63,14 @@ class Migration(migrations.Migration):
                 ("maintenance_page", models.TextField(blank=True)),
                 ("error_page", models.TextField(blank=True)),
                 ("updated_at", models.DateTimeField(auto_now=True)),
-                ("app", models.OneToOneField(on_delete=django.db.models.deletion.CASCADE, related_name="traffic_settings", to="apps.app")),
+                (
+                    "app",
+                    models.OneToOneField(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="traffic_settings",
+                        to="apps.app",
+                    ),
+                ),
             ],
         ),
     ]

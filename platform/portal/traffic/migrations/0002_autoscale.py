@@ -48,14 +48,26 @@ class Migration(migrations.Migration):
         migrations.CreateModel(
             name="Scaling",
             fields=[
-                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
                 ("at", models.DateTimeField(auto_now_add=True)),
                 ("before", models.PositiveSmallIntegerField()),
                 ("wanted", models.PositiveSmallIntegerField()),
                 ("after", models.PositiveSmallIntegerField()),
                 ("reason", models.CharField(max_length=200)),
                 ("refused", models.CharField(blank=True, max_length=300)),
-                ("app", models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name="scalings", to="apps.app")),
+                (
+                    "app",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="scalings",
+                        to="apps.app",
+                    ),
+                ),
             ],
             options={
                 "ordering": ("-id",),

@@ -24,7 +24,9 @@ class CopySteps:
     context: BuildContext
     layers: StepLayers
 
-    def add(self, state: StageState, instruction: Instruction, words: Words, label: str, find: Find) -> None:
+    def add(
+        self, state: StageState, instruction: Instruction, words: Words, label: str, find: Find
+    ) -> None:
         raw = Unquoted(state.settings.escape, state.values())
         asked = sources.wanted(instruction, words, raw, state.config.working_directory)
         if instruction.flag("checksum"):
@@ -38,7 +40,9 @@ class CopySteps:
         request = work.Request(
             of=instruction,
             asked=asked,
-            excluded=tuple(words.expand(pattern, instruction) for pattern in instruction.every("exclude")),
+            excluded=tuple(
+                words.expand(pattern, instruction) for pattern in instruction.every("exclude")
+            ),
             is_context=not origin,
             owner=whose,
             chmod=_mode(instruction, words),
@@ -46,7 +50,11 @@ class CopySteps:
         )
         inputs: dict[str, object] = {
             "what": instruction.name,
-            "asked": {"files": [[name, data.hex()] for name, data in asked.files], "to": asked.destination, "in": asked.into_folder},
+            "asked": {
+                "files": [[name, data.hex()] for name, data in asked.files],
+                "to": asked.destination,
+                "in": asked.into_folder,
+            },
             "owner": None if whose is None else [whose.uid, whose.gid],
             "chmod": request.chmod,
             "unpack": instruction.flag("unpack"),
@@ -68,12 +76,18 @@ class CopySteps:
         with ExitStack() as stack:
             if not (keys and self.layers.has_cached(keys[0])):
                 tree = stack.enter_context(self.layers.opened(layers, is_context=not origin))
-                inputs["content"] = self.context.helper.call(work.content, source=tree, request=request).digest
+                inputs["content"] = self.context.helper.call(
+                    work.content, source=tree, request=request
+                ).digest
                 keys.append(step_key("COPY", chain(state.layers), self.layers.team(state), inputs))
 
             def make(space: Path) -> Layer:
-                with union(self.layers.paths(state), space, self.context.helper, self.context.kernel) as into:
-                    self.context.helper.call(work.copy, source=tree, root=into.root, request=request)
+                with union(
+                    self.layers.paths(state), space, self.context.helper, self.context.kernel
+                ) as into:
+                    self.context.helper.call(
+                        work.copy, source=tree, root=into.root, request=request
+                    )
                 return self.layers.store_copy(into.upper)
 
             self.layers.add(state, instruction, label, keys, make)
@@ -81,11 +95,20 @@ class CopySteps:
     def add_directory(self, state: StageState, instruction: Instruction, label: str) -> None:
         directory = state.config.working_directory
         user = account(state.config.user or "0", self.layers.reader(state), instruction)
-        key = step_key("WORKDIR", chain(state.layers), self.layers.team(state), {"directory": directory, "owner": [user.uid, user.gid]})
+        key = step_key(
+            "WORKDIR",
+            chain(state.layers),
+            self.layers.team(state),
+            {"directory": directory, "owner": [user.uid, user.gid]},
+        )
 
         def make(space: Path) -> Layer:
-            with union(self.layers.paths(state), space, self.context.helper, self.context.kernel) as into:
-                self.context.helper.call(work.make_directory, root=into.root, name=directory, owner=user, of=instruction)
+            with union(
+                self.layers.paths(state), space, self.context.helper, self.context.kernel
+            ) as into:
+                self.context.helper.call(
+                    work.make_directory, root=into.root, name=directory, owner=user, of=instruction
+                )
             return self.layers.store_copy(into.upper)
 
         self.layers.add(state, instruction, label, [key], make)
@@ -96,5 +119,7 @@ def _mode(instruction: Instruction, words: Words) -> int | None:
     if not text:
         return None
     if len(text) > 5 or not set(text) <= set("01234567"):
-        raise instruction.wrong(f"--chmod={text} is not a valid octal mode.", hint="Write --chmod=755, for example.")
+        raise instruction.wrong(
+            f"--chmod={text} is not a valid octal mode.", hint="Write --chmod=755, for example."
+        )
     return int(text, 8)

@@ -40,8 +40,16 @@ def step_key(what: str, parent: str, team: int | None, inputs: Mapping[str, obje
 
     `team` is None if all inputs of the step are declared; then others may share it.
     """
-    document = {"dockerfile": _REVISION, "what": what, "parent": parent, "team": team, "inputs": dict(inputs)}
-    return hashlib.sha256(json.dumps(document, sort_keys=True).encode("utf-8", "surrogatepass")).hexdigest()
+    document = {
+        "dockerfile": _REVISION,
+        "what": what,
+        "parent": parent,
+        "team": team,
+        "inputs": dict(inputs),
+    }
+    return hashlib.sha256(
+        json.dumps(document, sort_keys=True).encode("utf-8", "surrogatepass")
+    ).hexdigest()
 
 
 EMPTY = Digest.of(bytes(1024))  # the tar of an empty layer

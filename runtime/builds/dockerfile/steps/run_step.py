@@ -29,17 +29,28 @@ class RunSteps:
     options: Options
     source: Path  # the build context
     layers: StepLayers
-    _lent: set[str] = field(default_factory=set)  # secrets that a step had; they are masked in later lines
+    _lent: set[str] = field(
+        default_factory=set
+    )  # secrets that a step had; they are masked in later lines
 
-    def add(self, state: StageState, instruction: Instruction, words: Words, label: str, find: Find) -> None:
+    def add(
+        self, state: StageState, instruction: Instruction, words: Words, label: str, find: Find
+    ) -> None:
         if not state.layers:
-            raise instruction.wrong("RUN is not possible: the stage is empty.", hint="After FROM scratch, use COPY or ADD first.")
+            raise instruction.wrong(
+                "RUN is not possible: the stage is empty.",
+                hint="After FROM scratch, use COPY or ADD first.",
+            )
         if (network := instruction.flag("network")) not in (None, "default", "none"):
-            raise instruction.wrong(f"--network={network} is not supported.", hint="Use default or none.")
+            raise instruction.wrong(
+                f"--network={network} is not supported.", hint="Use default or none."
+            )
         if instruction.flag("security") not in (None, "sandbox"):
             raise instruction.wrong("--security=insecure is not supported.", hint="Remove it.")
         mounts = mounts_of(instruction, words, state.config.working_directory)
-        lent = {number: self._lend(mount, find) for number, mount in enumerate(mounts) if _reads(mount)}
+        lent = {
+            number: self._lend(mount, find) for number, mount in enumerate(mounts) if _reads(mount)
+        }
         digests = {number: self._digest(lent[number], instruction) for number in lent}
         self._mark(state, mounts)
         inputs = {
@@ -83,14 +94,22 @@ class RunSteps:
 
     def _lend(self, mount: Mount, find: Find) -> Lent:
         """Return the origin of a mount's content: the context, an earlier stage or an image."""
-        name = posixpath.normpath(f"/{mount.source}").lstrip("/")  # `..` at the top has no effect, as after chroot(2)
+        name = posixpath.normpath(f"/{mount.source}").lstrip(
+            "/"
+        )  # `..` at the top has no effect, as after chroot(2)
         if not mount.origin:
             return Lent(layers=(self.source,), name=name, is_context=True)
         return Lent(layers=self.layers.paths(find(mount.origin)), name=name, is_context=False)
 
     def _digest(self, lent: Lent, instruction: Instruction) -> str:
         with self.layers.opened(lent.layers, is_context=lent.is_context) as tree:
-            return self.context.helper.call(work.look_up, source=tree, name=lent.name, of=instruction, is_context=lent.is_context)
+            return self.context.helper.call(
+                work.look_up,
+                source=tree,
+                name=lent.name,
+                of=instruction,
+                is_context=lent.is_context,
+            )
 
     def _masked(self, line: str) -> None:
         self.context.log(Mask(self._lent, least=_LEAST_SECRET)(line) if self._lent else line)

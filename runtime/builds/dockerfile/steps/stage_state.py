@@ -18,18 +18,25 @@ class StageState:
     layers: list[Layer]  # bottom first
     settings: Settings
     arguments: dict[str, str] = field(default_factory=dict)
-    private: bool = False  # a step saw the whole source, a secret or a cache: other teams may not share later layers
+    # a step saw the whole source, a secret or a cache: other teams may not share later layers
+    private: bool = False
 
     @property
     def config(self) -> ImageConfig:
         return self.settings.config
 
     def tell(self, instruction: Instruction, *, empty: bool) -> None:
-        """Add an instruction to the image's history as it is written, without values of build arguments."""
-        self.settings = replace(self.settings, config=with_step(self.config, instruction.text, empty=empty))
+        """Add an instruction to the image's history as it is written, without values of build
+        arguments.
+        """
+        self.settings = replace(
+            self.settings, config=with_step(self.config, instruction.text, empty=empty)
+        )
 
     def values(self) -> dict[str, str]:
-        """Return the variables that instructions can use: the build arguments and the environment."""
+        """Return the variables that instructions can use: the build arguments and the
+        environment.
+        """
         return {**self.arguments, **self.config.environment}
 
 

@@ -32,8 +32,17 @@ class StepLayers:
     source: Path  # the build context of the Dockerfile
     _counted: int = 0
 
-    def add(self, state: StageState, instruction: Instruction, label: str, keys: list[str], make: Callable[[Path], Layer]) -> None:
-        """Add the step's layer, from the cache under one of its keys, or made now and cached under all keys."""
+    def add(
+        self,
+        state: StageState,
+        instruction: Instruction,
+        label: str,
+        keys: list[str],
+        make: Callable[[Path], Layer],
+    ) -> None:
+        """Add the step's layer, from the cache under one of its keys, or made now and cached under
+        all keys.
+        """
         title = f"{label} {_title(instruction)}"
         started = time.monotonic()
         with self.context.cache.turn(keys[-1], self.context.budget):
@@ -45,7 +54,10 @@ class StepLayers:
                     self.context.log(title)
                 layer = make(self.new_folder())
                 end = f"{label} done" if instruction.name == "RUN" else title
-                self.context.log(f"{end}: {time.monotonic() - started:.1f} s, {Bytes(layer.size)}, layer {layer.digest.short}")
+                self.context.log(
+                    f"{end}: {time.monotonic() - started:.1f} s, {Bytes(layer.size)}, layer"
+                    f" {layer.digest.short}"
+                )
             for key in keys:
                 self.context.cache.keep(key, layer, Step(text=instruction.text))
         state.tell(instruction, empty=layer.diff_id == EMPTY)
@@ -53,7 +65,10 @@ class StepLayers:
             return
         state.layers.append(layer)
         if len(state.layers) > MAX_LAYERS:
-            raise instruction.wrong(f"The image would have more than {MAX_LAYERS} layers.", hint="Join RUN lines with &&.")
+            raise instruction.wrong(
+                f"The image would have more than {MAX_LAYERS} layers.",
+                hint="Join RUN lines with &&.",
+            )
 
     def has_cached(self, key: str) -> bool:
         return self.context.cache.find(key) is not None
@@ -86,7 +101,12 @@ class StepLayers:
         A folder's time is the time of the copy, so it is replaced.
         """
         with self.context.helper.tree(upper, writable=True) as top:
-            self.context.helper.call(work.forget_times, top=top, after=self.source.stat().st_ctime - 1, instead=_FOLDER_TIME)
+            self.context.helper.call(
+                work.forget_times,
+                top=top,
+                after=self.source.stat().st_ctime - 1,
+                instead=_FOLDER_TIME,
+            )
         return self.context.store.add_layer(upper, move=True, team=self.context.team)
 
     def new_folder(self) -> Path:

@@ -25,7 +25,15 @@ from runtime.builds.dockerfile.unpacking import is_archive, unpack_into
 from runtime.errors import BadSource
 from runtime.trees.folder import Folder
 
-ADD = Instruction(name="ADD", flags=(), args=("a.tar", "/"), exec_form=False, heredocs=(), text="ADD a.tar /", line=2)
+ADD = Instruction(
+    name="ADD",
+    flags=(),
+    args=("a.tar", "/"),
+    exec_form=False,
+    heredocs=(),
+    text="ADD a.tar /",
+    line=2,
+)
 
 
 def tar(*entries: tuple[str, bytes, str], form: int = tarfile.PAX_FORMAT) -> bytes:
@@ -54,17 +62,32 @@ def add(tmp_path: Path) -> Callable[[bytes], Path]:
         root = tmp_path / "root"
         root.mkdir(exist_ok=True)
         with Folder.at(tmp_path) as source, Folder.at(root) as target:
-            unpack_into(Tree(root=source), "a.tar", Copying(root=Tree(root=target), owner=None, chmod=None, of=ADD), "/")
+            unpack_into(
+                Tree(root=source),
+                "a.tar",
+                Copying(root=Tree(root=target), owner=None, chmod=None, of=ADD),
+                "/",
+            )
         return root
 
     return add
 
 
-@pytest.mark.parametrize("pack", [bytes, gzip.compress, bz2.compress, lzma.compress, zstandard.compress])
+@pytest.mark.parametrize(
+    "pack", [bytes, gzip.compress, bz2.compress, lzma.compress, zstandard.compress]
+)
 def test_every_compression_that_docker_accepts_is_unpacked(
     pack: Callable[[bytes], bytes], add: Callable[[bytes], Path], tmp_path: Path
 ) -> None:
-    root = add(pack(tar(("d", tarfile.DIRTYPE, ""), ("d/f", tarfile.REGTYPE, "content"), ("d/h", tarfile.LNKTYPE, "d/f"))))
+    root = add(
+        pack(
+            tar(
+                ("d", tarfile.DIRTYPE, ""),
+                ("d/f", tarfile.REGTYPE, "content"),
+                ("d/h", tarfile.LNKTYPE, "d/f"),
+            )
+        )
+    )
     assert looks_like_one(tmp_path, "a.tar")
     assert (root / "d/f").read_text() == "content"
     assert (root / "d/h").samefile(root / "d/f")
@@ -73,7 +96,16 @@ def test_every_compression_that_docker_accepts_is_unpacked(
 
 
 @pytest.mark.parametrize(
-    "data", [b"", b"text" * 500, bytes(2048), b"\x1f\x8bnot really", gzip.compress(b"text" * 500), b"BZh9", lzma.compress(b"")]
+    "data",
+    [
+        b"",
+        b"text" * 500,
+        bytes(2048),
+        b"\x1f\x8bnot really",
+        gzip.compress(b"text" * 500),
+        b"BZh9",
+        lzma.compress(b""),
+    ],
 )
 def test_a_file_that_is_not_a_tar_is_copied(data: bytes, tmp_path: Path) -> None:
     (tmp_path / "a").write_bytes(data)
@@ -81,9 +113,13 @@ def test_a_file_that_is_not_a_tar_is_copied(data: bytes, tmp_path: Path) -> None
     assert not looks_like_one(tmp_path, "")
 
 
-def test_an_entry_for_the_destination_itself_changes_nothing(add: Callable[[bytes], Path], tmp_path: Path) -> None:
+def test_an_entry_for_the_destination_itself_changes_nothing(
+    add: Callable[[bytes], Path], tmp_path: Path
+) -> None:
     (tmp_path / "root").mkdir(mode=0o751)
-    root = add(tar(("", tarfile.REGTYPE, ""), ("./", tarfile.DIRTYPE, ""), ("f", tarfile.REGTYPE, "x")))
+    root = add(
+        tar(("", tarfile.REGTYPE, ""), ("./", tarfile.DIRTYPE, ""), ("f", tarfile.REGTYPE, "x"))
+    )
     assert [path.name for path in root.iterdir()] == ["f"]
     assert stat.S_IMODE(root.stat().st_mode) == 0o751
 
@@ -95,10 +131,16 @@ def test_an_entry_for_the_destination_itself_changes_nothing(add: Callable[[byte
         ([("sda", tarfile.BLKTYPE, "")], "'sda' of the archive is a block device"),
         ([("volume", b"V", "")], "'volume' of the archive is a special file"),
         ([("h", tarfile.LNKTYPE, "absent")], "'h' of the archive is a hard link to 'absent'"),
-        ([("d", tarfile.DIRTYPE, ""), ("h", tarfile.LNKTYPE, "d")], "'h' of the archive is a hard link to 'd'"),
+        (
+            [("d", tarfile.DIRTYPE, ""), ("h", tarfile.LNKTYPE, "d")],
+            "'h' of the archive is a hard link to 'd'",
+        ),
         ([("l", tarfile.SYMTYPE, "")], "'l' of the archive cannot be unpacked"),
         ([("../x", tarfile.REGTYPE, "")], "'../x', which leads outside the archive"),
-        ([("d", tarfile.DIRTYPE, ""), ("d", tarfile.REGTYPE, "")], "'d' of the archive would replace a folder"),
+        (
+            [("d", tarfile.DIRTYPE, ""), ("d", tarfile.REGTYPE, "")],
+            "'d' of the archive would replace a folder",
+        ),
         ([("n" * 300, tarfile.REGTYPE, "")], "part of more than 255 bytes"),
     ],
 )
@@ -118,12 +160,16 @@ def test_a_truncated_archive_is_an_error_of_the_dockerfile(add: Callable[[bytes]
 
 
 @pytest.mark.parametrize("kind", [tarfile.XHDTYPE, tarfile.GNUTYPE_LONGNAME])
-def test_a_header_of_800_mib_is_refused_with_little_memory(kind: bytes, add: Callable[[bytes], Path], tmp_path: Path) -> None:
+def test_a_header_of_800_mib_is_refused_with_little_memory(
+    kind: bytes, add: Callable[[bytes], Path], tmp_path: Path
+) -> None:
     header = tarfile.TarInfo("x")
     header.type, header.size = kind, 800 << 20
     packer = zstandard.ZstdCompressor().compressobj()
     packed = (
-        packer.compress(header.tobuf(tarfile.GNU_FORMAT)) + b"".join(packer.compress(bytes(16 << 20)) for _ in range(50)) + packer.flush()
+        packer.compress(header.tobuf(tarfile.GNU_FORMAT))
+        + b"".join(packer.compress(bytes(16 << 20)) for _ in range(50))
+        + packer.flush()
     )
     tracemalloc.start()
     try:

@@ -1,4 +1,6 @@
-"""COPY over an existing tree, and mounts of what is neither a file nor a folder: what is wrong is the user's to mend."""
+"""COPY over an existing tree, and mounts of what is neither a file nor a folder: what is wrong is
+the user's to mend.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +16,9 @@ from runtime.builds.dockerfile.tree import Tree
 from runtime.errors import BadSource
 from runtime.trees.folder import Folder
 
-COPY = Instruction(name="COPY", flags=(), args=(".", "/"), exec_form=False, heredocs=(), text="COPY . /", line=2)
+COPY = Instruction(
+    name="COPY", flags=(), args=(".", "/"), exec_form=False, heredocs=(), text="COPY . /", line=2
+)
 
 
 @pytest.fixture
@@ -52,7 +56,9 @@ def test_a_file_cannot_go_below_a_file_that_the_same_copy_made(trees: tuple[Path
 
 
 def test_a_file_is_copied_again_if_its_first_copy_was_replaced(trees: tuple[Path, Path]) -> None:
-    """p/f and q/g are one file. The root's links make p/f and q/f one place, so the first copy is gone when q/g is made."""
+    """p/f and q/g are one file. The root's links make p/f and q/f one place, so the first copy is
+    gone when q/g is made.
+    """
     source, root = trees
     for name in ("p", "q"):
         (source / name).mkdir()
@@ -85,5 +91,8 @@ def test_two_names_of_one_file_that_are_one_place_are_copied(trees: tuple[Path, 
 def test_only_files_and_folders_can_be_mounted(trees: tuple[Path, Path]) -> None:
     source, _ = trees
     os.mkfifo(source / "pipe")
-    with Folder.at(source) as here, pytest.raises(BadSource, match="source=pipe is neither a file nor a folder"):
+    with (
+        Folder.at(source) as here,
+        pytest.raises(BadSource, match="source=pipe is neither a file nor a folder"),
+    ):
         work.look_up(here, "pipe", COPY, is_context=False)

@@ -23,7 +23,12 @@ def source(folder: Path, dockerfile: str, **files: str) -> Path:
 
 
 def test_the_entrypoint_of_a_dockerfile_is_the_web_process(forge: Forge) -> None:
-    files = {"Dockerfile": 'FROM python-3.13\nUSER app\nCOPY site /site\nENTRYPOINT ["python3"]\nCMD ["-c", "print(1 + 1)"]\n'}
+    files = {
+        "Dockerfile": (
+            'FROM python-3.13\nUSER app\nCOPY site /site\nENTRYPOINT ["python3"]\nCMD ["-c",'
+            ' "print(1 + 1)"]\n'
+        )
+    }
     built = forge.build({**files, "site/index.html": "hello"})
     assert built.processes == {"web": "python3 -c 'print(1 + 1)'"}
     image = forge.store.image(built.digest)
@@ -48,7 +53,10 @@ def test_the_entrypoint_of_a_dockerfile_is_the_web_process(forge: Forge) -> None
         limits=LIMITS,
     )
     try:
-        assert forge.containers.run(spec, on_output=lambda _, line: said.append(line), timeout=20).code == 0
+        assert (
+            forge.containers.run(spec, on_output=lambda _, line: said.append(line), timeout=20).code
+            == 0
+        )
     finally:
         forge.containers.remove("ran")
     assert said == ["2"]
@@ -58,28 +66,57 @@ def test_the_entrypoint_of_a_dockerfile_is_the_web_process(forge: Forge) -> None
 
 
 def test_other_files_are_built_if_the_base_image_is_not_available(forge: Forge) -> None:
-    dockerfile = "FROM registry.invalid/python:3.12-slim AS build\nRUN true\nFROM build\nCMD python3 app.py\n"
+    dockerfile = (
+        "FROM registry.invalid/python:3.12-slim AS build\nRUN true\nFROM build\nCMD python3"
+        " app.py\n"
+    )
     built = forge.build({"Dockerfile": dockerfile, "index.html": "hello"})
     assert "The Dockerfile starts with registry.invalid/python:3.12-slim. " in forge.said()
     assert forge.store.image(built.digest).config.labels["slipway.language"] == "static site"
-    with pytest.raises(BadSource, match=r"line 1: Could not pull the image registry\.invalid/python:3\.12-slim"):
+    with pytest.raises(
+        BadSource, match=r"line 1: Could not pull the image registry\.invalid/python:3\.12-slim"
+    ):
         forge.build({"Dockerfile": dockerfile})
 
 
 def test_slipway_toml_configures_the_dockerfile_and_the_healthcheck_is_kept(forge: Forge) -> None:
-    dockerfile = 'FROM debian-13\nARG FLAVOUR\nRUN echo "$FLAVOUR" > /flavour\nHEALTHCHECK --interval=5s --retries=2 CMD test -e /flavour\n'
-    said = "[build]\ndockerfile = 'deploy/Dockerfile'\nargs = { FLAVOUR = 'plain' }\n[processes.web]\ncommand = 'cat /flavour'\n[processes.odd]\n"
-    built = forge.build({"deploy/Dockerfile": dockerfile, "slipway.toml": said, "app.json": "{", "package.json": "{}"})
+    dockerfile = (
+        'FROM debian-13\nARG FLAVOUR\nRUN echo "$FLAVOUR" > /flavour\nHEALTHCHECK --interval=5s'
+        " --retries=2 CMD test -e /flavour\n"
+    )
+    said = (
+        "[build]\ndockerfile = 'deploy/Dockerfile'\nargs = { FLAVOUR = 'plain'"
+        " }\n[processes.web]\ncommand = 'cat /flavour'\n[processes.odd]\n"
+    )
+    built = forge.build(
+        {
+            "deploy/Dockerfile": dockerfile,
+            "slipway.toml": said,
+            "app.json": "{",
+            "package.json": "{}",
+        }
+    )
     assert built.processes == {"web": "cat /flavour"}
     assert built.health == HealthCheck(
-        kind=CheckKind.COMMAND, command=("/bin/sh", "-c", "test -e /flavour"), timeout=30, start_period=0, interval=5, attempts=2
+        kind=CheckKind.COMMAND,
+        command=("/bin/sh", "-c", "test -e /flavour"),
+        timeout=30,
+        start_period=0,
+        interval=5,
+        attempts=2,
     )
     assert built.app_file.building.arguments == {"FLAVOUR": "plain"}
     assert "app.json is ignored" in forge.said()
     assert "configures process type odd, but no command is defined for it" in forge.said()
-    flavour = next(layer / "flavour" for layer in forge.store.image(built.digest).layers if (layer / "flavour").exists())
+    flavour = next(
+        layer / "flavour"
+        for layer in forge.store.image(built.digest).layers
+        if (layer / "flavour").exists()
+    )
     assert flavour.read_text() == "plain\n"
-    with pytest.raises(BadSource, match="requires a Dockerfile at deploy/Dockerfile, which is not in the source"):
+    with pytest.raises(
+        BadSource, match="requires a Dockerfile at deploy/Dockerfile, which is not in the source"
+    ):
         forge.build({"slipway.toml": said})
     with pytest.raises(BadSource, match=r"slipway\.toml: webs is not a known key"):
         forge.build({"slipway.toml": "[webs]", "Procfile": "web: x"})
@@ -87,12 +124,20 @@ def test_slipway_toml_configures_the_dockerfile_and_the_healthcheck_is_kept(forg
 
 def test_a_procfile_overrides_the_image_for_the_processes_it_names(forge: Forge) -> None:
     dockerfile = 'FROM debian-13\nCMD ["sleep", "1"]\n'
-    assert forge.build({"Dockerfile": dockerfile, "Procfile": "worker: sleep 2\n"}).processes == {"web": "sleep 1", "worker": "sleep 2"}
-    assert forge.build({"Dockerfile": dockerfile, "Procfile": "web: sleep 3\n"}).processes == {"web": "sleep 3"}
+    assert forge.build({"Dockerfile": dockerfile, "Procfile": "worker: sleep 2\n"}).processes == {
+        "web": "sleep 1",
+        "worker": "sleep 2",
+    }
+    assert forge.build({"Dockerfile": dockerfile, "Procfile": "web: sleep 3\n"}).processes == {
+        "web": "sleep 3"
+    }
 
 
 def test_only_changed_steps_and_later_ones_are_built_again(forge: Forge, tmp_path: Path) -> None:
-    dockerfile = "FROM debian-13\nARG V=1\nCOPY a /a\nRUN cat /a > /fresh1\nCOPY b /b\nRUN cat /b > /fresh2\nCMD x\n"
+    dockerfile = (
+        "FROM debian-13\nARG V=1\nCOPY a /a\nRUN cat /a > /fresh1\nCOPY b /b\nRUN cat /b >"
+        " /fresh2\nCMD x\n"
+    )
     tree = source(tmp_path / "s", dockerfile, a="cache-a", b="1")
     build(forge, tree)
     forge.log.clear()
@@ -112,10 +157,13 @@ def test_only_changed_steps_and_later_ones_are_built_again(forge: Forge, tmp_pat
     assert "COPY a /a: cached" in forge.said()
 
 
-def test_a_step_is_shared_by_teams_unless_it_reads_the_whole_source(forge: Forge, tmp_path: Path) -> None:
+def test_a_step_is_shared_by_teams_unless_it_reads_the_whole_source(
+    forge: Forge, tmp_path: Path
+) -> None:
     tree = source(
         tmp_path / "s",
-        "FROM debian-13\nCOPY list /list\nRUN cat /list > /shared\nCOPY . /app\nRUN ls /app > /own\nCMD x\n",
+        "FROM debian-13\nCOPY list /list\nRUN cat /list > /shared\nCOPY . /app\nRUN ls /app >"
+        " /own\nCMD x\n",
         list="share-me",
     )
     build(forge, tree, team=1)
@@ -126,27 +174,46 @@ def test_a_step_is_shared_by_teams_unless_it_reads_the_whole_source(forge: Forge
     assert "RUN ls /app > /own: cached" not in forge.said()
 
 
-def test_a_secret_is_in_the_step_and_not_in_the_layer_or_the_log(forge: Forge, tmp_path: Path) -> None:
+def test_a_secret_is_in_the_step_and_not_in_the_layer_or_the_log(
+    forge: Forge, tmp_path: Path
+) -> None:
     dockerfile = (
-        "FROM debian-13\n"
-        "RUN --mount=type=secret,id=TOKEN cat /run/secrets/TOKEN && wc -c < /run/secrets/TOKEN > /length\n"
-        'RUN --mount=type=secret,id=TOKEN,env=T test -n "$T"\n'
-        "RUN --mount=type=secret,id=MISSING test ! -e /run/secrets/MISSING\nCMD x\n"
+        "FROM debian-13\nRUN --mount=type=secret,id=TOKEN cat /run/secrets/TOKEN && wc -c <"
+        ' /run/secrets/TOKEN > /length\nRUN --mount=type=secret,id=TOKEN,env=T test -n "$T"\nRUN'
+        " --mount=type=secret,id=MISSING test ! -e /run/secrets/MISSING\nCMD x\n"
     )
     made = build(forge, source(tmp_path / "s", dockerfile), secrets={"TOKEN": "s3cr3t-value"})
     assert "s3cr3t" not in forge.said()
     assert "    ****" in forge.said()
     layers = [forge.store.unpacked(layer) for layer in made.layers[1:]]
-    assert not any(b"s3cr3t" in path.read_bytes() for layer in layers for path in layer.rglob("*") if path.is_file())
+    assert not any(
+        b"s3cr3t" in path.read_bytes()
+        for layer in layers
+        for path in layer.rglob("*")
+        if path.is_file()
+    )
     assert (layers[0] / "length").read_text().strip() == "12"
     with pytest.raises(BadSource, match="'NOPE' is required"):
-        build(forge, source(tmp_path / "t", "FROM debian-13\nRUN --mount=type=secret,id=NOPE,required=true true\nCMD x\n"))
+        build(
+            forge,
+            source(
+                tmp_path / "t",
+                "FROM debian-13\nRUN --mount=type=secret,id=NOPE,required=true true\nCMD x\n",
+            ),
+        )
 
 
-def test_a_cache_mount_is_kept_for_the_team_and_is_not_in_the_image(forge: Forge, tmp_path: Path) -> None:
-    line = "RUN --mount=type=cache,target=/cache,sharing=locked echo x >> /cache/n && wc -l < /cache/n > /count\n"
+def test_a_cache_mount_is_kept_for_the_team_and_is_not_in_the_image(
+    forge: Forge, tmp_path: Path
+) -> None:
+    line = (
+        "RUN --mount=type=cache,target=/cache,sharing=locked echo x >> /cache/n && wc -l < /cache/n"
+        " > /count\n"
+    )
     made = build(forge, source(tmp_path / "a", f"FROM debian-13\n{line}CMD x\n"), team=7)
-    made = build(forge, source(tmp_path / "b", f"FROM debian-13\nENV OTHER=1\n{line}CMD x\n"), team=7)
+    made = build(
+        forge, source(tmp_path / "b", f"FROM debian-13\nENV OTHER=1\n{line}CMD x\n"), team=7
+    )
     layer = forge.store.unpacked(made.layers[-1])
     assert (layer / "count").read_text().strip() == "2"
     assert not any((layer / "cache").glob("*"))
@@ -154,21 +221,31 @@ def test_a_cache_mount_is_kept_for_the_team_and_is_not_in_the_image(forge: Forge
     assert (forge.store.unpacked(made.layers[-1]) / "count").read_text().strip() == "1"
 
 
-def test_a_step_with_a_cache_mount_outlives_a_measurement_of_the_cache(forge: Forge, tmp_path: Path) -> None:
-    steps = "RUN --mount=type=cache,target=/cache,mode=0700 echo x > /cache/n && mkdir -m 0 /cache/closed && sleep 6\nCMD x\n"
+def test_a_step_with_a_cache_mount_outlives_a_measurement_of_the_cache(
+    forge: Forge, tmp_path: Path
+) -> None:
+    steps = (
+        "RUN --mount=type=cache,target=/cache,mode=0700 echo x > /cache/n && mkdir -m 0"
+        " /cache/closed && sleep 6\nCMD x\n"
+    )
     made = build(forge, source(tmp_path / "s", f"FROM debian-13\n{steps}"), team=9)
     assert len(made.layers) == 2
 
 
 def test_a_failed_step_names_its_line_and_leaves_nothing(forge: Forge, tmp_path: Path) -> None:
-    with pytest.raises(BuildFailed, match=r"Dockerfile, line 3: `RUN exit 3` failed. It exited with code 3."):
+    with pytest.raises(
+        BuildFailed, match=r"Dockerfile, line 3: `RUN exit 3` failed. It exited with code 3."
+    ):
         build(forge, source(tmp_path / "s", "FROM debian-13\n\nRUN exit 3\n"))
 
 
 def test_a_copy_does_not_follow_a_link_out_of_the_image(forge: Forge, tmp_path: Path) -> None:
     outside = tmp_path / "outside"
     outside.mkdir()
-    dockerfile = f"FROM debian-13\nRUN ln -s {outside} /way && ln -s {outside}/file /file\nCOPY evil /way/\nCOPY evil /file\nCMD x\n"
+    dockerfile = (
+        f"FROM debian-13\nRUN ln -s {outside} /way && ln -s {outside}/file /file\nCOPY evil"
+        " /way/\nCOPY evil /file\nCMD x\n"
+    )
     build(forge, source(tmp_path / "s", dockerfile, evil="x"))
     assert list(outside.iterdir()) == []
     (tmp_path / "s" / "passwd").symlink_to("/etc/passwd")
@@ -180,25 +257,44 @@ def test_a_copy_does_not_follow_a_link_out_of_the_image(forge: Forge, tmp_path: 
     ("dockerfile", "sentence"),
     [
         ("FROM debian-13\nCOPY ../x /x\nCMD x", "line 2: ../x leads outside the build context"),
-        ("FROM debian-13\nCOPY a/../../x /x\nCMD x", "line 2: a/../../x leads outside the build context"),
-        ("FROM debian-13\nCOPY <<../../../evil /x/\nhi\n../../../evil\nCMD x", "<<../../../evil is not a valid file name"),
+        (
+            "FROM debian-13\nCOPY a/../../x /x\nCMD x",
+            "line 2: a/../../x leads outside the build context",
+        ),
+        (
+            "FROM debian-13\nCOPY <<../../../evil /x/\nhi\n../../../evil\nCMD x",
+            "<<../../../evil is not a valid file name",
+        ),
         ("FROM debian-13\nCOPY gone /x\nCMD x", "line 2: gone is not in the build context"),
-        ("FROM debian-13\nADD https://example.org/x /x\nCMD x", "line 2: https://example.org/x cannot be fetched"),
-        ("FROM debian-13\nCOPY Dockerfile .dockerignore /x\nCMD x", "needs a folder as its destination"),
-        ("FROM nowhere.invalid/image:1\nCMD x", "line 1: Could not pull the image nowhere.invalid/image:1: "),
+        (
+            "FROM debian-13\nADD https://example.org/x /x\nCMD x",
+            "line 2: https://example.org/x cannot be fetched",
+        ),
+        (
+            "FROM debian-13\nCOPY Dockerfile .dockerignore /x\nCMD x",
+            "needs a folder as its destination",
+        ),
+        (
+            "FROM nowhere.invalid/image:1\nCMD x",
+            "line 1: Could not pull the image nowhere.invalid/image:1: ",
+        ),
         ("FROM debian-13\nUSER nobody-here\nRUN true\nCMD x", "has no user 'nobody-here'"),
         ("FROM scratch\nRUN true\n", "line 2: RUN is not possible"),
         ("FROM scratch\nCMD x\n", "empty image"),
         ("FROM debian-13\n", "has no command to run"),
     ],
 )
-def test_an_invalid_dockerfile_is_refused_with_a_message(dockerfile: str, sentence: str, forge: Forge, tmp_path: Path) -> None:
+def test_an_invalid_dockerfile_is_refused_with_a_message(
+    dockerfile: str, sentence: str, forge: Forge, tmp_path: Path
+) -> None:
     with pytest.raises(BadSource) as caught:
         build(forge, source(tmp_path / "s", dockerfile))
     assert sentence in caught.value.what
 
 
-def test_five_hundred_stages_are_built_and_unneeded_ones_are_not(forge: Forge, tmp_path: Path) -> None:
+def test_five_hundred_stages_are_built_and_unneeded_ones_are_not(
+    forge: Forge, tmp_path: Path
+) -> None:
     chain = "".join(f"FROM s{n} AS s{n + 1}\nENV N={n}\n" for n in range(500))
     made = build(forge, source(tmp_path / "s", f"FROM debian-13 AS s0\n{chain}CMD x\n"))
     assert made.config.environment["N"] == "499"
@@ -210,5 +306,8 @@ def test_five_hundred_stages_are_built_and_unneeded_ones_are_not(forge: Forge, t
 def test_a_cancelled_step_ends_at_once(forge: Forge) -> None:
     started = time.monotonic()
     with pytest.raises(BuildFailed, match="cancelled"):
-        forge.build({"Dockerfile": "FROM debian-13\nRUN sleep 60\nCMD x\n"}, cancelled=lambda: time.monotonic() - started > 2)
+        forge.build(
+            {"Dockerfile": "FROM debian-13\nRUN sleep 60\nCMD x\n"},
+            cancelled=lambda: time.monotonic() - started > 2,
+        )
     assert time.monotonic() - started < 10

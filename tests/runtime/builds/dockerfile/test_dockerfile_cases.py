@@ -60,14 +60,23 @@ class Image:
 
     def path(self, name: str) -> Path:
         """Return the path of the file in the topmost layer that has it."""
-        found = [layer / name for layer in self.forge.store.image(self.digest).layers if os.path.lexists(layer / name)]
+        found = [
+            layer / name
+            for layer in self.forge.store.image(self.digest).layers
+            if os.path.lexists(layer / name)
+        ]
         assert found, f"no layer has {name}"
         return found[0]
 
     def names(self, folder: str) -> set[str]:
         """Return the names of the files below a folder, in all layers."""
         tops = [layer / folder for layer in self.forge.store.image(self.digest).layers]
-        return {str(path.relative_to(top)) for top in tops for path in top.rglob("*") if not path.is_dir()}
+        return {
+            str(path.relative_to(top))
+            for top in tops
+            for path in top.rglob("*")
+            if not path.is_dir()
+        }
 
     def run(self, *command: str) -> list[str]:
         """Run the command, or the image's own command, and return the lines that it prints."""
@@ -85,7 +94,9 @@ class Image:
             limits=LIMITS,
         )
         try:
-            done = self.forge.containers.run(spec, on_output=lambda _, line: lines.append(line), timeout=60)
+            done = self.forge.containers.run(
+                spec, on_output=lambda _, line: lines.append(line), timeout=60
+            )
         finally:
             self.forge.containers.remove("case")
         assert done.code == 0, lines
@@ -119,12 +130,17 @@ def built_with_tar(forge: Forge, entries: Mapping[str, Entry | str], target: str
     """Build an image in which `ADD` unpacks a tar of these entries."""
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w:gz") as tar:
-        for name, data in (("Dockerfile", f"{BASE}ADD a.tar {target}\n{END}".encode()), ("a.tar", packed(entries, mode="w"))):
+        for name, data in (
+            ("Dockerfile", f"{BASE}ADD a.tar {target}\n{END}".encode()),
+            ("a.tar", packed(entries, mode="w")),
+        ):
             info = tarfile.TarInfo(name)
             info.size = len(data)
             tar.addfile(info, io.BytesIO(data))
     forge.log.clear()
-    return Image(forge, forge.builder.build(forge.request_of(buffer.getvalue()), forge.log.append).digest)
+    return Image(
+        forge, forge.builder.build(forge.request_of(buffer.getvalue()), forge.log.append).digest
+    )
 
 
 @pytest.mark.parametrize(
@@ -150,7 +166,9 @@ def test_files_may_belong_to_any_id_up_to_65535(user: str, forge: Forge) -> None
 
 @pytest.mark.parametrize("user", ["nobody", "65534", "65535:65535"])
 def test_an_image_runs_as_any_id_up_to_65535(user: str, forge: Forge) -> None:
-    image = built(forge, f'{BASE}USER {user}\nRUN id -u > /tmp/who && cat /tmp/who\nCMD ["id", "-u"]\n')
+    image = built(
+        forge, f'{BASE}USER {user}\nRUN id -u > /tmp/who && cat /tmp/who\nCMD ["id", "-u"]\n'
+    )
     assert image.run() == ["65535" if user.startswith("65535") else "65534"]
 
 
@@ -161,8 +179,15 @@ def test_modes_of_an_upload_are_kept(forge: Forge) -> None:
         "secret/s": Entry(text="s", mode=0o640),
         "run.sh": Entry(text="#!/bin/sh\n", mode=0o755),
     }
-    image = built(forge, f"{BASE}COPY id_rsa /root/.ssh/id_rsa\nCOPY secret/ /etc/app/\nCOPY run.sh /run.sh\n{END}", files)
-    modes = {name: stat.S_IMODE(image.path(name).stat().st_mode) for name in ("root/.ssh/id_rsa", "etc/app/s", "run.sh")}
+    image = built(
+        forge,
+        f"{BASE}COPY id_rsa /root/.ssh/id_rsa\nCOPY secret/ /etc/app/\nCOPY run.sh /run.sh\n{END}",
+        files,
+    )
+    modes = {
+        name: stat.S_IMODE(image.path(name).stat().st_mode)
+        for name in ("root/.ssh/id_rsa", "etc/app/s", "run.sh")
+    }
     assert modes == {"root/.ssh/id_rsa": 0o600, "etc/app/s": 0o640, "run.sh": 0o755}
 
 
@@ -175,23 +200,38 @@ def test_a_step_of_any_user_can_open_its_own_output(stream: str, user: str, forg
 
 @pytest.mark.parametrize("stream", ["stdout", "stderr"])
 def test_an_instance_can_log_through_a_link_to_its_own_output(stream: str, forge: Forge) -> None:
-    image = built(forge, f"{BASE}RUN ln -sf /dev/{stream} /var/log/access.log\nUSER nobody\nCMD echo line > /var/log/access.log\n")
+    image = built(
+        forge,
+        f"{BASE}RUN ln -sf /dev/{stream} /var/log/access.log\nUSER nobody\nCMD echo line >"
+        " /var/log/access.log\n",
+    )
     assert image.run() == ["line"]
 
 
 def test_a_procfile_does_not_replace_a_base_image_that_cannot_be_pulled(forge: Forge) -> None:
     with pytest.raises((BadSource, BuildFailed), match=r"registry\.invalid/thing:1"):
-        built(forge, 'FROM registry.invalid/thing:1\nCMD ["./serve"]\n', {"Procfile": "web: /go/bin/web\n"})
+        built(
+            forge,
+            'FROM registry.invalid/thing:1\nCMD ["./serve"]\n',
+            {"Procfile": "web: /go/bin/web\n"},
+        )
 
 
 def test_two_stars_match_any_depth_and_parents_are_kept(forge: Forge) -> None:
-    files = {f"{folder}package.json": folder for folder in ("", "packages/", "packages/a/", "packages/a/b/")}
+    files = {
+        f"{folder}package.json": folder
+        for folder in ("", "packages/", "packages/a/", "packages/a/b/")
+    }
     image = built(forge, f"{BASE}COPY --parents **/package.json /d/\n{END}", files)
     assert image.names("d") == set(files)
 
 
 def test_the_pivot_of_parents_works_with_and_without_a_leading_dot(forge: Forge) -> None:
-    image = built(forge, f"{BASE}COPY --parents ./x/./y/*.txt /a/\nCOPY --parents x/./y/*.txt /b/\n{END}", {"x/y/f.txt": "1"})
+    image = built(
+        forge,
+        f"{BASE}COPY --parents ./x/./y/*.txt /a/\nCOPY --parents x/./y/*.txt /b/\n{END}",
+        {"x/y/f.txt": "1"},
+    )
     assert (image.names("a"), image.names("b")) == ({"y/f.txt"}, {"y/f.txt"})
 
 
@@ -207,28 +247,35 @@ with zipfile.ZipFile("six-1.0-py3-none-any.whl", "w") as wheel:
     wheel.writestr("six-1.0.dist-info/METADATA", "Metadata-Version: 2.1\\nName: six\\nVersion: 1.0\\n")
     wheel.writestr("six-1.0.dist-info/WHEEL", "Wheel-Version: 1.0\\nGenerator: test\\nRoot-Is-Purelib: true\\nTag: py3-none-any\\n")
     wheel.writestr("six-1.0.dist-info/RECORD", "")
-"""
+"""  # noqa: E501
 
 
 @pytest.mark.slow
 def test_the_python_image_has_pip(forge: Forge) -> None:
     dockerfile = (  # the package is created here, because access to PyPI is not under test
-        "FROM python-3.13\nWORKDIR /app\nCOPY . .\nRUN python make.py && pip install --no-index --find-links . -r requirements.txt\n"
-        "CMD python3 -c 'import six; print(six.__name__)'\n"
+        "FROM python-3.13\nWORKDIR /app\nCOPY . .\nRUN python make.py && pip install --no-index"
+        " --find-links . -r requirements.txt\nCMD python3 -c 'import six; print(six.__name__)'\n"
     )
-    assert built(forge, dockerfile, {"requirements.txt": "six\n", "make.py": WHEEL}).run() == ["six"]
+    assert built(forge, dockerfile, {"requirements.txt": "six\n", "make.py": WHEEL}).run() == [
+        "six"
+    ]
 
 
 @pytest.mark.slow
 def test_pip_in_the_python_image_can_replace_itself(forge: Forge) -> None:
-    dockerfile = "FROM python-3.13\nRUN pip install --no-index --force-reinstall /usr/share/python-wheels/pip-*.whl && python -m pip --version > /version\nCMD cut -d. -f1 /version\n"
+    dockerfile = (
+        "FROM python-3.13\nRUN pip install --no-index --force-reinstall"
+        " /usr/share/python-wheels/pip-*.whl && python -m pip --version > /version\nCMD cut -d. -f1"
+        " /version\n"
+    )
     assert int(built(forge, dockerfile, {}).run()[0].removeprefix("pip ")) >= 25
 
 
 @pytest.mark.slow
 def test_the_node_image_has_the_tools_of_the_official_image(forge: Forge) -> None:
     dockerfile = (
-        "FROM node-22\nRUN yarn --version > /yarn && corepack enable && npm --version && npx --version\nCMD cat /yarn; ls /usr/local/bin\n"
+        "FROM node-22\nRUN yarn --version > /yarn && corepack enable && npm --version && npx"
+        " --version\nCMD cat /yarn; ls /usr/local/bin\n"
     )
     version, *names = built(forge, dockerfile, {}).run()
     assert version.startswith("1.22.")
@@ -238,7 +285,10 @@ def test_the_node_image_has_the_tools_of_the_official_image(forge: Forge) -> Non
 @dangerous
 @pytest.mark.parametrize("source", ["/ /", ". /", "/ /copy/", "/. /"])
 def test_the_whole_tree_of_a_stage_is_copied(source: str, forge: Forge, host) -> None:
-    dockerfile = f"FROM debian-13 AS base\nRUN mkdir -p /app && echo hi > /app/f\nFROM scratch\nCOPY --from=base {source}\n{END}"
+    dockerfile = (
+        "FROM debian-13 AS base\nRUN mkdir -p /app && echo hi > /app/f\nFROM scratch\nCOPY"
+        f" --from=base {source}\n{END}"
+    )
     image = built(forge, dockerfile)
     place = "copy/" if "copy" in source else ""
     assert image.path(f"{place}app/f").read_text() == "hi\n"
@@ -246,7 +296,9 @@ def test_the_whole_tree_of_a_stage_is_copied(source: str, forge: Forge, host) ->
 
 
 @pytest.mark.parametrize("kind", ["bind", "cache"])
-def test_a_mount_of_a_whole_stage_shows_the_stage_and_not_the_host(kind: str, forge: Forge, host) -> None:
+def test_a_mount_of_a_whole_stage_shows_the_stage_and_not_the_host(
+    kind: str, forge: Forge, host
+) -> None:
     """Build the two Dockerfiles that once changed the host's files.
 
     They passed in the virtual machine, so they run everywhere.
@@ -257,14 +309,17 @@ def test_a_mount_of_a_whole_stage_shows_the_stage_and_not_the_host(kind: str, fo
 @dangerous
 @pytest.mark.parametrize("kind", ["bind", "cache", "bind,rw", "cache,sharing=locked"])
 @pytest.mark.parametrize("source", [",source=/", ",source=.", ",source=/../..", ",source=etc/.."])
-def test_a_mount_of_part_of_a_stage_shows_the_stage_and_not_the_host(source: str, kind: str, forge: Forge, host) -> None:
+def test_a_mount_of_part_of_a_stage_shows_the_stage_and_not_the_host(
+    source: str, kind: str, forge: Forge, host
+) -> None:
     mount_a_stage(forge, kind, source)
 
 
 def mount_a_stage(forge: Forge, kind: str, source: str) -> None:
     dockerfile = (
-        "FROM debian-13 AS base\nRUN echo of the stage > /mark\n"
-        f"{BASE}RUN --mount=type={kind},from=base{source},target=/base cat /base/mark && stat -c 'owner %u' /base/etc/passwd\n{END}"
+        f"FROM debian-13 AS base\nRUN echo of the stage > /mark\n{BASE}RUN"
+        f" --mount=type={kind},from=base{source},target=/base cat /base/mark && stat -c 'owner %u'"
+        f" /base/etc/passwd\n{END}"
     )
     for _ in range(2):  # the second time, the cache mount already has its folder
         built(forge, dockerfile + f"LABEL again={os.urandom(4).hex()}\n")
@@ -285,7 +340,9 @@ LINKS = (
 
 @dangerous
 @pytest.mark.parametrize("leads_to", LINKS)
-def test_no_later_instruction_follows_a_link_of_a_step_to_the_host(leads_to: str, forge: Forge, host) -> None:
+def test_no_later_instruction_follows_a_link_of_a_step_to_the_host(
+    leads_to: str, forge: Forge, host
+) -> None:
     """Use the link in each later instruction. The effect must stay inside the image."""
     link = f"RUN mkdir -p /w && ln -s {leads_to} /w/link\n"
     for name, step in {
@@ -295,8 +352,14 @@ def test_no_later_instruction_follows_a_link_of_a_step_to_the_host(leads_to: str
         "add into it": "ADD f /w/link/planted-by-tests\n",
         "own it": "COPY --chown=4242:4242 f /w/link/\n",
         "work in it": "WORKDIR /w/link/planted-by-tests\nRUN touch here\n",
-        "bind it": "FROM debian-13\nRUN --mount=type=bind,from=base,source=/w/link,target=/m,rw touch /m/planted-by-tests || true\n",
-        "cache it": "FROM debian-13\nRUN --mount=type=cache,from=base,source=/w/link,target=/m touch /m/planted-by-tests || true\n",
+        "bind it": (
+            "FROM debian-13\nRUN --mount=type=bind,from=base,source=/w/link,target=/m,rw touch"
+            " /m/planted-by-tests || true\n"
+        ),
+        "cache it": (
+            "FROM debian-13\nRUN --mount=type=cache,from=base,source=/w/link,target=/m touch"
+            " /m/planted-by-tests || true\n"
+        ),
         "bind onto it": "RUN --mount=type=bind,target=/w/link/planted-by-tests true\n",
         "parents": "FROM debian-13\nCOPY --parents --from=base /w/link/./passwd /taken/\n",
     }.items():
@@ -308,9 +371,16 @@ def test_no_later_instruction_follows_a_link_of_a_step_to_the_host(leads_to: str
 
 
 @dangerous
-@pytest.mark.parametrize("target", ["/dev", "/proc", "/sys", "/", "/etc/../dev", "/dev/shm", "/proc/sys", "/to-dev"])
+@pytest.mark.parametrize(
+    "target", ["/dev", "/proc", "/sys", "/", "/etc/../dev", "/dev/shm", "/proc/sys", "/to-dev"]
+)
 @pytest.mark.parametrize("kind", ["cache", "tmpfs", "bind"])
-def test_a_mount_onto_a_kernel_folder_works_or_is_refused(kind: str, target: str, forge: Forge, host) -> None:
+def test_a_mount_onto_a_kernel_folder_works_or_is_refused(
+    kind: str, target: str, forge: Forge, host
+) -> None:
     # Any other error fails this test, because the app did not cause it.
     with suppress(BadSource, BuildFailed):
-        built(forge, f"{BASE}RUN ln -s /dev /to-dev\nRUN --mount=type={kind},target={target} true\n{END}")
+        built(
+            forge,
+            f"{BASE}RUN ln -s /dev /to-dev\nRUN --mount=type={kind},target={target} true\n{END}",
+        )

@@ -48,8 +48,17 @@ class Buildah:
     folder: Path
 
     def __call__(self, *words: str, check: bool = True) -> str:
-        storage = ["--root", f"{self.folder}/root", "--runroot", f"{self.folder}/run", "--storage-driver", "overlay"]
-        done = subprocess.run(["buildah", *storage, *words], capture_output=True, text=True, check=False)
+        storage = [
+            "--root",
+            f"{self.folder}/root",
+            "--runroot",
+            f"{self.folder}/run",
+            "--storage-driver",
+            "overlay",
+        ]
+        done = subprocess.run(
+            ["buildah", *storage, *words], capture_output=True, text=True, check=False
+        )
         assert not check or done.returncode == 0, done.stderr + done.stdout
         return done.stdout.strip()
 
@@ -70,9 +79,16 @@ def prepared(case: str, folder: Path) -> Path:
     source = folder / "source"
     shutil.copytree(CASES / case, source, symlinks=True)
     if case == "add-archive":
-        for name, mode in (("bundle.tar.gz", "w:gz"), ("plain.tar", "w"), ("bundle.tar.xz", "w:xz")):
+        for name, mode in (
+            ("bundle.tar.gz", "w:gz"),
+            ("plain.tar", "w"),
+            ("bundle.tar.xz", "w:xz"),
+        ):
             with tarfile.open(source / name, mode) as tar:
-                for path, kind, owner, bits in (("d", tarfile.DIRTYPE, 5, 0o750), ("d/f", tarfile.REGTYPE, 6, 0o640)):
+                for path, kind, owner, bits in (
+                    ("d", tarfile.DIRTYPE, 5, 0o750),
+                    ("d/f", tarfile.REGTYPE, 6, 0o640),
+                ):
                     info = tarfile.TarInfo(path)
                     info.type, info.uid, info.gid, info.mode = kind, owner, owner, bits
                     data = b"content" if kind == tarfile.REGTYPE else b""
@@ -88,11 +104,15 @@ def prepared(case: str, folder: Path) -> Path:
 def build(forge: Forge, source: Path, *, team: int = 1, **more) -> Made:
     workspace = forge.config.workspaces / f"test-{time.monotonic_ns()}"
     workspace.mkdir(mode=0o711, parents=True)
-    options = Options(arguments=more.get("arguments", {}), secrets=more.get("secrets", {}), proxies={})
+    options = Options(
+        arguments=more.get("arguments", {}), secrets=more.get("secrets", {}), proxies={}
+    )
     try:
 
         def resolve(name: str) -> str:
-            return Pulls(forge.config, forge.store).find(name, forge.log.append, deadline=time.monotonic() + 60)
+            return Pulls(forge.config, forge.store).find(
+                name, forge.log.append, deadline=time.monotonic() + 60
+            )
 
         procfile = source / "Procfile"
         declared = parse(procfile.read_text()) if procfile.exists() else {}
@@ -113,7 +133,9 @@ def build(forge: Forge, source: Path, *, team: int = 1, **more) -> Made:
                 packages=PackageCaches(forge.config),
             )
             text = (source / "Dockerfile").read_bytes()
-            return dockerfile.build(context, source, text, options, resolve=resolve, declared=declared)
+            return dockerfile.build(
+                context, source, text, options, resolve=resolve, declared=declared
+            )
     finally:
         remove_tree(workspace)
 
@@ -131,7 +153,14 @@ def ours(forge: Forge, made: Made, space: Path) -> dict[str, tuple]:
     for name in ("upper", "work", "root"):
         (space / name).mkdir(parents=True)
     top, kernel = space / "root", Kernel()
-    MountRoot(layers=paths, scratch=space, target=top, clones=space / "clones", layer_ids=None, upper_ids=None).execute(kernel)
+    MountRoot(
+        layers=paths,
+        scratch=space,
+        target=top,
+        clones=space / "clones",
+        layer_ids=None,
+        upper_ids=None,
+    ).execute(kernel)
     try:
         return snapshot(top)
     finally:
@@ -171,25 +200,49 @@ def snapshot(root: Path) -> dict[str, tuple]:
 
 
 def comparable(config: ImageConfig) -> dict:
-    own = {name: value for name, value in config.labels.items() if not name.startswith(("io.buildah", "slipway"))}
+    own = {
+        name: value
+        for name, value in config.labels.items()
+        if not name.startswith(("io.buildah", "slipway"))
+    }
     # Each builder describes them differently.
     document = asdict(replace(config, labels=own, user=config.user or "0:0", history=()))
     return json.loads(json.dumps(document))
 
 
 @pytest.mark.parametrize("case", sorted(path.name for path in CASES.iterdir()))
-def test_a_dockerfile_builds_the_same_image_as_the_reference_builder(case: str, forge: Forge, buildah: Buildah, tmp_path: Path) -> None:
+def test_a_dockerfile_builds_the_same_image_as_the_reference_builder(
+    case: str, forge: Forge, buildah: Buildah, tmp_path: Path
+) -> None:
     source = prepared(case, tmp_path)
     made = build(forge, source)
-    file = source / "Dockerfile.reference" if (source / "Dockerfile.reference").exists() else source / "Dockerfile"
-    buildah("bud", "--isolation", "chroot", "--layers=false", "--format", "docker", "-f", str(file), "-t", "reference", str(source))
+    file = (
+        source / "Dockerfile.reference"
+        if (source / "Dockerfile.reference").exists()
+        else source / "Dockerfile"
+    )
+    buildah(
+        "bud",
+        "--isolation",
+        "chroot",
+        "--layers=false",
+        "--format",
+        "docker",
+        "-f",
+        str(file),
+        "-t",
+        "reference",
+        str(source),
+    )
     raw = json.loads(buildah("inspect", "--type", "image", "reference"))["Docker"]
     config, _ = parse_config(json.dumps(raw).encode())
     found = ours(forge, made, tmp_path / "union")
     # `from` would run the triggers.
     expected = found if config.on_build else reference_tree(buildah)
     assert {
-        name: (found.get(name), expected.get(name)) for name in found.keys() | expected.keys() if found.get(name) != expected.get(name)
+        name: (found.get(name), expected.get(name))
+        for name in found.keys() | expected.keys()
+        if found.get(name) != expected.get(name)
     } == {}
     if file.name == "Dockerfile":
         assert comparable(made.config) == comparable(config)

@@ -80,11 +80,19 @@ def settled(text: str, values: dict[str, str] | None = None) -> ImageConfig:
 )
 def test_variables_are_replaced_as_in_the_reference(written: str, value: str) -> None:
     instruction = parse(f"LABEL x={written}").instructions[0]
-    assert Words("\\", {"a": "one", "empty": "", "path": "a/b/c"}).expand(instruction.args[1], instruction) == value
+    assert (
+        Words("\\", {"a": "one", "empty": "", "path": "a/b/c"}).expand(
+            instruction.args[1], instruction
+        )
+        == value
+    )
 
 
 def test_settings_of_the_image() -> None:
-    config = settled('FROM x\nSHELL ["/bin/bash", "-c"]\nEXPOSE 9000-9002/udp 80\nCMD echo $x\nWORKDIR /a\nWORKDIR b/../c\n')
+    config = settled(
+        'FROM x\nSHELL ["/bin/bash", "-c"]\nEXPOSE 9000-9002/udp 80\nCMD echo $x\nWORKDIR'
+        " /a\nWORKDIR b/../c\n"
+    )
     assert config.exposed_ports == ("80/tcp", "9000/udp", "9001/udp", "9002/udp")
     assert config.command == ("/bin/bash", "-c", "echo $x")
     assert config.working_directory == "/a/c"
@@ -92,7 +100,9 @@ def test_settings_of_the_image() -> None:
 
 
 def test_a_heredoc_is_a_script_for_the_shell_or_a_program() -> None:
-    runs = parse("FROM x\nRUN <<E\na\nE\nRUN <<-E\n\t#!/bin/sh\n\tE\nRUN cat <<E > f\nx\nE\n").instructions[1:]
+    runs = parse(
+        "FROM x\nRUN <<E\na\nE\nRUN <<-E\n\t#!/bin/sh\n\tE\nRUN cat <<E > f\nx\nE\n"
+    ).instructions[1:]
     assert script_of(runs[0]) == ("a\n", None)
     assert script_of(runs[1]) == ("/dev/pipes/E", b"#!/bin/sh\n")
     assert script_of(runs[2]) == ("cat <<E > f\nx\nE\n", None)
@@ -111,7 +121,10 @@ def test_a_heredoc_is_a_script_for_the_shell_or_a_program() -> None:
         ("FROM x AS", "line 1: FROM must be"),
         ("FROM a AS b\nFROM c AS b", "line 2: Two stages have the name b"),
         ("FROM a AS b\nCOPY --from=b x y", "--from=b is not an earlier stage"),
-        ("FROM a AS b\nCOPY --from=c x y\nFROM a AS c\nCOPY --from=b x y", "line 2: --from=c is not an earlier stage"),
+        (
+            "FROM a AS b\nCOPY --from=c x y\nFROM a AS c\nCOPY --from=b x y",
+            "line 2: --from=c is not an earlier stage",
+        ),
         ("FROM a\nCOPY --from=0 x y", "--from=0 is not an earlier stage"),
         ("FROM $none", "line 1: FROM $none has no image name"),
         ("FROM --platform=linux/riscv64 x", "is not the platform of this machine"),
@@ -123,7 +136,10 @@ def test_a_heredoc_is_a_script_for_the_shell_or_a_program() -> None:
         ("FROM x\nLABEL a='b", "line 2"),
         ("FROM x\nENV a=${b", "line 2"),
         ("FROM x\nSTOPSIGNAL SIGNOPE", "line 2: 'SIGNOPE' is not a known signal"),
-        ("FROM x\nHEALTHCHECK --interval=soon CMD x", "line 2: --interval=soon is not a valid duration"),
+        (
+            "FROM x\nHEALTHCHECK --interval=soon CMD x",
+            "line 2: --interval=soon is not a valid duration",
+        ),
         ("FROM x\nSHELL /bin/sh", "line 2: SHELL needs a JSON array"),
     ],
 )
@@ -137,19 +153,28 @@ def test_a_mistake_is_reported_with_its_line(text: str, sentence: str) -> None:
 @pytest.mark.parametrize(
     ("target", "is_taken"),
     [
-        *((target, False) for target in ("/dev", "/etc/../dev/", "/dev/init", "/proc/sys", "/sys", "/")),
-        *((target, True) for target in ("/dev/shm", "/devices", "/processed", "/system", "/dev/initial")),
+        *(
+            (target, False)
+            for target in ("/dev", "/etc/../dev/", "/dev/init", "/proc/sys", "/sys", "/")
+        ),
+        *(
+            (target, True)
+            for target in ("/dev/shm", "/devices", "/processed", "/system", "/dev/initial")
+        ),
     ],
 )
 def test_mounts_on_kernel_folders_are_refused_and_similar_names_are_not(target, is_taken):
     (run,) = parse(f"FROM scratch\nRUN --mount=type=tmpfs,target={target} true\n").instructions[1:]
-    with contextlib.nullcontext() if is_taken else pytest.raises(BadSource, match="Cannot mount on"):
+    with (
+        contextlib.nullcontext() if is_taken else pytest.raises(BadSource, match="Cannot mount on")
+    ):
         assert mounts_of(run, Words("\\", {}), "/")
 
 
 def test_a_mount_belongs_to_any_id_up_to_65535() -> None:
     first, second = parse(
-        "FROM x\nRUN --mount=type=cache,target=/c,uid=65535,gid=65535 a\nRUN --mount=type=cache,target=/c,uid=65536 a\n"
+        "FROM x\nRUN --mount=type=cache,target=/c,uid=65535,gid=65535 a\nRUN"
+        " --mount=type=cache,target=/c,uid=65536 a\n"
     ).instructions[1:]
     (mount,) = mounts_of(first, Words("\\", {}), "/")
     assert (mount.uid, mount.gid) == (65535, 65535)
@@ -158,7 +183,7 @@ def test_a_mount_belongs_to_any_id_up_to_65535() -> None:
 
 
 @settings(max_examples=400, deadline=None)
-@given(st.lists(st.one_of(st.sampled_from([*KEYWORDS, " ", "\n", "\\\n", "<<E", "E", '["a"]', "--mount=type=cache,target=", "--from=", "${a:-", "}", "'", '"', "# escape=`\n", "x=y", "["]), st.text(max_size=6)), max_size=40).map("".join))  # fmt: skip
+@given(st.lists(st.one_of(st.sampled_from([*KEYWORDS, " ", "\n", "\\\n", "<<E", "E", '["a"]', "--mount=type=cache,target=", "--from=", "${a:-", "}", "'", '"', "# escape=`\n", "x=y", "["]), st.text(max_size=6)), max_size=40).map("".join))  # fmt: skip  # noqa: E501
 def test_any_text_raises_only_the_expected_error(text: str) -> None:
     with contextlib.suppress(BadSource):
         script = parse(text.encode("utf-8", "surrogatepass"))
@@ -185,10 +210,20 @@ def test_any_pattern_raises_only_the_expected_error(pattern: str) -> None:
 
 
 def test_dockerignore_follows_the_rules_of_docker(tmp_path: Path) -> None:
-    for name in ("a.log", "keep.log", "d/x.log", "d/sub/y.tmp", "node_modules/m/i.js", "node_modules/keep/me", ".git/x"):
+    for name in (
+        "a.log",
+        "keep.log",
+        "d/x.log",
+        "d/sub/y.tmp",
+        "node_modules/m/i.js",
+        "node_modules/keep/me",
+        ".git/x",
+    ):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text("x")
-    (tmp_path / ".dockerignore").write_text("# no\n*.log\n!keep.log\n**/*.tmp\nnode_modules\n!node_modules/keep\n.git/\n")
+    (tmp_path / ".dockerignore").write_text(
+        "# no\n*.log\n!keep.log\n**/*.tmp\nnode_modules\n!node_modules/keep\n.git/\n"
+    )
     with Folder.at(tmp_path) as folder:
         seen = {found.path for found in context(folder).walk(".") if not found.is_folder}
     assert seen == {".dockerignore", "keep.log", "d/x.log", "node_modules/keep/me"}

@@ -15,8 +15,14 @@ def planned(**files: str) -> BuildPlan:
 
 def source(files: dict[str, str]) -> Source:
     named = {name.replace("__", "/"): text for name, text in files.items()}
-    app_file = load.read({name: text.encode() for name, text in named.items() if name in load.NAMES})
-    return Source(files=frozenset(named), texts={name: text for name, text in named.items() if wants_text(name)}, app_file=app_file)
+    app_file = load.read(
+        {name: text.encode() for name, text in named.items() if name in load.NAMES}
+    )
+    return Source(
+        files=frozenset(named),
+        texts={name: text for name, text in named.items() if wants_text(name)},
+        app_file=app_file,
+    )
 
 
 def of(files: dict[str, str]) -> BuildPlan:

@@ -13,8 +13,16 @@ RUNS = "Manifest-Version: 1.0\nMain-Class: shop.Shop\nBuild-Jdk-Spec: 17\n"
 
 
 def of(files: dict[str, str]) -> BuildPlan:
-    return plan(Source(files=frozenset(files), texts={name: text for name, text in files.items() if wants_text(name)}), list)
+    return plan(
+        Source(
+            files=frozenset(files),
+            texts={name: text for name, text in files.items() if wants_text(name)},
+        ),
+        list,
+    )
 
 
 def composer(**requires: str) -> str:
-    return json.dumps({"require": {name.replace("__", "-"): wish for name, wish in requires.items()}})
+    return json.dumps(
+        {"require": {name.replace("__", "-"): wish for name, wish in requires.items()}}
+    )

@@ -21,7 +21,10 @@ from tests.runtime.builds.test_builds import get, served
 
 def example(forge: Forge, name: str, changes: dict[str, str] | None = None) -> BuiltImage:
     """Build examples/NAME. `changes` replaces or adds files."""
-    files = {path.relative_to(EXAMPLES / name).as_posix(): path.read_text() for path in _files(EXAMPLES / name)}
+    files = {
+        path.relative_to(EXAMPLES / name).as_posix(): path.read_text()
+        for path in _files(EXAMPLES / name)
+    }
     return forge.build({**files, **(changes or {})}, app=name)
 
 
@@ -47,7 +50,10 @@ def seen(image: Image, path: str) -> Path | None:
 
 def test_a_poetry_lock_is_installed_with_hashes_and_without_dev_groups(forge: Forge) -> None:
     built = example(forge, "python-poetry")
-    assert "Dependencies: `poetry export, uv pip install --require-hashes` for poetry.lock and pyproject.toml" in forge.said()
+    assert (
+        "Dependencies: `poetry export, uv pip install --require-hashes` for poetry.lock and"
+        " pyproject.toml" in forge.said()
+    )
     assert " + flask==3.1.3" in forge.said()
     assert "pytest" not in forge.said()
     with served(forge, built) as url:
@@ -64,18 +70,27 @@ def test_a_lock_file_with_a_wrong_hash_is_refused(forge: Forge) -> None:
 
 def test_a_pipenv_lock_is_installed_and_a_stale_one_causes_a_warning(forge: Forge) -> None:
     built = example(forge, "python-pipenv")
-    assert "Dependencies: `uv pip install --require-hashes, from Pipfile.lock` for Pipfile.lock" in forge.said()
+    assert (
+        "Dependencies: `uv pip install --require-hashes, from Pipfile.lock` for Pipfile.lock"
+        in forge.said()
+    )
     with served(forge, built) as url:
         assert "smooth sea" in get(f"{url}/all.json")[1]
 
 
 def test_a_setup_py_is_installed_in_place_with_commands_and_extensions(forge: Forge) -> None:
     files = {
-        "setup.py": "from setuptools import setup\nsetup(name='tool', version='1', py_modules=['tool'], install_requires=['itsdangerous'],\n"
-        "      entry_points={'console_scripts': ['serve = tool:main']})\n",
-        "tool.py": "import os, http.server as h, itsdangerous\n"
-        "class H(h.BaseHTTPRequestHandler):\n    def do_GET(self): self.send_response(200); self.end_headers(); self.wfile.write(b'by its command')\n"
-        "def main(): h.HTTPServer(('', int(os.environ['PORT'])), H).serve_forever()\n",
+        "setup.py": (
+            "from setuptools import setup\nsetup(name='tool', version='1', py_modules=['tool'],"
+            " install_requires=['itsdangerous'],\n      entry_points={'console_scripts': ['serve ="
+            " tool:main']})\n"
+        ),
+        "tool.py": (
+            "import os, http.server as h, itsdangerous\nclass H(h.BaseHTTPRequestHandler):\n    def"
+            " do_GET(self): self.send_response(200); self.end_headers(); self.wfile.write(b'by its"
+            " command')\ndef main(): h.HTTPServer(('', int(os.environ['PORT'])),"
+            " H).serve_forever()\n"
+        ),
         "Procfile": "web: serve",
     }
     with served(forge, forge.build(files)) as url:
@@ -86,7 +101,10 @@ def test_a_setup_py_is_installed_in_place_with_commands_and_extensions(forge: Fo
 def test_pnpm_installs_from_its_lock_builds_and_prunes(forge: Forge) -> None:
     built = example(forge, "node-pnpm")
     assert "pnpm 10.34.9, by packageManager" in forge.said()
-    assert "Dependencies: `pnpm install --frozen-lockfile` for package.json and pnpm-lock.yaml" in forge.said()
+    assert (
+        "Dependencies: `pnpm install --frozen-lockfile` for package.json and pnpm-lock.yaml"
+        in forge.said()
+    )
     image = forge.store.image(built.digest)
     assert seen(image, "app/node_modules/fastify") is not None
     assert seen(image, "app/node_modules/esbuild") is None
@@ -97,12 +115,22 @@ def test_pnpm_installs_from_its_lock_builds_and_prunes(forge: Forge) -> None:
         assert json.loads(get(f"{url}/dice/6")[1])["sides"] == 6
         assert "fetch(" in get(f"{url}/page.js")[1]
     with pytest.raises(BuildFailed):
-        example(forge, "node-pnpm", {"package.json": (EXAMPLES / "node-pnpm/package.json").read_text().replace("^5.2.0", "^4.0.0")})
+        example(
+            forge,
+            "node-pnpm",
+            {
+                "package.json": (
+                    (EXAMPLES / "node-pnpm/package.json").read_text().replace("^5.2.0", "^4.0.0")
+                )
+            },
+        )
     assert "ERR_PNPM_OUTDATED_LOCKFILE" in forge.said()
 
 
 @pytest.mark.parametrize("linker", ["pnp", "node-modules"])
-def test_yarn_installs_workspaces_from_its_lock_with_either_linker(forge: Forge, linker: str) -> None:
+def test_yarn_installs_workspaces_from_its_lock_with_either_linker(
+    forge: Forge, linker: str
+) -> None:
     built = example(forge, "node-yarn", {".yarnrc.yml": f"nodeLinker: {linker}\n"})
     assert "yarn 4.18.1, by packageManager" in forge.said()
     assert (seen(forge.store.image(built.digest), "app/.pnp.cjs") is not None) is (linker == "pnp")
@@ -113,11 +141,20 @@ def test_yarn_installs_workspaces_from_its_lock_with_either_linker(forge: Forge,
 def test_yarn_1_installs_from_its_lock(forge: Forge) -> None:
     lock = (
         '# yarn lockfile v1\n\n\nms@2.1.3:\n  version "2.1.3"\n'
-        f'  resolved "https://{"registry"}.yarnpkg.com/ms/-/ms-2.1.3.tgz#574c8138ce1d2b5861f0b44579dbadd60c6615b2"\n'
-        "  integrity sha512-6FlzubTLZG3J2a/NVCAleEhjzq5oxgHyaCU9yYXvcLsvoVaHJq/s5xXI6/XXP6tz7R9xAOtHnSO/tXtF3WRTlA==\n"
+        "  resolved"
+        f' "https://{"registry"}.yarnpkg.com/ms/-/ms-2.1.3.tgz#574c8138ce1d2b5861f0b44579dbadd60c6615b2"\n'
+        "  integrity"
+        " sha512-6FlzubTLZG3J2a/NVCAleEhjzq5oxgHyaCU9yYXvcLsvoVaHJq/s5xXI6/XXP6tz7R9xAOtHnSO/tXtF3WRTlA==\n"  # noqa: E501
     )
-    server = "const ms = require('ms'); require('http').createServer((q, r) => r.end(ms(60000))).listen(process.env.PORT)"
-    files = {"package.json": '{"dependencies":{"ms":"2.1.3"}}', "yarn.lock": lock, "server.js": server}
+    server = (
+        "const ms = require('ms'); require('http').createServer((q, r) =>"
+        " r.end(ms(60000))).listen(process.env.PORT)"
+    )
+    files = {
+        "package.json": '{"dependencies":{"ms":"2.1.3"}}',
+        "yarn.lock": lock,
+        "server.js": server,
+    }
     with served(forge, forge.build(files)) as url:
         assert get(url)[1] == "1m"
     assert "yarn 1.22.22, by yarn.lock" in forge.said()
@@ -127,19 +164,31 @@ def test_an_unknown_version_of_a_package_manager_is_reported(forge: Forge) -> No
     with pytest.raises(BadSource, match=r"The npm registry has no pnpm 10\.999\.0"):
         forge.build({"package.json": '{"packageManager":"pnpm@10.999.0"}', "server.js": ""})
     with pytest.raises(BadSource, match="does not match the sha512 in packageManager"):
-        forge.build({"package.json": f'{{"packageManager":"pnpm@9.15.9+sha512.{"0" * 128}"}}', "server.js": ""})
+        forge.build(
+            {
+                "package.json": f'{{"packageManager":"pnpm@9.15.9+sha512.{"0" * 128}"}}',
+                "server.js": "",
+            }
+        )
 
 
 def test_a_single_page_app_is_served_without_its_build_tools(forge: Forge) -> None:
     built = example(forge, "static-spa")
     image = forge.store.image(built.digest)
-    assert not [path for layer in image.layers for path in layer.rglob("*") if path.name in ("node_modules", "package.json", "node")]
+    assert not [
+        path
+        for layer in image.layers
+        for path in layer.rglob("*")
+        if path.name in ("node_modules", "package.json", "node")
+    ]
     with served(forge, built) as url:
         status, page, headers = get(f"{url}/knots/bowline")
         assert (status, headers["Cache-Control"]) == (200, "no-cache")
         script = page.partition('src="')[2].partition('"')[0]
         assert script.startswith("/assets/index-")
-        with urllib.request.urlopen(urllib.request.Request(f"{url}{script}", headers={"Accept-Encoding": "gzip"}), timeout=5) as answer:
+        with urllib.request.urlopen(
+            urllib.request.Request(f"{url}{script}", headers={"Accept-Encoding": "gzip"}), timeout=5
+        ) as answer:
             assert answer.headers["Content-Encoding"] == "gzip"
             packed = answer.read()
         assert b"Clove hitch" in gzip.decompress(packed)
@@ -177,7 +226,9 @@ def test_node_builds_assets_for_python_and_a_code_change_installs_nothing(forge:
         assert "/tide.json" in get(f"{url}/static/tide.js")[1]
         assert len(json.loads(get(f"{url}/tide.json")[1])) == 100
     image = forge.store.image(built.digest)
-    assert image.config.environment["PATH"].startswith("/opt/venv/bin:/app/node_modules/.bin:/usr/local/bin")
+    assert image.config.environment["PATH"].startswith(
+        "/opt/venv/bin:/app/node_modules/.bin:/usr/local/bin"
+    )
     assert seen(image, "app/node_modules/esbuild") is None
     example(forge, "python-with-assets", {"assets/tide.ts": 'console.log("changed")'})
     assert forge.said().count("Dependencies: cached, reused layer") == 2
@@ -188,17 +239,27 @@ def test_node_builds_assets_for_python_and_a_code_change_installs_nothing(forge:
     [
         (
             {
-                "pyproject.toml": "[tool.poetry]\npackage-mode = false\n[tool.poetry.dependencies]\npython = '^3.11'\nitsdangerous = '^2.2'\n# no git = yet\n"
+                "pyproject.toml": (
+                    "[tool.poetry]\npackage-mode = false\n[tool.poetry.dependencies]\npython ="
+                    " '^3.11'\nitsdangerous = '^2.2'\n# no git = yet\n"
+                )
             },
             "Warning: without a poetry.lock",
         ),
         (
-            {"Pipfile": "[packages]\nitsdangerous = '~=2.2'\ncolorama = {version = '*', sys_platform = \"== 'win32'\"}\n"},
+            {
+                "Pipfile": (
+                    "[packages]\nitsdangerous = '~=2.2'\ncolorama = {version = '*', sys_platform ="
+                    " \"== 'win32'\"}\n"
+                )
+            },
             "Warning: without a Pipfile.lock",
         ),
     ],
 )
-def test_without_a_lock_packages_are_resolved_with_a_warning(forge: Forge, files: dict[str, str], words: str) -> None:
+def test_without_a_lock_packages_are_resolved_with_a_warning(
+    forge: Forge, files: dict[str, str], words: str
+) -> None:
     forge.build({**files, "Procfile": "worker: python -c 'import itsdangerous'"})
     assert words in forge.said()
     assert " + itsdangerous==2.2.0" in forge.said()

@@ -30,22 +30,39 @@ def taken(lines: list[str]) -> dict[str, int]:
 def take(containers: Containers, spec: ContainerSpec) -> dict[str, int]:
     """Launch the program and wait until it has taken everything it can."""
     containers.launch(spec)
-    settle(lambda: "ready" in printed(containers, spec.id), 60, lambda: f"{printed(containers, spec.id)}")
+    settle(
+        lambda: "ready" in printed(containers, spec.id),
+        60,
+        lambda: f"{printed(containers, spec.id)}",
+    )
     return taken(printed(containers, spec.id))
 
 
-def test_a_team_that_uses_up_its_limits_does_not_affect_others(containers: Containers, spec: Spec) -> None:
+def test_a_team_that_uses_up_its_limits_does_not_affect_others(
+    containers: Containers, spec: Spec
+) -> None:
     greedy = take(containers, spec("python3", "-c", PROGRAM, "0", team=1))
     again = take(containers, spec("python3", "-c", PROGRAM, "0", team=1))
     assert greedy["inotify_instances"] > SOME
-    assert again["inotify_instances"] == again["pending_signals"] == 0, "the team has more than one set of limits"
+    assert again["inotify_instances"] == again["pending_signals"] == 0, (
+        "the team has more than one set of limits"
+    )
     other = take(containers, spec("python3", "-c", PROGRAM, str(SOME), team=2))
-    some = {**dict.fromkeys(KINDS, SOME), "message_queues": other["message_queues"], "locked_memory": other["locked_memory"]}
+    some = {
+        **dict.fromkeys(KINDS, SOME),
+        "message_queues": other["message_queues"],
+        "locked_memory": other["locked_memory"],
+    }
     assert other == some
     assert other["message_queues"] >= 5
     assert other["locked_memory"] >= 5
     # The queues and segments of this process end with its own IPC namespace.
-    host = subprocess.run(["unshare", "--ipc", "python3", "-c", PROGRAM, str(SOME)], capture_output=True, text=True, check=True)
+    host = subprocess.run(
+        ["unshare", "--ipc", "python3", "-c", PROGRAM, str(SOME)],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
     assert taken(host.stdout.splitlines())["inotify_instances"] == SOME
     assert taken(host.stdout.splitlines())["pending_signals"] == SOME
     assert taken(host.stdout.splitlines())["timers"] == SOME
@@ -64,7 +81,9 @@ def test_a_container_process_has_the_limits_of_its_team(containers: Containers, 
     }
 
 
-def test_a_team_namespace_belongs_to_its_first_id_and_has_own_limits(containers: Containers, spec: Spec) -> None:
+def test_a_team_namespace_belongs_to_its_first_id_and_has_own_limits(
+    containers: Containers, spec: Spec
+) -> None:
     settings = kernel_accounts.settings()
     shown = 'cd /proc/sys/user && for name in "$@"; do echo "$name $(cat $name)"; done; sleep 60'
     wanted = spec("sh", "-c", shown, "sh", *settings, team=3)
@@ -76,11 +95,19 @@ def test_a_team_namespace_belongs_to_its_first_id_and_has_own_limits(containers:
     assert owner(pid) == wanted.first_id
 
 
-def test_a_pin_of_an_earlier_version_is_kept_and_not_used(containers: Containers, node: NodeConfig, spec: Spec) -> None:
+def test_a_pin_of_an_earlier_version_is_kept_and_not_used(
+    containers: Containers, node: NodeConfig, spec: Spec
+) -> None:
     older = node.run / "userns/1"  # owned by root, as earlier versions created it
     older.touch()
     with subprocess.Popen(["unshare", "--user", "cat"], stdin=subprocess.PIPE) as holder:
-        settle(lambda: Path(f"/proc/{holder.pid}/ns/user").stat().st_ino != Path("/proc/self/ns/user").stat().st_ino, 10)
+        settle(
+            lambda: (
+                Path(f"/proc/{holder.pid}/ns/user").stat().st_ino
+                != Path("/proc/self/ns/user").stat().st_ino
+            ),
+            10,
+        )
         Kernel().bind(Path(f"/proc/{holder.pid}/ns/user"), older)
         pinned = older.stat().st_ino
         assert owner(holder.pid) == 0

@@ -22,9 +22,13 @@ Output = Callable[..., tuple[Exit, list[str]]]
 Spec = Callable[..., ContainerSpec]
 
 PROGRAM = (Path(__file__).parent / "programs/escapes.py").read_text()
-ROLES: dict[str, dict[str, object]] = {"app": {}, "build step": {"uid": 0, "gid": 0, "purpose": Purpose.BUILD}}
+ROLES: dict[str, dict[str, object]] = {
+    "app": {},
+    "build step": {"uid": 0, "gid": 0, "purpose": Purpose.BUILD},
+}
 LISTEN = (
-    "import socket, time; s = socket.socket(socket.AF_UNIX); s.bind('\\0theirs'); s.listen(); print('listens', flush=True); time.sleep(300)"
+    "import socket, time; s = socket.socket(socket.AF_UNIX); s.bind('\\0theirs'); s.listen();"
+    " print('listens', flush=True); time.sleep(300)"
 )
 TALK = """
 import socket
@@ -50,11 +54,13 @@ code = mmap.mmap(-1, 4096, prot=mmap.PROT_READ | mmap.PROT_WRITE | mmap.PROT_EXE
 code.write(b"\\xb8" + int(sys.argv[1]).to_bytes(4, "little") + b"\\x53\\x31\\xdb\\xcd\\x80\\x5b\\xc3")
 result = ctypes.CFUNCTYPE(ctypes.c_int)(ctypes.addressof(ctypes.c_char.from_buffer(code)))()
 print("ALLOWED", result)
-"""
+"""  # noqa: E501
 
 
 @pytest.mark.parametrize("role", ROLES)
-def test_every_way_out_is_refused(containers: Containers, spec: Spec, output: Output, role: str) -> None:
+def test_every_way_out_is_refused(
+    containers: Containers, spec: Spec, output: Output, role: str
+) -> None:
     victim = spec("python3", "-c", LISTEN, team=2)
     pid = containers.launch(victim).pid
     settle(lambda: printed(containers, victim.id) == ["listens"], 30)
@@ -64,9 +70,17 @@ def test_every_way_out_is_refused(containers: Containers, spec: Spec, output: Ou
     assert [line for line in lines[:-1] if " refused " not in line] == []
     # EFAULT, EINVAL or EBADF mean that the kernel checked the arguments, so the sandbox did not
     # refuse the call.
-    looked_at = [line for line in lines if line.startswith(("call_", "mount_")) and line.endswith(("EFAULT", "EINVAL", "EBADF"))]
+    looked_at = [
+        line
+        for line in lines
+        if line.startswith(("call_", "mount_")) and line.endswith(("EFAULT", "EINVAL", "EBADF"))
+    ]
     assert looked_at == []
-    families = {line.split()[0]: line.split()[-1] for line in lines if line.startswith(("socket_vsock", "socket_alg", "socket_wide"))}
+    families = {
+        line.split()[0]: line.split()[-1]
+        for line in lines
+        if line.startswith(("socket_vsock", "socket_alg", "socket_wide"))
+    }
     assert set(families.values()) == {"EAFNOSUPPORT"}, families
     state = containers.state(victim.id)
     assert state is not None
@@ -91,7 +105,10 @@ def test_a_32_bit_system_call_ends_the_process(output: Output) -> None:
 
 
 def test_the_number_of_terminals_of_a_container_is_limited(output: Output) -> None:
-    program = "import os\nn = 0\ntry:\n    while True:\n        os.open('/dev/ptmx', os.O_RDWR); n += 1\nexcept OSError as error: print(n, error.strerror)"
+    program = (
+        "import os\nn = 0\ntry:\n    while True:\n        os.open('/dev/ptmx', os.O_RDWR); n +="
+        " 1\nexcept OSError as error: print(n, error.strerror)"
+    )
     ended, lines = output("python3", "-c", program)
     assert ended.code == 0, lines
     assert lines == ["64 No space left on device"]

@@ -35,7 +35,12 @@ def look(containers: Containers, wanted: ContainerSpec, *words: str) -> list[str
 @pytest.mark.parametrize("changes", [{}, BUILD])
 @pytest.mark.parametrize("by_fd", [True, False])
 def test_no_file_or_link_names_another_app_or_the_host_folders(
-    containers: Containers, node: NodeConfig, spec: Spec, layers: tuple[Path, ...], changes: dict[str, object], by_fd: bool
+    containers: Containers,
+    node: NodeConfig,
+    spec: Spec,
+    layers: tuple[Path, ...],
+    changes: dict[str, object],
+    by_fd: bool,
 ) -> None:
     containers.launch(spec("sleep", "300", id=OTHER, app="neighbours", team=2))
     words = (OTHER, "neighbours", str(node.state), str(node.run), str(layers[0].parent), node.name)
@@ -45,13 +50,28 @@ def test_no_file_or_link_names_another_app_or_the_host_folders(
 
 def test_disks_of_the_machine_and_of_others_are_invisible(output: Output) -> None:
     disks = [disk.resolve() for disk in Path("/sys/block").iterdir()]
-    folders = {"/sys/block", "/sys/class/block", "/sys/dev/block", "/sys/class/bdi", "/proc/fs", *(str(disk.parent) for disk in disks)}
+    folders = {
+        "/sys/block",
+        "/sys/class/block",
+        "/sys/dev/block",
+        "/sys/class/bdi",
+        "/proc/fs",
+        *(str(disk.parent) for disk in disks),
+    }
     assert "/sys/devices/virtual/block" in folders
-    ended, lines = output("sh", "-c", 'for folder in "$@"; do ls -A $folder; done; cat /proc/diskstats /proc/partitions', "sh", *folders)
+    ended, lines = output(
+        "sh",
+        "-c",
+        'for folder in "$@"; do ls -A $folder; done; cat /proc/diskstats /proc/partitions',
+        "sh",
+        *folders,
+    )
     assert (ended.code, lines) == (0, [])
 
 
 def test_files_that_language_runtimes_need_are_readable(output: Output) -> None:
-    ended, lines = output("cat", "/sys/devices/system/cpu/online", "/proc/meminfo", "/proc/self/cgroup", "/proc/stat")
+    ended, lines = output(
+        "cat", "/sys/devices/system/cpu/online", "/proc/meminfo", "/proc/self/cgroup", "/proc/stat"
+    )
     assert ended.code == 0, lines
     assert any(line.startswith("MemTotal") for line in lines)

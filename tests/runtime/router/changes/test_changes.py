@@ -39,7 +39,9 @@ def load(port: int, host: str = "hello.test"):
         connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
         while not stop.is_set():
             try:
-                connection.request(method, path, body=b"body" if method == "POST" else None, headers={"Host": host})
+                connection.request(
+                    method, path, body=b"body" if method == "POST" else None, headers={"Host": host}
+                )
                 answer = connection.getresponse()
                 answer.read()
                 seen[str(answer.status)] += 1
@@ -49,8 +51,17 @@ def load(port: int, host: str = "hello.test"):
             if not keep:
                 connection.close()
 
-    kinds = [("GET", "/", True), ("POST", "/", True), ("GET", "/slow", True), ("POST", "/slow", True), ("GET", "/", False)]
-    threads = [threading.Thread(target=client, args=(method, path), kwargs={"keep": keep}) for method, path, keep in kinds]
+    kinds = [
+        ("GET", "/", True),
+        ("POST", "/", True),
+        ("GET", "/slow", True),
+        ("POST", "/slow", True),
+        ("GET", "/", False),
+    ]
+    threads = [
+        threading.Thread(target=client, args=(method, path), kwargs={"keep": keep})
+        for method, path, keep in kinds
+    ]
     for thread in threads:
         thread.start()
     try:
@@ -68,7 +79,10 @@ def test_two_hundred_switches_under_load_lose_no_request(running: RouterUnderTes
     times, hits_after_drain = [], 0
     with load(running.config.http_port) as seen:
         for number in range(1, 201):
-            old, new = (replace(end(apps[(number + side) % 2]), instance=f"r{number - 1 + side}") for side in (0, 1))
+            old, new = (
+                replace(end(apps[(number + side) % 2]), instance=f"r{number - 1 + side}")
+                for side in (0, 1)
+            )
             old = replace(old, instance=f"r{number - 1}") if number > 1 else end(apps[0])
             old = replace(old, port=apps[(number - 1) % 2].port)
             new = replace(new, port=apps[number % 2].port)
@@ -82,7 +96,10 @@ def test_two_hundred_switches_under_load_lose_no_request(running: RouterUnderTes
             running.router.set(routes_to(new))
             hits_after_drain += apps[(number - 1) % 2].hits.total() - before
     times.sort()
-    print(f"{seen.total()} requests; a switch takes {times[100] * 1000:.1f} ms in the middle, {times[-1] * 1000:.1f} ms at most")
+    print(
+        f"{seen.total()} requests; a switch takes {times[100] * 1000:.1f} ms in the middle,"
+        f" {times[-1] * 1000:.1f} ms at most"
+    )
     assert set(seen) == {"200"}
     assert seen["200"] > 400
     assert hits_after_drain == 0, "a drained instance got requests"
@@ -97,7 +114,10 @@ def test_a_change_is_effective_when_set_returns(running: RouterUnderTest):
         times.append(time.perf_counter() - started)
         assert running.get().json()["name"] == apps[number % 2].name
     times.sort()
-    print(f"a change is effective in {times[20] * 1000:.1f} ms in the middle, {times[-1] * 1000:.1f} ms at most")
+    print(
+        f"a change is effective in {times[20] * 1000:.1f} ms in the middle, {times[-1] * 1000:.1f}"
+        " ms at most"
+    )
     assert times[20] < 0.2
 
 
@@ -117,7 +137,13 @@ def test_draining_next_to_a_formerly_empty_slot_does_not_pause(running: RouterUn
         times.append(time.perf_counter() - started)
     assert min(times) < _UNDER_WAY
     started = time.perf_counter()
-    running.router.set(routes_to(replace(stays, draining=True), replace(goes, draining=True), situation=AppSituation.HOLDING))
+    running.router.set(
+        routes_to(
+            replace(stays, draining=True),
+            replace(goes, draining=True),
+            situation=AppSituation.HOLDING,
+        )
+    )
     assert time.perf_counter() - started > _UNDER_WAY
 
 
@@ -199,13 +225,20 @@ def test_many_concurrent_writers_leave_one_consistent_state(running: RouterUnder
     for thread in writers:
         thread.join()
     assert running.router.reconcile() == []
-    assert all(running.get(host=f"{name}.test").status_code == 200 for name in running.router.routes())
+    assert all(
+        running.get(host=f"{name}.test").status_code == 200 for name in running.router.routes()
+    )
 
 
 def test_changes_made_outside_the_router_are_reverted_and_listed(running: RouterUnderTest):
     app = running.app("a-1")
     running.router.set(routes_to(end(app)))
-    running.router._api.tell(["set server b00000/a-1 state maint", f"del map {running.config.router}/maps/host.map hello.test"])
+    running.router._api.tell(
+        [
+            "set server b00000/a-1 state maint",
+            f"del map {running.config.router}/maps/host.map hello.test",
+        ]
+    )
     assert running.get().status_code == 404
     found = running.router.reconcile()
     assert len(found) == 2
@@ -221,7 +254,12 @@ def test_a_change_also_reverts_changes_made_outside_the_router(running: RouterUn
     running.router.set(routes_to(first, second))
     maps = f"{running.config.router}/maps/host.map"
     running.router._api.tell(
-        ["set server b00000/a-0 state maint", "set server b00000/a-1 state maint", "del server b00000/a-1", f"del map {maps} hello.test"]
+        [
+            "set server b00000/a-0 state maint",
+            "set server b00000/a-1 state maint",
+            "del server b00000/a-1",
+            f"del map {maps} hello.test",
+        ]
     )
     running.router.set(routes_to(first, second, third))
     assert Counter(running.get().json()["name"] for _ in range(30)).keys() == {"a-0", "a-1", "a-2"}
@@ -257,7 +295,10 @@ def test_preparing_again_changes_nothing(running: RouterUnderTest):
         routes_to(Endpoint(instance="a; reload", address="127.0.0.1", port=80)),
         routes_to(Endpoint(instance="a", address="localhost", port=80)),
         routes_to(Endpoint(instance="a", address="127.0.0.1", port=0)),
-        routes_to(Endpoint(instance="a", address="127.0.0.1", port=1), Endpoint(instance="a", address="127.0.0.1", port=2)),
+        routes_to(
+            Endpoint(instance="a", address="127.0.0.1", port=1),
+            Endpoint(instance="a", address="127.0.0.1", port=2),
+        ),
     ],
 )
 def test_an_invalid_name_is_written_to_no_file_and_no_socket(running: RouterUnderTest, routes):
@@ -275,7 +316,10 @@ def test_a_host_of_another_app_or_of_the_portal_is_refused(running: RouterUnderT
 
 
 def test_the_file_of_a_slot_is_complete():
-    ends = (Endpoint(instance="a", address="10.0.0.2", port=8000), Endpoint(instance="b", address="10.0.0.3", port=1, draining=True))
+    ends = (
+        Endpoint(instance="a", address="10.0.0.2", port=8000),
+        Endpoint(instance="b", address="10.0.0.3", port=1, draining=True),
+    )
     lines = slot_config(42, ends).splitlines()
     assert lines[0] == "backend b00042 from slot"
     assert lines[2].startswith("  server a 10.0.0.2:8000 ")
@@ -284,6 +328,14 @@ def test_the_file_of_a_slot_is_complete():
 
 
 def test_the_state_of_servers_is_parsed():
-    answer = "1\n# be_id be_name\n3 b00000 1 a 10.0.0.2 0 5 1 1 0 1 0 0 0 0 0 0 - 8000 - 0 0 - - 0\n\n"
+    answer = (
+        "1\n# be_id be_name\n3 b00000 1 a 10.0.0.2 0 5 1 1 0 1 0 0 0 0 0 0 - 8000 - 0 0 - - 0\n\n"
+    )
     (server,) = live_servers(answer)["b00000"]
-    assert (server.name, server.address, server.port, server.maintenance, server.weight) == ("a", "10.0.0.2", 8000, True, 1)
+    assert (server.name, server.address, server.port, server.maintenance, server.weight) == (
+        "a",
+        "10.0.0.2",
+        8000,
+        True,
+        1,
+    )

@@ -28,7 +28,9 @@ def test_after_a_kill_the_state_comes_from_the_files(running: RouterUnderTest):
     running.start()
     assert running.get().json()["name"] == "new-1"
     assert running.get(host="gone.test").status_code == 404
-    assert running.get(host="tired.test", accept="application/json").json()["code"] == Code.WAKE_FAILED
+    assert (
+        running.get(host="tired.test", accept="application/json").json()["code"] == Code.WAKE_FAILED
+    )
     assert running.router.reconcile() == []
     assert old.hits["/"] == 0
 
@@ -43,7 +45,9 @@ def test_a_killed_worker_ends_the_master_and_the_next_start_serves(running: Rout
 
 
 @pytest.mark.parametrize("files_before_the_kill", range(3))
-def test_a_writer_killed_between_two_files_is_repaired(running: RouterUnderTest, files_before_the_kill: int):
+def test_a_writer_killed_between_two_files_is_repaired(
+    running: RouterUnderTest, files_before_the_kill: int
+):
     old, new = running.app("old-1"), running.app("new-1")
     running.router.set(routes_to(end(old)))
     routes = routes_to(end(new), end(old, draining=True), host="moved.test")
@@ -61,7 +65,9 @@ def test_a_writer_killed_between_two_files_is_repaired(running: RouterUnderTest,
 
 
 @pytest.mark.parametrize("files_before_the_kill", range(1, 3))
-def test_a_writer_killed_after_it_has_sent_the_change_is_repaired(running: RouterUnderTest, files_before_the_kill: int):
+def test_a_writer_killed_after_it_has_sent_the_change_is_repaired(
+    running: RouterUnderTest, files_before_the_kill: int
+):
     old, new = running.app("old-1"), running.app("new-1")
     running.router.set(routes_to(end(old)))
     killed_writer(running, routes_to(end(new), host="moved.test"), files_before_the_kill)
@@ -85,7 +91,9 @@ def test_a_writer_killed_before_it_has_sent_the_change_is_repaired(running: Rout
     assert running.router.reconcile() == []
 
 
-def killed_writer(running: RouterUnderTest, routes: AppRoutes, files: int, *, tells: bool = True) -> None:
+def killed_writer(
+    running: RouterUnderTest, routes: AppRoutes, files: int, *, tells: bool = True
+) -> None:
     """Start a process that gets SIGKILL before it writes its next file, or before it sends the
     change to HAProxy.
     """
@@ -111,6 +119,6 @@ def killed_writer(running: RouterUnderTest, routes: AppRoutes, files: int, *, te
             for method in {("ask", "tell")!r}:
                 setattr(router._api, method, lambda *_: os.kill(os.getpid(), signal.SIGKILL))
         router.set(AppRoutes(app={routes.app!r}, hosts={routes.hosts!r}, endpoints={routes.endpoints!r}))
-    """
+    """  # noqa: E501
     ended = subprocess.run([sys.executable, "-c", textwrap.dedent(program)], check=False)
     assert ended.returncode == -signal.SIGKILL

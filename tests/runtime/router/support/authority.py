@@ -25,7 +25,7 @@ import json, sys, urllib.request
 verb, name, value = sys.argv[1:]
 what = {{"add": ("set-txt", {{"host": name + ".", "value": value}}), "remove": ("clear-txt", {{"host": name + "."}})}}[verb]
 urllib.request.urlopen("http://127.0.0.1:{port}/" + what[0], json.dumps(what[1]).encode(), timeout=10)
-"""
+"""  # noqa: E501
 
 
 class TestAuthority:
@@ -38,8 +38,12 @@ class TestAuthority:
         self.name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
         self.issuer = issuer
         by = issuer or self
-        builder = self._builder(self.name, by.name, self.key, timedelta(days=-1), timedelta(days=100))
-        builder = builder.add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        builder = self._builder(
+            self.name, by.name, self.key, timedelta(days=-1), timedelta(days=100)
+        )
+        builder = builder.add_extension(
+            x509.BasicConstraints(ca=True, path_length=None), critical=True
+        )
         usage = x509.KeyUsage(
             digital_signature=True,
             content_commitment=False,
@@ -58,24 +62,56 @@ class TestAuthority:
         return self.certificate.public_bytes(serialization.Encoding.PEM).decode()
 
     def issue(
-        self, *names: str, begins: timedelta = timedelta(days=-1), ends: timedelta = timedelta(days=90), bits: int = 0
+        self,
+        *names: str,
+        begins: timedelta = timedelta(days=-1),
+        ends: timedelta = timedelta(days=90),
+        bits: int = 0,
     ) -> tuple[str, str]:
         """Return a certificate and its key, both in PEM form."""
-        key = rsa.generate_private_key(65537, bits) if bits else ec.generate_private_key(ec.SECP256R1())
-        subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, names[0] if names else "nobody")])
+        key = (
+            rsa.generate_private_key(65537, bits)
+            if bits
+            else ec.generate_private_key(ec.SECP256R1())
+        )
+        subject = x509.Name(
+            [x509.NameAttribute(NameOID.COMMON_NAME, names[0] if names else "nobody")]
+        )
         builder = self._builder(subject, self.name, key, begins, ends)
         if names:
-            builder = builder.add_extension(x509.SubjectAlternativeName([x509.DNSName(name) for name in names]), critical=False)
-        pem = builder.sign(self.key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM).decode()
-        return pem, key.private_bytes(
-            serialization.Encoding.PEM, serialization.PrivateFormat.TraditionalOpenSSL, serialization.NoEncryption()
-        ).decode()
+            builder = builder.add_extension(
+                x509.SubjectAlternativeName([x509.DNSName(name) for name in names]), critical=False
+            )
+        pem = (
+            builder.sign(self.key, hashes.SHA256())
+            .public_bytes(serialization.Encoding.PEM)
+            .decode()
+        )
+        return (
+            pem,
+            key.private_bytes(
+                serialization.Encoding.PEM,
+                serialization.PrivateFormat.TraditionalOpenSSL,
+                serialization.NoEncryption(),
+            ).decode(),
+        )
 
     @staticmethod
-    def _builder(subject, issuer, key, begins: timedelta, ends: timedelta) -> x509.CertificateBuilder:
+    def _builder(
+        subject, issuer, key, begins: timedelta, ends: timedelta
+    ) -> x509.CertificateBuilder:
         now = datetime.now(UTC)
-        builder = x509.CertificateBuilder().subject_name(subject).issuer_name(issuer).public_key(key.public_key())
-        return builder.serial_number(x509.random_serial_number()).not_valid_before(now + begins).not_valid_after(now + ends)
+        builder = (
+            x509.CertificateBuilder()
+            .subject_name(subject)
+            .issuer_name(issuer)
+            .public_key(key.public_key())
+        )
+        return (
+            builder.serial_number(x509.random_serial_number())
+            .not_valid_before(now + begins)
+            .not_valid_after(now + ends)
+        )
 
 
 @contextmanager
@@ -103,12 +139,31 @@ def pebble(folder: Path, *, http_port: int) -> Iterator[tuple[str, Path]]:
         "externalAccountBindingRequired": False,
     }
     (folder / "pebble.json").write_text(json.dumps({"pebble": config}))
-    dns = ["pebble-challtestsrv", "-dns01", f"127.0.0.1:{ports[2]}", "-management", f"127.0.0.1:{ports[3]}", "-defaultIPv6", ""]
+    dns = [
+        "pebble-challtestsrv",
+        "-dns01",
+        f"127.0.0.1:{ports[2]}",
+        "-management",
+        f"127.0.0.1:{ports[3]}",
+        "-defaultIPv6",
+        "",
+    ]
     dns += ["-http01", "", "-https01", "", "-tlsalpn01", "", "-defaultIPv4", "127.0.0.1"]
-    server = ["pebble", "-config", str(folder / "pebble.json"), "-dnsserver", f"127.0.0.1:{ports[2]}", "-strict", "false"]
+    server = [
+        "pebble",
+        "-config",
+        str(folder / "pebble.json"),
+        "-dnsserver",
+        f"127.0.0.1:{ports[2]}",
+        "-strict",
+        "false",
+    ]
     environment = {**os.environ, "PEBBLE_VA_NOSLEEP": "1", "PEBBLE_WFE_NONCEREJECT": "0"}
     with (folder / "pebble.log").open("wb") as log:
-        started = [subprocess.Popen(command, stdout=log, stderr=log, env=environment) for command in (dns, server)]
+        started = [
+            subprocess.Popen(command, stdout=log, stderr=log, env=environment)
+            for command in (dns, server)
+        ]
     try:
         wait_for_port(ports[0])
         yield f"https://localhost:{ports[0]}/dir", folder / "ca.pem"

@@ -56,11 +56,17 @@ class H2App:
                     bodies[event.stream_id] = b""
                 elif isinstance(event, DataReceived):
                     bodies[event.stream_id] += event.data
-                    connection.acknowledge_received_data(event.flow_controlled_length, event.stream_id)
+                    connection.acknowledge_received_data(
+                        event.flow_controlled_length, event.stream_id
+                    )
                 elif isinstance(event, StreamEnded):
-                    connection.send_headers(event.stream_id, [(":status", "200"), ("content-type", "application/grpc")])
+                    connection.send_headers(
+                        event.stream_id, [(":status", "200"), ("content-type", "application/grpc")]
+                    )
                     connection.send_data(event.stream_id, bodies.pop(event.stream_id))
-                    connection.send_headers(event.stream_id, [("grpc-status", "0")], end_stream=True)
+                    connection.send_headers(
+                        event.stream_id, [("grpc-status", "0")], end_stream=True
+                    )
             writer.write(connection.data_to_send())
             await writer.drain()
         writer.close()

@@ -18,7 +18,12 @@ class Load:
     """Clients that open a new connection for each request."""
 
     def __init__(self, port: int, clients: int = CLIENTS) -> None:
-        self.seen, self.longest, self._port, self._stop = Counter[str](), 0.0, port, threading.Event()
+        self.seen, self.longest, self._port, self._stop = (
+            Counter[str](),
+            0.0,
+            port,
+            threading.Event(),
+        )
         self._threads = [threading.Thread(target=self._ask, daemon=True) for _ in range(clients)]
 
     def __enter__(self) -> Self:
@@ -42,8 +47,9 @@ class Load:
     def describe(self) -> str:
         asked, seen = sum(self.seen.values()), self.seen
         return (
-            f"{asked} requests, {seen['refused']} refused, {seen['cut']} cut in mid-request, "
-            f"{asked - seen['200'] - seen['refused'] - seen['cut']} other failures, longest wait {self.longest:.2f} s"
+            f"{asked} requests, {seen['refused']} refused, {seen['cut']} cut in mid-request,"
+            f" {asked - seen['200'] - seen['refused'] - seen['cut']} other failures, longest wait"
+            f" {self.longest:.2f} s"
         )
 
 

@@ -9,7 +9,11 @@ import pytest
 from tests.runtime.router.conftest import RouterUnderTest, router_of_its_own, routes_to
 from tests.runtime.router.support.recorder import Recorder, exchange
 
-ROUTERS = {"x-forwarded-for": "127.0.0.1", "x-forwarded-proto": "http", "x-forwarded-host": "hello.test"}
+ROUTERS = {
+    "x-forwarded-for": "127.0.0.1",
+    "x-forwarded-proto": "http",
+    "x-forwarded-host": "hello.test",
+}
 
 
 @pytest.fixture(scope="module")
@@ -24,5 +28,7 @@ def seen(recorded: tuple[RouterUnderTest, Recorder], *lines: str) -> dict[str, s
     running, app = recorded
     app.take()
     text = "\r\n".join(["GET / HTTP/1.1", "Host: hello.test", *lines, "", ""])
-    assert exchange(running.config.http_port, text.encode(), quiet=0.05).startswith(b"HTTP/1.1 200 ")
+    assert exchange(running.config.http_port, text.encode(), quiet=0.05).startswith(
+        b"HTTP/1.1 200 "
+    )
     return app.headers()

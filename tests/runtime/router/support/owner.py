@@ -1,4 +1,6 @@
-"""Fixtures: an app with a real HAProxy, for tests of the settings that an app's owner can change."""
+"""Fixtures: an app with a real HAProxy, for tests of the settings that an app's owner can
+change.
+"""
 
 from __future__ import annotations
 
@@ -36,7 +38,12 @@ class Owner:
         self.running.router.set(self.routes)
 
     def ask(self, path: str = "/", method: str = "GET", **rest: object) -> httpx.Response:
-        headers = {"Host": self.host, "Accept": "text/html", "Connection": "close", **rest.pop("headers", {})}
+        headers = {
+            "Host": self.host,
+            "Accept": "text/html",
+            "Connection": "close",
+            **rest.pop("headers", {}),
+        }
         return self.running.client.request(method, self.running.url(path), headers=headers, **rest)
 
 

@@ -43,7 +43,9 @@ class Recorder:
 
     @property
     def endpoint(self) -> Endpoint:
-        return Endpoint(instance="recorder-1", address="127.0.0.1", port=self._listener.getsockname()[1])
+        return Endpoint(
+            instance="recorder-1", address="127.0.0.1", port=self._listener.getsockname()[1]
+        )
 
     def take(self) -> bytes:
         """Return all bytes that arrived since the last call."""
@@ -55,7 +57,10 @@ class Recorder:
         """Return the header names and values of the only request since the last call."""
         head, _, _ = self.take().partition(b"\r\n\r\n")
         lines = head.decode("latin-1").split("\r\n")[1:]
-        return {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
+        return {
+            name.lower(): value.strip()
+            for name, _, value in (line.partition(":") for line in lines)
+        }
 
     def _run(self) -> None:
         with suppress(OSError):  # closed

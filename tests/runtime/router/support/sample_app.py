@@ -40,7 +40,9 @@ class SampleApp:
 
     def _run(self) -> None:
         asyncio.set_event_loop(self._loop)
-        self._server = self._loop.run_until_complete(asyncio.start_server(self._serve, "127.0.0.1", 0))
+        self._server = self._loop.run_until_complete(
+            asyncio.start_server(self._serve, "127.0.0.1", 0)
+        )
         self.port = self._server.sockets[0].getsockname()[1]
         self._started.set()
         self._loop.run_forever()
@@ -63,7 +65,10 @@ class SampleApp:
     async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
         head = (await reader.readuntil(b"\r\n\r\n")).decode().split("\r\n")
         method, path, _ = head[0].split(" ", 2)
-        headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in head[1:] if line)}
+        headers = {
+            name.lower(): value.strip()
+            for name, _, value in (line.partition(":") for line in head[1:] if line)
+        }
         self.hits[path] += 1
         if path == "/crash":
             writer.transport.abort()
@@ -94,20 +99,35 @@ class SampleApp:
                 self.hits["bytes"] = received
         if path == "/slow":
             await asyncio.sleep(0.03)
-        answer = {"name": self.name, "method": method, "path": path, "headers": headers, "received": received}
+        answer = {
+            "name": self.name,
+            "method": method,
+            "path": path,
+            "headers": headers,
+            "received": received,
+        }
         body = json.dumps(answer).encode()
-        writer.write(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n" % len(body))
+        writer.write(
+            b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n"
+            % len(body)
+        )
         if method != "HEAD":
             writer.write(body)
         await writer.drain()
         return True
 
-    async def _tunnel(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, key: str) -> bool:
+    async def _tunnel(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, key: str
+    ) -> bool:
         """Serve the protocol of a WebSocket: an upgrade (RFC 6455, 4.2.2), then bytes in both
         directions.
         """
-        accept = base64.b64encode(hashlib.sha1(f"{key}258EAFA5-E914-47DA-95CA-C5AB0DC85B11".encode()).digest())
-        writer.write(b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n")
+        accept = base64.b64encode(
+            hashlib.sha1(f"{key}258EAFA5-E914-47DA-95CA-C5AB0DC85B11".encode()).digest()
+        )
+        writer.write(
+            b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+        )
         writer.write(b"Sec-WebSocket-Accept: " + accept + b"\r\n\r\n")
         while data := await reader.read(1024):
             writer.write(self.name.encode() + b":" + data)
@@ -115,7 +135,10 @@ class SampleApp:
         return False
 
     async def _events(self, writer: asyncio.StreamWriter) -> bool:
-        writer.write(b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n")
+        writer.write(
+            b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding:"
+            b" chunked\r\n\r\n"
+        )
         for _ in range(5):
             event = f"data: {self._loop.time()}\n\n".encode()  # CLOCK_MONOTONIC, as in the test
             writer.write(b"%x\r\n%s\r\n" % (len(event), event))

@@ -18,8 +18,16 @@ class Weapon(BaseHTTPRequestHandler):
     def do_GET(self):
         words = self.path.strip("/").split("/")
         if words[0] == "start":
-            script = f"timeout -k 1 {int(words[2]) + 4} python3 {HERE}/{words[1]}.py {words[2]} {words[4]} > {PLACE}/{words[3]} 2>&1; mv {PLACE}/{words[3]} {PLACE}/{words[3]}.done"
-            subprocess.Popen(["setsid", "sh", "-c", script], pass_fds=(CONSOLE,), env={**os.environ, "CONSOLE": str(CONSOLE)})
+            script = (
+                f"timeout -k 1 {int(words[2]) + 4} python3 {HERE}/{words[1]}.py {words[2]}"
+                f" {words[4]} > {PLACE}/{words[3]} 2>&1; mv {PLACE}/{words[3]}"
+                f" {PLACE}/{words[3]}.done"
+            )
+            subprocess.Popen(
+                ["setsid", "sh", "-c", script],
+                pass_fds=(CONSOLE,),
+                env={**os.environ, "CONSOLE": str(CONSOLE)},
+            )
             return self.answer(200, b"started")
         if words[0] == "result":
             try:

@@ -46,7 +46,13 @@ def fork(seconds):
 
 
 def threads(seconds):
-    return hold(seconds / 2, until(seconds / 2, lambda: threading.Thread(target=time.sleep, args=(seconds,), daemon=True).start()))
+    return hold(
+        seconds / 2,
+        until(
+            seconds / 2,
+            lambda: threading.Thread(target=time.sleep, args=(seconds,), daemon=True).start(),
+        ),
+    )
 
 
 def memory(seconds):
@@ -74,7 +80,9 @@ def fill(folder, size):
 
 def descriptors(seconds):
     hoard = []
-    return hold(seconds / 2, until(seconds / 2, lambda: hoard.append(os.open("/dev/null", os.O_RDONLY))))
+    return hold(
+        seconds / 2, until(seconds / 2, lambda: hoard.append(os.open("/dev/null", os.O_RDONLY)))
+    )
 
 
 def pipes(seconds):
@@ -134,7 +142,9 @@ def connections(seconds):
 
 
 def datagrams(seconds):
-    """Create entries of connection tracking: datagrams to at most 20,000 ports of its own gateway."""
+    """Create entries of connection tracking: datagrams to at most 20,000 ports of its own
+    gateway.
+    """
     ports = iter(range(10_000, 30_000))
     sender = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
 
@@ -167,7 +177,11 @@ def names(seconds):
         label = f"x{number}".encode()
         try:
             asker.sendto(
-                struct.pack(">HHHHHH", number, 0x100, 1, 0, 0, 0) + bytes([len(label)]) + label + b"\7invalid\0\0\1\0\1", (server, 53)
+                struct.pack(">HHHHHH", number, 0x100, 1, 0, 0, 0)
+                + bytes([len(label)])
+                + label
+                + b"\7invalid\0\0\1\0\1",
+                (server, 53),
             )
         except OSError as error:
             if error.errno not in {errno.EPERM, errno.EAGAIN}:
@@ -227,9 +241,12 @@ def gateway():
 
 
 BOMBS = {
-    "fork": fork, "threads": threads, "memory": memory, "tmpfs": fill("/dev/shm", 1 << 20), "disk": fill(".", 1 << 20),
-    "inodes": fill(".", 1), "descriptors": descriptors, "pipes": pipes, "dentries": dentries, "log": log, "page-cache": page_cache,
-    "connections": connections, "datagrams": datagrams, "names": names, "spin": spin, "sleepers": sleepers,
+    "fork": fork, "threads": threads, "memory": memory, "tmpfs": fill("/dev/shm", 1 << 20),
+    "disk": fill(".", 1 << 20),
+    "inodes": fill(".", 1), "descriptors": descriptors, "pipes": pipes, "dentries": dentries,
+    "log": log, "page-cache": page_cache,
+    "connections": connections, "datagrams": datagrams, "names": names, "spin": spin,
+    "sleepers": sleepers,
 }  # fmt: skip
 
 if __name__ == "__main__":

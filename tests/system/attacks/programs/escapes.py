@@ -50,10 +50,14 @@ NUMBERS = {
     },
 }
 NUMBERS["aarch64"] = {
-    "ptrace": 117, "syslog": 116, "pivot_root": 41, "settimeofday": 170, "mount": 40, "umount2": 39, "swapon": 224, "reboot": 142,
-    "sethostname": 161, "init_module": 105, "quotactl": 60, "kexec_load": 104, "add_key": 217, "keyctl": 219, "unshare": 97,
-    "perf_event_open": 241, "open_by_handle_at": 265, "clock_settime": 112, "setns": 268, "process_vm_readv": 270, "finit_module": 273,
-    "bpf": 280, "userfaultfd": 282, "io_uring_setup": 425, "open_tree": 428, "fsopen": 430, "mount_setattr": 442, "acct": 89,
+    "ptrace": 117, "syslog": 116, "pivot_root": 41, "settimeofday": 170, "mount": 40, "umount2": 39,
+    "swapon": 224, "reboot": 142,
+    "sethostname": 161, "init_module": 105, "quotactl": 60, "kexec_load": 104, "add_key": 217,
+    "keyctl": 219, "unshare": 97,
+    "perf_event_open": 241, "open_by_handle_at": 265, "clock_settime": 112, "setns": 268,
+    "process_vm_readv": 270, "finit_module": 273,
+    "bpf": 280, "userfaultfd": 282, "io_uring_setup": 425, "open_tree": 428, "fsopen": 430,
+    "mount_setattr": 442, "acct": 89,
     "name_to_handle_at": 264, "fanotify_init": 262,
 }  # fmt: skip
 
@@ -62,7 +66,9 @@ def call(name, *arguments):
     number = NUMBERS[platform.machine()].get(name)
     if number is None:
         raise OSError(errno.ENOSYS, name)
-    result = LIBC.syscall(ctypes.c_long(number), *(ctypes.c_long(a) if isinstance(a, int) else a for a in arguments))
+    result = LIBC.syscall(
+        ctypes.c_long(number), *(ctypes.c_long(a) if isinstance(a, int) else a for a in arguments)
+    )
     if result < 0:
         raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
     return result
@@ -80,7 +86,9 @@ def read(path):
 
 
 def in_child(function):
-    """Run an attempt that changes its caller in a child, whose exit code shows whether it worked."""
+    """Run an attempt that changes its caller in a child, whose exit code shows whether it
+    worked.
+    """
 
     def attempt():
         pid = os.fork()
@@ -152,7 +160,9 @@ TEXT = ctypes.create_string_buffer
 ATTEMPTS = {
     "mount a tmpfs": lambda: call("mount", TEXT(b"none"), TEXT(b"/tmp"), TEXT(b"tmpfs"), 0, 0),
     "mount proc": lambda: call("mount", TEXT(b"proc"), TEXT(b"/tmp"), TEXT(b"proc"), 0, 0),
-    "make / writable again": lambda: call("mount", TEXT(b"none"), TEXT(b"/proc/sys"), 0, 0x20 | 0x1000, 0),
+    "make / writable again": lambda: call(
+        "mount", TEXT(b"none"), TEXT(b"/proc/sys"), 0, 0x20 | 0x1000, 0
+    ),
     "unmount /proc": lambda: call("umount2", TEXT(b"/proc"), 2),
     "fsopen": lambda: call("fsopen", TEXT(b"tmpfs"), 0),
     "open_tree, copied": lambda: call("open_tree", -100, TEXT(b"/"), 1),
@@ -160,7 +170,9 @@ ATTEMPTS = {
     "a new user namespace": in_child(lambda: call("unshare", NEWUSER)),
     "a new mount namespace": in_child(lambda: call("unshare", NEWNS)),
     "a new network namespace": in_child(lambda: call("unshare", NEWNET)),
-    "enter the namespace of process 1": in_child(lambda: call("setns", os.open("/proc/1/ns/user", os.O_RDONLY), NEWUSER)),
+    "enter the namespace of process 1": in_child(
+        lambda: call("setns", os.open("/proc/1/ns/user", os.O_RDONLY), NEWUSER)
+    ),
     "pivot_root": lambda: call("pivot_root", TEXT(b"/"), TEXT(b"/tmp")),
     "processes of others": others,
     "core_pattern": lambda: write("/proc/sys/kernel/core_pattern", "|/tmp/x"),
@@ -181,7 +193,9 @@ ATTEMPTS = {
     "add a key": lambda: call("add_key", TEXT(b"user"), TEXT(b"x"), TEXT(b"x"), 1, -3),
     "keyctl": lambda: call("keyctl", 0, -3, 0),
     "bpf": lambda: call("bpf", 0, TEXT(128), 128),
-    "perf": lambda: call("perf_event_open", TEXT(bytes([0, 0, 0, 0, 128]) + bytes(123)), 0, -1, -1, 0),
+    "perf": lambda: call(
+        "perf_event_open", TEXT(bytes([0, 0, 0, 0, 128]) + bytes(123)), 0, -1, -1, 0
+    ),
     "io_uring": lambda: call("io_uring_setup", 1, TEXT(120)),
     "userfaultfd": lambda: call("userfaultfd", 0),
     "load a module": lambda: call("init_module", TEXT(b"x"), 1, TEXT(b"")),
@@ -191,7 +205,9 @@ ATTEMPTS = {
     "swap": lambda: call("swapon", TEXT(b"/tmp/x"), 0),
     "accounting": lambda: call("acct", TEXT(b"/tmp/x")),
     "set the clock": lambda: call("clock_settime", 0, TEXT(16)),
-    "open by handle": lambda: call("open_by_handle_at", -100, TEXT(b"\x08\0\0\0\x01\0\0\0" + bytes(8)), 0),
+    "open by handle": lambda: call(
+        "open_by_handle_at", -100, TEXT(b"\x08\0\0\0\x01\0\0\0" + bytes(8)), 0
+    ),
     "fanotify of a mount": lambda: call("fanotify_init", 0, 0),
     "ports of the processor": lambda: call("iopl", 3),
     "a raw socket": lambda: socket.socket(socket.AF_INET, socket.SOCK_RAW, 1),

@@ -16,13 +16,19 @@ from django.core.management.base import BaseCommand
 
 
 class Command(BaseCommand):
-    help = "Create django.key (sessions) and config.key (config vars) in the secrets folder, if they do not exist."
+    help = (
+        "Create django.key (sessions) and config.key (config vars) in the secrets folder, if they"
+        " do not exist."
+    )
     requires_system_checks = ()
 
     def handle(self, *_: Any, **__: Any) -> None:
         settings.SECRETS.mkdir(parents=True, exist_ok=True)
         _hand_to_group(settings.SECRETS, 0o750)
-        for name, key in (("django.key", secrets.token_urlsafe(48)), ("config.key", Fernet.generate_key().decode())):
+        for name, key in (
+            ("django.key", secrets.token_urlsafe(48)),
+            ("config.key", Fernet.generate_key().decode()),
+        ):
             path: Path = settings.SECRETS / name
             if _create_once(path, key + "\n"):
                 self.stdout.write(f"Created {path}. Keep a copy with your backups.")

@@ -23,7 +23,10 @@ _MOST_UPDATES = 2  # one is deployed, more than one is refused
 
 
 class Command(BaseCommand):
-    help = "Deploy a push, report the progress to the pusher, and exit 0 if it is live. Run by git, not by people."
+    help = (
+        "Deploy a push, report the progress to the pusher, and exit 0 if it is live. Run by git,"
+        " not by people."
+    )
     requires_system_checks = ()
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -34,7 +37,11 @@ class Command(BaseCommand):
         app_row = App.objects.select_related("team").get(pk=app)
         updates = [RefUpdate.parse(line) for line in islice(sys.stdin, _MOST_UPDATES)]
         try:
-            asyncio.run(receive(app_row, Person.objects.get(pk=person), updates, say, on_taken=report_stored))
+            asyncio.run(
+                receive(
+                    app_row, Person.objects.get(pk=person), updates, say, on_taken=report_stored
+                )
+            )
         except Refused as refusal:
             say("")
             say(f"! {refusal.sentence}")

@@ -19,7 +19,12 @@ wanted = int(sys.argv[1]) or 10**6
 class Event(ctypes.Structure):
     """C structure sigevent (sigevent(7)); SIGEV_NONE is 1."""
 
-    _fields_ = (("value", ctypes.c_void_p), ("signo", ctypes.c_int), ("notify", ctypes.c_int), ("rest", ctypes.c_char * 48))
+    _fields_ = (
+        ("value", ctypes.c_void_p),
+        ("signo", ctypes.c_int),
+        ("notify", ctypes.c_int),
+        ("rest", ctypes.c_char * 48),
+    )
 
 
 def inotify_instances(number: int) -> bool:
@@ -32,7 +37,9 @@ def timers(number: int) -> bool:
 
 
 def message_queues(number: int) -> bool:
-    return libc.mq_open(f"/q{number}".encode(), os.O_CREAT | os.O_RDWR | os.O_EXCL, 0o600, None) >= 0
+    return (
+        libc.mq_open(f"/q{number}".encode(), os.O_CREAT | os.O_RDWR | os.O_EXCL, 0o600, None) >= 0
+    )
 
 
 def pending_signals(number: int) -> bool:

@@ -38,11 +38,21 @@ TABLE = """
     fsconfig 431 431   fsmount 432 432   fspick 433 433   clone3 435 435   pidfd_getfd 438 438
     process_madvise 440 440   mount_setattr 442 442   quotactl_fd 443 443
 """
-NUMBERS = {name: (int(x86_64), int(aarch64)) for name, x86_64, aarch64 in re.findall(r"(\w+) (\d+) (\d+)", TABLE)}
+NUMBERS = {
+    name: (int(x86_64), int(aarch64))
+    for name, x86_64, aarch64 in re.findall(r"(\w+) (\d+) (\d+)", TABLE)
+}
 zeros = ctypes.create_string_buffer(4096)
 one_page = struct.pack("QQ", ctypes.addressof(zeros), 4096)  # struct iovec
 MS_BIND, MS_REMOUNT = 4096, 32
-NAMESPACES = {"time": 0x80, "mnt": 0x20000, "cgroup": 0x2000000, "uts": 0x4000000, "ipc": 0x8000000, "user": 0x10000000}
+NAMESPACES = {
+    "time": 0x80,
+    "mnt": 0x20000,
+    "cgroup": 0x2000000,
+    "uts": 0x4000000,
+    "ipc": 0x8000000,
+    "user": 0x10000000,
+}
 NAMESPACES |= {"pid": 0x20000000, "net": 0x40000000}
 
 
@@ -88,7 +98,9 @@ each(
     {
         "tmpfs": lambda: call("mount", b"none", b"/tmp", b"tmpfs", 0, None),
         "bind": lambda: call("mount", b"/", b"/tmp", None, MS_BIND, None),
-        "remount_proc_sys": lambda: call("mount", None, b"/proc/sys", None, MS_REMOUNT | MS_BIND, None),
+        "remount_proc_sys": lambda: call(
+            "mount", None, b"/proc/sys", None, MS_REMOUNT | MS_BIND, None
+        ),
         "cgroup": lambda: call("mount", b"none", b"/tmp", b"cgroup", 0, b"memory"),
         "proc": lambda: call("mount", b"none", b"/tmp", b"proc", 0, None),
         "unmask": lambda: call("umount2", b"/proc/acpi", 2),
@@ -102,11 +114,23 @@ each(
         "new_api_attributes": lambda: call("mount_setattr", -100, b"/proc/sys", 0, zeros, 32),
     },
 )
-each("unshare", {kind: lambda flag=flag: call("unshare", flag) for kind, flag in NAMESPACES.items()})
-each("clone", {kind: lambda flag=flag: call("clone", flag | 17, 0, 0, 0, 0) for kind, flag in NAMESPACES.items() if flag > 0xFF})
+each(
+    "unshare", {kind: lambda flag=flag: call("unshare", flag) for kind, flag in NAMESPACES.items()}
+)
+each(
+    "clone",
+    {
+        kind: lambda flag=flag: call("clone", flag | 17, 0, 0, 0, 0)
+        for kind, flag in NAMESPACES.items()
+        if flag > 0xFF
+    },
+)
 each(
     "setns",
-    {kind: lambda kind=kind: call("setns", os.open(f"/proc/1/ns/{kind}", os.O_RDONLY), 0) for kind in ("mnt", "user", "pid", "net")},
+    {
+        kind: lambda kind=kind: call("setns", os.open(f"/proc/1/ns/{kind}", os.O_RDONLY), 0)
+        for kind in ("mnt", "user", "pid", "net")
+    },
 )
 simple("clone3", zeros, 88)
 
@@ -176,7 +200,13 @@ each(
         )
     },
 )
-each("make", {"cgroup": lambda: Path("/sys/fs/cgroup/x").mkdir(), "folder_of_proc": lambda: Path("/proc/x").mkdir()})
+each(
+    "make",
+    {
+        "cgroup": lambda: Path("/sys/fs/cgroup/x").mkdir(),
+        "folder_of_proc": lambda: Path("/proc/x").mkdir(),
+    },
+)
 
 # Devices and rights
 
@@ -222,7 +252,14 @@ def gain_by_a_setuid_program() -> None:
         if os.getuid() == 0:
             os.setresgid(user, user, user)
             os.setresuid(user, user, user)
-        os.execv(program, ["python3", "-c", f"import os; os._exit(os.geteuid() != {user} or os.getegid() != {user})"])
+        os.execv(
+            program,
+            [
+                "python3",
+                "-c",
+                f"import os; os._exit(os.geteuid() != {user} or os.getegid() != {user})",
+            ],
+        )
     if os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0:
         raise OSError(errno.EPERM, "the bit was ignored")
 
@@ -249,8 +286,21 @@ def be_served_before_others() -> None:
 
 FAMILIES = {"packet": 17, "vsock": 40, "alg": 38, "xdp": 44, "can": 29, "bluetooth": 31}
 FAMILIES |= {"rds": 21, "tipc": 30, "kcm": 41, "qipcrtr": 42, "smc": 43}
-each("socket", {name: lambda family=family: socket.socket(family, socket.SOCK_DGRAM) for name, family in FAMILIES.items()})
-each("socket_wide", {name: lambda family=family: socket_wide(family) for name, family in FAMILIES.items() if name in ("alg", "vsock")})
+each(
+    "socket",
+    {
+        name: lambda family=family: socket.socket(family, socket.SOCK_DGRAM)
+        for name, family in FAMILIES.items()
+    },
+)
+each(
+    "socket_wide",
+    {
+        name: lambda family=family: socket_wide(family)
+        for name, family in FAMILIES.items()
+        if name in ("alg", "vsock")
+    },
+)
 each(
     "socket",
     {
@@ -295,12 +345,20 @@ def set_a_link_up_or_down() -> None:
 
 @attack
 def add_an_address() -> None:
-    netlink(20, 0x600, struct.pack("BBBBI", 2, 32, 0, 0, 1) + struct.pack("HH4s", 8, 2, bytes((10, 9, 8, 7))))
+    netlink(
+        20,
+        0x600,
+        struct.pack("BBBBI", 2, 32, 0, 0, 1) + struct.pack("HH4s", 8, 2, bytes((10, 9, 8, 7))),
+    )
 
 
 @attack
 def add_a_route() -> None:
-    netlink(24, 0x600, struct.pack("BBBBBBBBI", 2, 0, 0, 0, 254, 4, 0, 1, 0) + struct.pack("HHI", 8, 4, 1))
+    netlink(
+        24,
+        0x600,
+        struct.pack("BBBBBBBBI", 2, 0, 0, 0, 254, 4, 0, 1, 0) + struct.pack("HHI", 8, 4, 1),
+    )
 
 
 @attack

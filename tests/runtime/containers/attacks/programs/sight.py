@@ -13,7 +13,11 @@ from contextlib import suppress
 from pathlib import Path
 
 words = [word[::-1].encode() for word in sys.argv[1:]]
-others = {entry.name for entry in Path("/proc").iterdir() if entry.name.isdecimal() and entry.name != str(os.getpid())}
+others = {
+    entry.name
+    for entry in Path("/proc").iterdir()
+    if entry.name.isdecimal() and entry.name != str(os.getpid())
+}
 
 
 def tell(kind: str, path: Path, content: bytes) -> None:
