@@ -2,76 +2,56 @@
 
 from __future__ import annotations
 
-import posixpath
 import re
-import tomllib
-from collections.abc import Mapping
-from typing import Any
-
-from packaging.specifiers import InvalidSpecifier, SpecifierSet
 
 from runtime.builds.languages import pipenv, poetry
-from runtime.builds.languages.detect import PYTHON_FILES, PYTHON_LOCKS, Source
+from runtime.builds.languages.detect import PYTHON_LOCKS, Source
 from runtime.builds.languages.language import USUAL_PATH, Inputs, Language, Runtimes
+from runtime.builds.languages.python_files import (
+    decides,
+    is_poetry_project,
+    mentioned_packages,
+    poetry_table,
+    pyproject,
+    requirements,
+    toml,
+)
+from runtime.builds.languages.python_version import runtime_of
 from runtime.builds.steps import Install, Tool
-from runtime.errors import BadSource
-from runtime.stacks.definition import GIT, PYTHON_DEFAULT
-from runtime.stacks.stack import DebianRuntime
+from runtime.stacks.definition import GIT
 
 VENV = "/opt/venv"
-_LONGEST_WISH = 200  # characters
 _KEEP = ("opt/venv",)
 _MADE = re.compile(
     r"^(\w+)[ \t]*(?::[^=\n]+)?=[ \t]*(FastAPI|Starlette|Quart|Flask)\(", re.MULTILINE
 )  # within a line, so the time is linear in the file
-_INCLUDE = re.compile(r"(?:-r|-c|--requirement|--constraint)[ =]*(\S+)")
-_LOCAL = re.compile(
-    r"(?:-e|--editable)\b|\.{0,2}/|file:|\.(?:\s|\[|$)|\S+\s*@\s*(?:file:|\.{0,2}/)|\S+\.(?:whl|tar\.gz|zip)(?:\s|$)|(?:-f|--find-links)["
-    r" =]\."
-)
-
-
-def _runtime(inputs: Inputs) -> tuple[DebianRuntime, str]:
-    """Return the requested Python of those available, and the text for the log.
-
-    BadSource lists the versions that exist.
-    """
-    offered = inputs.pythons
-    wanted, where = _wish(inputs.source, offered)
-    if wanted in offered:
-        return offered[wanted], f"Python {wanted}, {where}"
-    raise BadSource(
-        f"{where} requires Python {wanted}, which is not available. Available:"
-        f" {', '.join(sorted(offered, key=_parts))}.",
-        hint=f"Write {PYTHON_DEFAULT} there, or remove it.",
-    )
 
 
 class Python(Language):
     def runtime(self, inputs: Inputs) -> Runtimes:
         """Return the requested Python of those available."""
-        runtime, words = _runtime(inputs)
+        runtime, words = runtime_of(inputs)
         return Runtimes(main=runtime, words=words)
 
     def installs(self, inputs: Inputs) -> tuple[Install, ...]:
         """Return the steps that make /opt/venv; none if the source requires no packages."""
         source = inputs.source
-        python = _runtime(inputs)[0].executable
+        python = runtime_of(inputs)[0].executable
         venv = f"uv venv --quiet --python {python} {VENV}"
         editable = f"uv pip install --python {VENV} --no-deps -e ."
         match decides(source):
             case "uv.lock":
                 return _of_lock(source, venv)
             case "poetry.lock":
-                first = poetry.of_lock(_toml(source, "poetry.lock"), python, venv, VENV)
+                first = poetry.of_lock(toml(source, "poetry.lock"), python, venv, VENV)
                 return (first, *_project(source, editable))
             case "Pipfile.lock":
                 return (pipenv.of_lock(source.texts.get("Pipfile.lock", ""), venv, VENV),)
             case "requirements.txt":
                 return (_of_requirements(source, venv),)
             case "Pipfile":
-                return (pipenv.without_lock(_toml(source, "Pipfile"), venv, VENV),)
-            case "pyproject.toml" if _is_poetrys(source):
+                return (pipenv.without_lock(toml(source, "Pipfile"), venv, VENV),)
+            case "pyproject.toml" if is_poetry_project(source):
                 first = poetry.without_lock(
                     source.texts.get("pyproject.toml", ""), python, venv, VENV
                 )
@@ -84,7 +64,7 @@ class Python(Language):
 
     def web(self, source: Source) -> tuple[str, str] | None:
         """Return a web command by convention, and the reason; None if no file determines one."""
-        packages = _packages(source)
+        packages = mentioned_packages(source)
         if "manage.py" in source.files:
             wsgi = next(
                 (path for path in sorted(source.files) if re.fullmatch(r"[^/]+/wsgi\.py", path)), ""
@@ -155,7 +135,7 @@ class Python(Language):
         ]:
             said.append(f"Note: {file} is used; {' and '.join(unread)} is ignored.")
         pipfile = (
-            _toml(source, "Pipfile") if file == "Pipfile.lock" and "Pipfile" in source.files else {}
+            toml(source, "Pipfile") if file == "Pipfile.lock" and "Pipfile" in source.files else {}
         )
         if pipfile and pipenv.is_stale(pipfile, source.texts.get("Pipfile.lock", "")):
             said.append(
@@ -164,7 +144,7 @@ class Python(Language):
             )
         lock = {
             "Pipfile": "Pipfile.lock",
-            "pyproject.toml": "poetry.lock" if _is_poetrys(source) else "uv.lock",
+            "pyproject.toml": "poetry.lock" if is_poetry_project(source) else "uv.lock",
         }.get(file)
         if lock:
             said.append(
@@ -173,92 +153,13 @@ class Python(Language):
         return tuple(said)
 
 
-def decides(source: Source) -> str:
-    """Return the file that determines the packages.
-
-    A lock has precedence over its input. "" if there is no such file.
-    """
-    document = _pyproject(source)
-    for file in PYTHON_LOCKS:
-        if file in source.files and (file == "Pipfile.lock" or "pyproject.toml" in source.files):
-            return file
-    for file in ("requirements.txt", "Pipfile"):
-        if file in source.files:
-            return file
-    if {"dependencies", "dynamic"} & document.get("project", {}).keys() or _is_poetrys(source):
-        return "pyproject.toml"
-    if "setup.py" in source.files:
-        return "setup.py"
-    return "setup.cfg" if "[metadata]" in source.texts.get("setup.cfg", "") else ""
-
-
 def _import_path(source: Source) -> str:
     """Return PYTHONPATH: the app's folder, and `src` if the project has its packages there."""
     return "/app/src:/app" if any(path.startswith("src/") for path in source.files) else "/app"
 
 
-def _wish(source: Source, offered: Mapping[str, DebianRuntime]) -> tuple[str, str]:
-    """Return (major.minor, the place that specifies it)."""
-    for file, pattern in (
-        (".python-version", r"(?:cpython-|python-?)?(\d+\.\d+)\S*"),
-        ("runtime.txt", r"python-(\d+\.\d+)\S*"),
-    ):
-        if file not in source.files:
-            continue
-        line = next(
-            (
-                line.strip()
-                for line in source.texts.get(file, "").splitlines()
-                if line.strip() and not line.startswith("#")
-            ),
-            "",
-        )
-        line = line[:_LONGEST_WISH]
-        if match := re.fullmatch(pattern, line):
-            return match[1], file
-        raise BadSource(
-            f"{file} reads {line!r}, which is not a Python version.",
-            hint=f"Write {PYTHON_DEFAULT} or python-{PYTHON_DEFAULT} there.",
-        )
-    if "Pipfile" in source.files and (found := pipenv.python_wish(_toml(source, "Pipfile"))):
-        return ".".join(found[:_LONGEST_WISH].split(".")[:2]), "[requires] in the Pipfile"
-    ranges, required, where = _ranges(source)
-    for version in sorted(
-        offered, key=lambda version: (version == PYTHON_DEFAULT, _parts(version)), reverse=True
-    ):
-        if any(
-            specifiers.contains(f"{version}.{patch}") for specifiers in ranges for patch in (0, 99)
-        ):
-            return version, where if required else "the default"
-    return required, f"{where} in pyproject.toml"
-
-
-def _ranges(source: Source) -> tuple[tuple[SpecifierSet, ...], str, str]:
-    """Return (ranges one of which must match, the original text, the name of its place)."""
-    document = _pyproject(source)
-    required, where = str(document.get("project", {}).get("requires-python", "")), "requires-python"
-    poetrys = "" if required else str(_poetry(document).get("dependencies", {}).get("python", ""))
-    if poetrys:
-        required, where = poetrys, "tool.poetry.dependencies.python"
-    if len(required) > _LONGEST_WISH:
-        raise BadSource(
-            f"{where} in pyproject.toml is too long for a range of versions.",
-            hint='Write ">=3.11".',
-        )
-    if poetrys:
-        return poetry.python_ranges(poetrys), required, where
-    try:
-        return (SpecifierSet(required),), required, where
-    except InvalidSpecifier:
-        raise BadSource(
-            f"{where} in pyproject.toml reads {required!r}, which is not a valid range of"
-            " versions.",
-            hint='Write ">=3.11".',
-        ) from None
-
-
 def _of_requirements(source: Source, venv: str) -> Install:
-    reads, whole = _requirements(source)
+    reads, whole = requirements(source)
     files = tuple(sorted(reads | ({"pyproject.toml"} & source.files if whole else set())))
     install = f"uv pip install --python {VENV} -r requirements.txt"
     beside = (GIT,) if any("git+" in source.texts.get(file, "") for file in reads) else ()
@@ -274,7 +175,7 @@ def _of_requirements(source: Source, venv: str) -> Install:
 
 
 def _of_pyproject(source: Source, venv: str) -> Install:
-    document = _pyproject(source)
+    document = pyproject(source)
     install = f"uv pip install --python {VENV} -r pyproject.toml"
     whole = "dynamic" in document.get("project", {}) or bool(
         document.get("tool", {}).get("uv", {}).get("sources")
@@ -313,12 +214,8 @@ def _of_setup(file: str, venv: str) -> Install:
     )
 
 
-def _parts(version: str) -> tuple[int, ...]:
-    return tuple(map(int, version.split(".")))
-
-
 def _of_lock(source: Source, venv: str) -> tuple[Install, ...]:
-    lock = _toml(source, "uv.lock")
+    lock = toml(source, "uv.lock")
     sources = [package.get("source", {}) for package in lock.get("package", ())]
     local = [
         entry.get(kind)
@@ -349,11 +246,11 @@ def _of_lock(source: Source, venv: str) -> tuple[Install, ...]:
 
 def _project(source: Source, command: str) -> tuple[Install, ...]:
     """Return the step that installs a project with its own commands. It reads the whole source."""
-    document = _pyproject(source)
+    document = pyproject(source)
     commands = {"scripts", "entry-points", "gui-scripts"} & document.get("project", {}).keys() | {
         "scripts",
         "plugins",
-    } & _poetry(document).keys()
+    } & poetry_table(document).keys()
     if "build-system" not in document or not commands:
         return ()
     return (
@@ -367,86 +264,3 @@ def _project(source: Source, command: str) -> tuple[Install, ...]:
             on_code=True,
         ),
     )
-
-
-def _requirements(source: Source) -> tuple[set[str], bool]:
-    """Return the files that a requirements.txt includes, and whether it refers to the source
-    itself.
-    """
-    reads: set[str] = set()
-    pending, whole = ["requirements.txt"], False
-    while pending:
-        file = pending.pop()
-        if file in reads:
-            continue
-        reads.add(file)
-        for number, line in enumerate(source.texts.get(file, "").splitlines(), start=1):
-            content = line.strip()
-            if match := _INCLUDE.match(content):
-                if "://" in match[1]:
-                    continue
-                included = posixpath.normpath(posixpath.join(posixpath.dirname(file), match[1]))
-                if included not in source.files:
-                    raise BadSource(
-                        f"{file}, line {number}, includes {match[1]}, which is not in the source.",
-                        hint="Add it, or remove the line.",
-                    )
-                if included not in source.texts:
-                    whole = True
-                pending.append(included)
-            elif (
-                not content.startswith("#")
-                and _LOCAL.match(content)
-                and "://" not in content.removeprefix("file://")
-            ):
-                whole = True
-    return reads, whole
-
-
-def _packages(source: Source) -> set[str]:
-    """Return names of dependencies, approximately: sufficient to choose a server."""
-    texts = [
-        source.texts[file]
-        for file in PYTHON_FILES
-        if file in source.texts and not file.startswith("requirements")
-    ]
-    texts += [source.texts[file] for file in source.texts if file.startswith("requirements")]
-    return {
-        name
-        for name in ("gunicorn", "uvicorn", "flask", "django")
-        if any(re.search(rf"\b{name}\b", text, re.IGNORECASE) for text in texts)
-    }
-
-
-def _is_poetrys(source: Source) -> bool:
-    """Return whether pyproject.toml names its dependencies in Poetry's own format."""
-    document = _pyproject(source)
-    return (
-        bool(_poetry(document))
-        and "dependencies" not in document.get("project", {})
-        and "dependencies" in _poetry(document)
-    )
-
-
-def _poetry(document: Mapping[str, Any]) -> Mapping[str, Any]:
-    table = document.get("tool", {}).get("poetry", {})
-    return table if isinstance(table, dict) else {}
-
-
-def _pyproject(source: Source) -> dict[str, Any]:
-    document = _toml(source, "pyproject.toml") if "pyproject.toml" in source.files else {}
-    for name in ("project", "tool"):
-        if not isinstance(document.get(name, {}), dict):
-            raise BadSource(
-                f"{name} in pyproject.toml is not a table.", hint=f"Write it as [{name}]."
-            )
-    return document
-
-
-def _toml(source: Source, file: str) -> dict[str, Any]:
-    try:
-        return tomllib.loads(source.texts.get(file, ""))
-    except tomllib.TOMLDecodeError as error:
-        raise BadSource(
-            f"{file} is not valid TOML: {error}.", hint="Correct it and deploy again."
-        ) from None

@@ -1,0 +1,124 @@
+"""Read the files that describe a Python project: pyproject.toml, requirements and locks. Pure."""
+
+from __future__ import annotations
+
+import posixpath
+import re
+import tomllib
+from collections.abc import Mapping
+from typing import Any
+
+from runtime.builds.languages.detect import PYTHON_FILES, PYTHON_LOCKS, Source
+from runtime.errors import BadSource
+
+_INCLUDE = re.compile(r"(?:-r|-c|--requirement|--constraint)[ =]*(\S+)")
+
+
+_LOCAL = re.compile(
+    r"(?:-e|--editable)\b|\.{0,2}/|file:|\.(?:\s|\[|$)|\S+\s*@\s*(?:file:|\.{0,2}/)|\S+\.(?:whl|tar\.gz|zip)(?:\s|$)|(?:-f|--find-links)["
+    r" =]\."
+)
+
+
+def decides(source: Source) -> str:
+    """Return the file that determines the packages.
+
+    A lock has precedence over its input. "" if there is no such file.
+    """
+    document = pyproject(source)
+    for file in PYTHON_LOCKS:
+        if file in source.files and (file == "Pipfile.lock" or "pyproject.toml" in source.files):
+            return file
+    for file in ("requirements.txt", "Pipfile"):
+        if file in source.files:
+            return file
+    if {"dependencies", "dynamic"} & document.get("project", {}).keys() or is_poetry_project(
+        source
+    ):
+        return "pyproject.toml"
+    if "setup.py" in source.files:
+        return "setup.py"
+    return "setup.cfg" if "[metadata]" in source.texts.get("setup.cfg", "") else ""
+
+
+def requirements(source: Source) -> tuple[set[str], bool]:
+    """Return the files that a requirements.txt includes, and whether it refers to the source
+    itself.
+    """
+    reads: set[str] = set()
+    pending, whole = ["requirements.txt"], False
+    while pending:
+        file = pending.pop()
+        if file in reads:
+            continue
+        reads.add(file)
+        for number, line in enumerate(source.texts.get(file, "").splitlines(), start=1):
+            content = line.strip()
+            if match := _INCLUDE.match(content):
+                if "://" in match[1]:
+                    continue
+                included = posixpath.normpath(posixpath.join(posixpath.dirname(file), match[1]))
+                if included not in source.files:
+                    raise BadSource(
+                        f"{file}, line {number}, includes {match[1]}, which is not in the source.",
+                        hint="Add it, or remove the line.",
+                    )
+                if included not in source.texts:
+                    whole = True
+                pending.append(included)
+            elif (
+                not content.startswith("#")
+                and _LOCAL.match(content)
+                and "://" not in content.removeprefix("file://")
+            ):
+                whole = True
+    return reads, whole
+
+
+def mentioned_packages(source: Source) -> set[str]:
+    """Return names of dependencies, approximately: sufficient to choose a server."""
+    texts = [
+        source.texts[file]
+        for file in PYTHON_FILES
+        if file in source.texts and not file.startswith("requirements")
+    ]
+    texts += [source.texts[file] for file in source.texts if file.startswith("requirements")]
+    return {
+        name
+        for name in ("gunicorn", "uvicorn", "flask", "django")
+        if any(re.search(rf"\b{name}\b", text, re.IGNORECASE) for text in texts)
+    }
+
+
+def is_poetry_project(source: Source) -> bool:
+    """Return whether pyproject.toml names its dependencies in Poetry's own format."""
+    document = pyproject(source)
+    return (
+        bool(poetry_table(document))
+        and "dependencies" not in document.get("project", {})
+        and "dependencies" in poetry_table(document)
+    )
+
+
+def poetry_table(document: Mapping[str, Any]) -> Mapping[str, Any]:
+    table = document.get("tool", {}).get("poetry", {})
+    return table if isinstance(table, dict) else {}
+
+
+def pyproject(source: Source) -> dict[str, Any]:
+    document = toml(source, "pyproject.toml") if "pyproject.toml" in source.files else {}
+    for name in ("project", "tool"):
+        if not isinstance(document.get(name, {}), dict):
+            raise BadSource(
+                f"{name} in pyproject.toml is not a table.", hint=f"Write it as [{name}]."
+            )
+    return document
+
+
+def toml(source: Source, file: str) -> dict[str, Any]:
+    try:
+        return tomllib.loads(source.texts.get(file, ""))
+    except tomllib.TOMLDecodeError as error:
+        raise BadSource(
+            f"{file} is not valid TOML: {error}.", hint="Correct it and deploy again."
+        ) from None

@@ -1,0 +1,104 @@
+"""Choose the Python that a source requires, of those available. Pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+from packaging.specifiers import InvalidSpecifier, SpecifierSet
+
+from runtime.builds.languages import pipenv, poetry
+from runtime.builds.languages.detect import Source
+from runtime.builds.languages.language import Inputs
+from runtime.builds.languages.python_files import (
+    poetry_table,
+    pyproject,
+    toml,
+)
+from runtime.errors import BadSource
+from runtime.stacks.definition import PYTHON_DEFAULT
+from runtime.stacks.stack import DebianRuntime
+
+_LONGEST_WISH = 200  # characters
+
+
+def runtime_of(inputs: Inputs) -> tuple[DebianRuntime, str]:
+    """Return the requested Python of those available, and the text for the log.
+
+    BadSource lists the versions that exist.
+    """
+    offered = inputs.pythons
+    wanted, where = _wish(inputs.source, offered)
+    if wanted in offered:
+        return offered[wanted], f"Python {wanted}, {where}"
+    raise BadSource(
+        f"{where} requires Python {wanted}, which is not available. Available:"
+        f" {', '.join(sorted(offered, key=_parts))}.",
+        hint=f"Write {PYTHON_DEFAULT} there, or remove it.",
+    )
+
+
+def _wish(source: Source, offered: Mapping[str, DebianRuntime]) -> tuple[str, str]:
+    """Return (major.minor, the place that specifies it)."""
+    for file, pattern in (
+        (".python-version", r"(?:cpython-|python-?)?(\d+\.\d+)\S*"),
+        ("runtime.txt", r"python-(\d+\.\d+)\S*"),
+    ):
+        if file not in source.files:
+            continue
+        line = next(
+            (
+                line.strip()
+                for line in source.texts.get(file, "").splitlines()
+                if line.strip() and not line.startswith("#")
+            ),
+            "",
+        )
+        line = line[:_LONGEST_WISH]
+        if match := re.fullmatch(pattern, line):
+            return match[1], file
+        raise BadSource(
+            f"{file} reads {line!r}, which is not a Python version.",
+            hint=f"Write {PYTHON_DEFAULT} or python-{PYTHON_DEFAULT} there.",
+        )
+    if "Pipfile" in source.files and (found := pipenv.python_wish(toml(source, "Pipfile"))):
+        return ".".join(found[:_LONGEST_WISH].split(".")[:2]), "[requires] in the Pipfile"
+    ranges, required, where = _ranges(source)
+    for version in sorted(
+        offered, key=lambda version: (version == PYTHON_DEFAULT, _parts(version)), reverse=True
+    ):
+        if any(
+            specifiers.contains(f"{version}.{patch}") for specifiers in ranges for patch in (0, 99)
+        ):
+            return version, where if required else "the default"
+    return required, f"{where} in pyproject.toml"
+
+
+def _ranges(source: Source) -> tuple[tuple[SpecifierSet, ...], str, str]:
+    """Return (ranges one of which must match, the original text, the name of its place)."""
+    document = pyproject(source)
+    required, where = str(document.get("project", {}).get("requires-python", "")), "requires-python"
+    poetrys = (
+        "" if required else str(poetry_table(document).get("dependencies", {}).get("python", ""))
+    )
+    if poetrys:
+        required, where = poetrys, "tool.poetry.dependencies.python"
+    if len(required) > _LONGEST_WISH:
+        raise BadSource(
+            f"{where} in pyproject.toml is too long for a range of versions.",
+            hint='Write ">=3.11".',
+        )
+    if poetrys:
+        return poetry.python_ranges(poetrys), required, where
+    try:
+        return (SpecifierSet(required),), required, where
+    except InvalidSpecifier:
+        raise BadSource(
+            f"{where} in pyproject.toml reads {required!r}, which is not a valid range of"
+            " versions.",
+            hint='Write ">=3.11".',
+        ) from None
+
+
+def _parts(version: str) -> tuple[int, ...]:
+    return tuple(map(int, version.split(".")))
