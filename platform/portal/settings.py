@@ -187,6 +187,7 @@ MIDDLEWARE = [
     "portal.server.middleware.SecurityPolicy",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
+    "portal.server.compression.CompressPages",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
@@ -220,14 +221,20 @@ USE_TZ = True
 TIME_ZONE = "UTC"
 
 # --- Static files ---------------------------------------------------------------------------------
-# After `collectstatic`, file names contain a hash and are cached permanently. Before it, for
-# example in tests, files are served from their source folder.
+# After `portal.server.static_files.collect`, file names contain a hash and are cached permanently.
+# Before it, for example in tests, files are served from their source folder. The same after a new
+# build of the styles and scripts, until it has been collected.
 STATIC_URL = "/static/"
 STATICFILES_DIRS = [
     folder for folder in (ROOT / "platform" / "portal" / "static" / "dist",) if folder.exists()
 ]
 STATIC_ROOT = ROOT / "build" / "static"
-_collected = (STATIC_ROOT / "staticfiles.json").exists()
+_manifest = STATIC_ROOT / "staticfiles.json"
+_collected = _manifest.exists() and all(
+    file.stat().st_mtime <= _manifest.stat().st_mtime
+    for folder in STATICFILES_DIRS
+    for file in folder.glob("portal.*")
+)
 WHITENOISE_USE_FINDERS = not _collected
 STORAGES = {
     "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},

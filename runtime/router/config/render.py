@@ -225,6 +225,7 @@ defaults slot
 def _portal(config: NodeConfig, maps: Maps) -> str:
     return f"""\
 backend {PORTAL_BACKEND} from slot
+  ignore-persist if TRUE
   timeout server 1h
   server portal unix@{config.portal_socket} pool-max-conn 0
 {frontend.error(maps, 502, Code.PORTAL_STARTING)}

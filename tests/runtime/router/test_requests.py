@@ -131,6 +131,25 @@ def test_the_portal_is_reached_over_its_socket(running: RouterUnderTest):
                 assert browser.recv(100).startswith(b"HTTP/1.1 200 OK\r\n")
 
 
+def test_the_portals_answer_gets_no_cookie_and_no_second_cache_header(running: RouterUnderTest):
+    answer = b"HTTP/1.1 200 OK\r\nCache-Control: max-age=60\r\nContent-Length: 2\r\n\r\nok"
+    with socket.socket(socket.AF_UNIX) as portal:
+        portal.bind(str(running.config.portal_socket))
+        running.config.portal_socket.chmod(0o666)
+        portal.listen()
+        portal.settimeout(5)
+        with socket.create_connection(("127.0.0.1", running.config.http_port), 5) as browser:
+            cookie = b"Cookie: slipway-instance=of-an-app\r\n"
+            browser.sendall(b"GET / HTTP/1.1\r\nHost: portal.test\r\n" + cookie + b"\r\n")
+            served, _ = portal.accept()
+            with served:
+                served.recv(1000)
+                served.sendall(answer)
+                head = browser.recv(1000).lower()
+    assert head.count(b"cache-control:") == 1
+    assert b"set-cookie:" not in head
+
+
 def test_a_crashing_post_runs_once_and_a_get_is_retried(running: RouterUnderTest):
     app = running.app("a-1")
     running.router.set(routes_to(end(app), end(running.app("b-1"))))

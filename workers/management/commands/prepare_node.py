@@ -18,6 +18,7 @@ from django.db.migrations.executor import MigrationExecutor
 
 from portal.accounts.models import Person
 from portal.lifecycle.account_actions import create_person, create_team
+from portal.server import static_files
 from runtime import journal
 from runtime.config import from_environment
 from runtime.containers.cgroups.delegation import delegate
@@ -70,9 +71,11 @@ def prepare() -> None:
 def _collect_static_files() -> None:
     stamp = settings.STATIC_ROOT / ".slipway-collected"
     wanted = fingerprint(path for path in BUILT.parent.rglob("*") if path.is_file())
-    if not is_done(stamp, wanted):
+    # earlier versions wrote no manifest
+    has_manifest = (settings.STATIC_ROOT / "staticfiles.json").exists()
+    if not has_manifest or not is_done(stamp, wanted):
         with step("Static files"):
-            call_command("collectstatic", interactive=False, clear=True, verbosity=0)
+            static_files.collect()
             mark_done(stamp, wanted)
 
 
