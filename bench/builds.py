@@ -17,7 +17,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from runtime.builds.builder import Builder, BuildRequest
+from runtime.builds.builder import Builder
+from runtime.builds.requests import BuildRequest
 from runtime.config import NodeConfig
 from runtime.containers.lifecycle import Containers
 from runtime.containers.spec import Limits

@@ -11,7 +11,7 @@ from typing import Protocol
 
 from runtime.builds.budget import Budget
 from runtime.builds.layer_cache import StepCache
-from runtime.builds.package_cache import PackageCaches
+from runtime.builds.packages.cache import PackageCaches
 from runtime.config import NodeConfig
 from runtime.confined.session import Session
 from runtime.containers.container import Exit

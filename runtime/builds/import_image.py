@@ -15,7 +15,7 @@ from pathlib import Path
 
 from runtime.builds.dockerfile.accounts import account
 from runtime.builds.dockerfile.build import USER_LABEL, WEB_LABEL
-from runtime.builds.dockerfile.running import reader
+from runtime.builds.dockerfile.image_files import reader
 from runtime.builds.egress import check_registry
 from runtime.builds.manifest import procfile
 from runtime.config import NodeConfig

@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from runtime.builds.context import BuildContext
-from runtime.builds.package_cache import keeps
-from runtime.builds.package_sources import ToolSettings, surroundings
+from runtime.builds.packages.cache import keeps
+from runtime.builds.packages.sources import ToolSettings, surroundings
 from runtime.builds.sandbox import InstallRun, run_install
 from runtime.builds.source import code
 from runtime.builds.steps import Install, step_key

@@ -12,8 +12,8 @@ from pathlib import Path
 
 from runtime.builds.budget import FROZEN_MOST
 from runtime.builds.context import BuildContext
-from runtime.builds.package_cache import OVERFLOW, MountedCache
-from runtime.builds.package_sources import ToolSettings
+from runtime.builds.packages.cache import OVERFLOW, MountedCache
+from runtime.builds.packages.sources import ToolSettings
 from runtime.builds.steps import TEXTS, Install
 from runtime.confined.session import Confinement
 from runtime.containers.container import Exit

@@ -16,7 +16,7 @@ R = TypeVar("R")
 MODULES = (
     "runtime.builds.source.archive",
     "runtime.builds.source.code",
-    "runtime.builds.package_cache_size",
+    "runtime.builds.packages.cache_size",
     "runtime.builds.dockerfile.work",
     "runtime.confined.probe",
     "runtime.confined.removal",

@@ -12,10 +12,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 from runtime import journal
-from runtime.builds.builder import Builder, BuildRequest, BuiltImage
+from runtime.builds.builder import Builder
 from runtime.builds.image_description import ImageDescription, describe
 from runtime.builds.import_image import PushedImage, ReferredImage
-from runtime.builds.package_cache import PackageCaches
+from runtime.builds.packages.cache import PackageCaches
+from runtime.builds.requests import BuildRequest, BuiltImage
 from runtime.config import NodeConfig
 from runtime.confined.session import use_groups
 from runtime.containers.cgroups.helper_groups import HelperGroups

@@ -58,15 +58,17 @@ ALLOWED = {
     "runtime/builds/builder.py": (
         "the mode of the folder of workspaces, whose names the node chooses"
     ),
-    "runtime/builds/package_cache.py": (
+    "runtime/builds/packages/cache.py": (
         "the owner of a team's cache folder, which is named by the team's number"
     ),
     "runtime/builds/install_steps.py": (
         "files that the node writes for a step, by the names of a plan"
     ),
-    "runtime/builds/dockerfile/running.py": (
-        "the owner and mode of a cache mount's own folder and of a secret's file, whose names the"
-        " node chooses"
+    "runtime/builds/dockerfile/run/cache_mounts.py": (
+        "the owner and mode of a cache mount's own folder, whose name the node chooses"
+    ),
+    "runtime/builds/dockerfile/run/container.py": (
+        "the owner and mode of a secret's file and of a script, whose names the node chooses"
     ),
     "runtime/containers/creation.py": (
         "upper, tmp and the files of etc in a container's own folder, before anything runs in it"

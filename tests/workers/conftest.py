@@ -28,7 +28,7 @@ from portal.builds.models import Build
 from portal.deploys import actions as builds
 from portal.releases.models import Rollout
 from runtime import process
-from runtime.builds.builder import BuildRequest, BuiltImage
+from runtime.builds.requests import BuildRequest, BuiltImage
 from runtime.config import NodeConfig
 from runtime.engines.node import NodeEngine
 from runtime.errors import BuildFailed

@@ -10,7 +10,7 @@ from portal.builds.models import Build, BuildState
 from portal.deploys import actions as builds
 from portal.lifecycle.app_actions import create_app
 from portal.releases.models import Rollout
-from runtime.builds.builder import BuildRequest
+from runtime.builds.requests import BuildRequest
 from runtime.errors import BuildFailed
 from tests.portal.shipyard import submit_archive
 from workers.tasks.build import build

@@ -21,7 +21,7 @@ from portal.jobs.models import CronJob, Run, RunState
 from portal.lifecycle.app_actions import delete_app, set_config_vars
 from portal.releases import actions as releases
 from portal.releases.models import RolloutState
-from runtime.builds.builder import BuiltImage
+from runtime.builds.requests import BuiltImage
 from runtime.contract.health import CheckKind, HealthCheck
 from runtime.contract.manifest import AppFile, Overlap, Process, Script, Sizes, Variable
 from runtime.contract.manifest import CronJob as Cron

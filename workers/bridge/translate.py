@@ -29,9 +29,9 @@ from portal.releases.actions import RELEASE_PHASE
 from portal.releases.models import Release, Rollout, RolloutState
 from portal.traffic import sleep_history
 from portal.traffic.access import traffic_of
-from runtime.builds.builder import BuildRequest, BuiltImage
 from runtime.builds.image_description import ImageDescription
 from runtime.builds.import_image import PushedImage, ReferredImage
+from runtime.builds.requests import BuildRequest, BuiltImage
 from runtime.containers.spec import Limits, TeamLimits
 from runtime.contract.health import CheckKind, HealthCheck
 from runtime.contract.quantities import Bytes, Millicores

@@ -11,7 +11,7 @@ from portal.builds import queue_order
 from portal.builds.models import Build, BuildState, SourceKind
 from portal.deploys import actions as builds
 from runtime import journal
-from runtime.builds.builder import BuildRequest, BuiltImage
+from runtime.builds.requests import BuildRequest, BuiltImage
 from runtime.engines.node import NodeEngine
 from runtime.errors import RuntimeFailure
 from runtime.masking import Mask

@@ -16,7 +16,8 @@ from runtime.builds.context import BuildContext
 from runtime.builds.dockerfile.accounts import account
 from runtime.builds.dockerfile.bases import Bases, Resolve, is_made_here
 from runtime.builds.dockerfile.executor import Executor
-from runtime.builds.dockerfile.running import Options, reader
+from runtime.builds.dockerfile.image_files import reader
+from runtime.builds.dockerfile.run.values import Options
 from runtime.builds.dockerfile.stages import SCRATCH, divide
 from runtime.builds.dockerfile.syntax import parse
 from runtime.config import package_environment

@@ -11,7 +11,8 @@ from pathlib import Path
 from runtime.builds.context import BuildContext
 from runtime.builds.dockerfile import settings as configuration
 from runtime.builds.dockerfile.bases import Bases
-from runtime.builds.dockerfile.running import PATH, Options
+from runtime.builds.dockerfile.run.container import PATH
+from runtime.builds.dockerfile.run.values import Options
 from runtime.builds.dockerfile.settings import Settings
 from runtime.builds.dockerfile.stages import SCRATCH, Recipe, Stage, arguments_of
 from runtime.builds.dockerfile.steps.copy_step import CopySteps

@@ -15,7 +15,8 @@ from pathlib import Path
 
 import pytest
 
-from runtime.builds.builder import Builder, BuildRequest, BuiltImage
+from runtime.builds.builder import Builder
+from runtime.builds.requests import BuildRequest, BuiltImage
 from runtime.config import NodeConfig
 from runtime.containers.lifecycle import Containers
 from runtime.containers.spec import Limits

@@ -16,7 +16,8 @@ from pathlib import Path
 
 import pytest
 
-from runtime.builds.builder import Builder, BuiltImage
+from runtime.builds.builder import Builder
+from runtime.builds.requests import BuiltImage
 from runtime.containers.spec import ContainerSpec
 from runtime.errors import BadArchive, BadSource, BuildFailed
 from runtime.images.store import Image
@@ -336,7 +337,8 @@ def test_a_killed_build_is_cleaned_up_and_the_next_one_works(forge: Forge) -> No
     program = f"""
 from ipaddress import IPv4Network
 from pathlib import Path
-from runtime.builds.builder import Builder, BuildRequest
+from runtime.builds.builder import Builder
+from runtime.builds.requests import BuildRequest
 from runtime.config import NodeConfig
 from runtime.containers.lifecycle import Containers
 from runtime.images.store import Store

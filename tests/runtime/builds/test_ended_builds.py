@@ -19,8 +19,8 @@ from pathlib import Path
 
 import pytest
 
-from runtime.builds.builder import BuiltImage
 from runtime.builds.pressure import Pressure
+from runtime.builds.requests import BuiltImage
 from runtime.engines.node import NodeEngine
 from runtime.errors import BuildFailed, Cancelled
 from runtime.images.verify import verify
@@ -63,7 +63,8 @@ YARD = """
 import json, os, sys
 from ipaddress import IPv4Network
 from pathlib import Path
-from runtime.builds.builder import Builder, BuildRequest
+from runtime.builds.builder import Builder
+from runtime.builds.requests import BuildRequest
 from runtime.config import NodeConfig
 from runtime.containers.lifecycle import Containers
 from runtime.images.store import Store

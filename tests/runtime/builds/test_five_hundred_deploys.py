@@ -13,7 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from runtime.builds.builder import Builder, BuildRequest
+from runtime.builds.builder import Builder
+from runtime.builds.requests import BuildRequest
 from runtime.config import NodeConfig
 from runtime.containers.lifecycle import Containers
 from runtime.images.collect import Roots

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from runtime.builds.package_cache import KEPT, PackageCaches
+from runtime.builds.packages.cache import KEPT, PackageCaches
 from runtime.config import NodeConfig
 from runtime.containers.spec import first_id_of
 from tests.runtime.builds.conftest import Forge

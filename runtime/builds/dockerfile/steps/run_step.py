@@ -10,7 +10,8 @@ from runtime.builds.context import BuildContext
 from runtime.builds.dockerfile import work
 from runtime.builds.dockerfile.accounts import account
 from runtime.builds.dockerfile.mounts import Kind, Mount, mounts_of
-from runtime.builds.dockerfile.running import Lent, Options, Run, RunStep
+from runtime.builds.dockerfile.run.container import RunStep
+from runtime.builds.dockerfile.run.values import Lent, Options, Run
 from runtime.builds.dockerfile.steps.keys import chain, step_key
 from runtime.builds.dockerfile.steps.stage_state import Find, StageState
 from runtime.builds.dockerfile.steps.step_layers import StepLayers

@@ -11,7 +11,7 @@ from pathlib import Path
 from runtime.builds.context import BuildContext
 from runtime.builds.dockerfile import work
 from runtime.builds.dockerfile.accounts import Read
-from runtime.builds.dockerfile.running import reader
+from runtime.builds.dockerfile.image_files import reader
 from runtime.builds.dockerfile.steps.keys import EMPTY, Step
 from runtime.builds.dockerfile.steps.stage_state import StageState
 from runtime.builds.dockerfile.syntax import Instruction

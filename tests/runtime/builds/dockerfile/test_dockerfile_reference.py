@@ -26,10 +26,10 @@ from runtime.builds.budget import Budget
 from runtime.builds.context import BuildContext
 from runtime.builds.dockerfile import build as dockerfile
 from runtime.builds.dockerfile.build import Made
-from runtime.builds.dockerfile.running import Options
+from runtime.builds.dockerfile.run.values import Options
 from runtime.builds.layer_cache import StepCache
 from runtime.builds.manifest.procfile import parse
-from runtime.builds.package_cache import PackageCaches
+from runtime.builds.packages.cache import PackageCaches
 from runtime.confined.session import Confinement
 from runtime.containers.disk.overlay import MountRoot
 from runtime.images.exchange.pulls import Pulls

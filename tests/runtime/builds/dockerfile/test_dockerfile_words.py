@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from runtime.builds.dockerfile import settings as configuration
 from runtime.builds.dockerfile.ignore import context
 from runtime.builds.dockerfile.mounts import mounts_of
-from runtime.builds.dockerfile.running import script_of
+from runtime.builds.dockerfile.run.script import script_of
 from runtime.builds.dockerfile.settings import Settings
 from runtime.builds.dockerfile.stages import divide
 from runtime.builds.dockerfile.syntax import Words, parse

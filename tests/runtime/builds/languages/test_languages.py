@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from runtime.builds.builder import BuiltImage
+from runtime.builds.requests import BuiltImage
 from runtime.errors import BadSource, BuildFailed
 from runtime.images.store import Image
 from tests.runtime.builds.conftest import EXAMPLES, Forge

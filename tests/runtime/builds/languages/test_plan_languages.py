@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from runtime.builds import registry_settings
 from runtime.builds.languages import jar
 from runtime.builds.languages.detect import LanguageName
 from runtime.builds.languages.registry import LANGUAGES
+from runtime.builds.packages import registry_settings
 from runtime.builds.plan import BuildPlan
 from runtime.builds.source.code import read_source
 from runtime.builds.steps import Tool

@@ -5,38 +5,31 @@ Its writable layer is the step's layer.
 
 from __future__ import annotations
 
-import hashlib
 import os
 import stat
-import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
-from runtime import journal
 from runtime.builds import authorities
 from runtime.builds.context import BuildContext
 from runtime.builds.dockerfile import work
-from runtime.builds.dockerfile.accounts import Account, Read
 from runtime.builds.dockerfile.mounts import Kind, Mount
+from runtime.builds.dockerfile.run.cache_mounts import CACHE_LIMIT, CacheMounts, CacheWatch
+from runtime.builds.dockerfile.run.script import script_of
+from runtime.builds.dockerfile.run.values import Lent, Options, Run
 from runtime.builds.dockerfile.settings import command_line
 from runtime.builds.dockerfile.syntax import Instruction
 from runtime.builds.dockerfile.union import union
-from runtime.builds.package_cache import PackageCaches
 from runtime.builds.sandbox import WORKSPACE, run_within
-from runtime.confined import removal
-from runtime.confined.session import Session
-from runtime.containers.spec import Bind, ContainerSpec, Purpose, Temporary, first_id_of
-from runtime.contract.quantities import Bytes
+from runtime.containers.spec import Bind, ContainerSpec, Purpose, Temporary
 from runtime.errors import BuildFailed, LaunchFailed
-from runtime.images.manifest import ImageConfig, Layer
+from runtime.images.manifest import Layer
 from runtime.images.scratch import remove_tree
 from runtime.kernel import MountFlag
 
-CACHE_LIMIT = Bytes(4 << 30)  # of all cache mounts of a team
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-_SCRIPTS = "/dev/pipes"  # the folder in which BuildKit shows a heredoc that is a script
 _QUIET = MountFlag.NO_SETUID | MountFlag.NO_DEVICES
 _OF_MOUNTS = (
     "open()ing /dev/",
@@ -50,72 +43,6 @@ _OF_NAMES = (
 _AUTHORITIES = (  # /dev is the container's own tmpfs, so no trace of the file gets into a layer
     "/dev/authorities.crt"
 )
-_LOOK = 5.0  # seconds between two measurements of a cache
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Options:
-    """The values that a Dockerfile's build gets from outside: those of the request, and those of
-    this host.
-    """
-
-    arguments: Mapping[str, str]  # --build-arg
-    secrets: Mapping[str, str]  # by id
-    proxies: Mapping[str, str]  # this host's proxies: for RUN, never in the image or a key
-    authorities: Path | None = (
-        None  # a bundle of certificates that RUN trusts, also never in the image or a key
-    )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Lent:
-    """The content of a mount: a name in the context, or in the union of a stage's or image's
-    layers.
-    """
-
-    layers: tuple[Path, ...]  # topmost first; only the source for the context
-    name: str
-    is_context: bool
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Run:
-    """One RUN with all its values."""
-
-    of: Instruction
-    id: str  # of its container
-    place: Path  # a folder to work in
-    config: ImageConfig
-    environment: Mapping[str, str]
-    layers: tuple[Path, ...]  # topmost first
-    source: Path  # the build context
-    account: Account
-    mounts: tuple[Mount, ...]
-    lent: Mapping[int, Lent]  # number of a mount -> its content
-
-
-def script_of(run: Instruction) -> tuple[str, bytes | None]:
-    """Return (shell text, script).
-
-    A single heredoc that begins with #! is a separate program; other heredocs belong to the
-    shell.
-    """
-    bodies = run.heredocs
-    if not bodies:
-        return run.args[0], None
-    line = run.args[0]
-    if (
-        len(bodies) == 1
-        and line.lstrip("0123456789<- \t").strip("'\"") == bodies[0].name
-        and line.lstrip("0123456789").startswith("<<")
-    ):
-        text = bodies[0].content
-        return (
-            (f"{_SCRIPTS}/{bodies[0].name}", text.encode())
-            if text.startswith("#!")
-            else (text, None)
-        )
-    return f"{line}\n" + "".join(f"{body.content}{body.name}\n" for body in bodies), None
 
 
 @dataclass(slots=True)
@@ -137,7 +64,7 @@ class RunStep:
             spec, caches = self._spec(stack)
             context.containers.remove(spec.id)  # of a build that was killed
             stack.callback(context.containers.remove, spec.id)
-            watch = _CacheWatch(self._cached_bytes if caches else None)
+            watch = CacheWatch(self._caches.size if caches else None)
             try:
                 end = run_within(context, spec, log=log, is_to_end=watch)
             except LaunchFailed as failure:
@@ -179,22 +106,8 @@ class RunStep:
             return context.store.add_layer(context.containers.upper(spec.id), team=context.team)
 
     @property
-    def _caches(self) -> Path:
-        return self.context.config.cache / "mounts" / str(self.context.team)
-
-    def _cached_bytes(self) -> int:
-        """Return the total bytes of the team's caches.
-
-        Each cache is measured separately, since the helper cannot read their parent folder, which
-        root owns.
-        Slipway chose the names of the caches.
-        """
-        total, helper = 0, self.context.helper
-        for folder in self._caches.iterdir():
-            if not folder.name.startswith("."):  # a new cache is renamed after it is filled
-                with helper.tree(folder, as_written=True) as top:
-                    total += helper.call(removal.measure, top=top)
-        return total
+    def _caches(self) -> CacheMounts:
+        return CacheMounts(context=self.context, asked=self.asked)
 
     def _spec(self, stack: ExitStack) -> tuple[ContainerSpec, list[Path]]:
         run, context, options, user = self.asked, self.context, self.options, self.asked.account
@@ -219,7 +132,7 @@ class RunStep:
             elif mount.kind is Kind.SECRET:
                 environment |= self._secret(mount, number, binds, stack)
             elif mount.kind is Kind.CACHE:
-                folder = stack.enter_context(self._cache(mount, number))
+                folder = stack.enter_context(self._caches.using(mount, number))
                 caches.append(folder)
                 binds.append(Bind(source=folder, target=mount.target, writable=mount.writable))
             else:
@@ -325,85 +238,6 @@ class RunStep:
                 Bind(source=self._attach(mount_of_value, number, stack), target=mount.target)
             )
         return {mount.variable: value} if mount.variable else {}
-
-    @contextmanager
-    def _cache(self, mount: Mount, number: int) -> Iterator[Path]:
-        """Yield a team's cache folder, which remains after the build.
-
-        At first, it is filled with the content that `from` names. Its files have the ids of the
-        team's containers.
-        """
-        context, of = self.context, self.asked.of
-        name = hashlib.sha256(mount.id.encode()).hexdigest()[:32]
-        self._caches.mkdir(mode=0o711, parents=True, exist_ok=True)
-        folder = self._caches / name
-        caches = PackageCaches(context.config)
-        if not any(earlier.kind is Kind.CACHE for earlier in self.asked.mounts[:number]):
-            caches.cut_mounts(context.team, CACHE_LIMIT)
-        with ExitStack() as stack:
-            stack.enter_context(caches.using(context.team))
-            if mount.locked:
-                left = max(context.budget.left(), 1)
-                if not stack.enter_context(
-                    journal.lock(
-                        context.config.locks / f"mount-{context.team}-{name}", timeout=left
-                    )
-                ):
-                    raise BuildFailed(
-                        f"Dockerfile, line {of.line}: another build used the cache mount {mount.id}"
-                        " until the time limit."
-                    )
-            if not folder.exists():
-                self._fill_cache(mount, number, folder)
-            os.utime(folder)  # its last use, for the collector
-            yield folder
-
-    def _fill_cache(self, mount: Mount, number: int, folder: Path) -> None:
-        context = self.context
-        first = first_id_of(context.team)
-        fresh = folder.with_name(f".{folder.name}")  # appears complete, or not at all
-        remove_tree(fresh, team=context.team, as_written=True)
-        fresh.mkdir(mode=0o700)
-        os.chown(fresh, first, first)
-        if number in self.asked.lent:
-            lent = self.asked.lent[number]
-            with (
-                union(
-                    lent.layers, self._folder(f"union{number}"), context.helper, context.kernel
-                ) as united,
-                context.helper.tree(fresh, writable=True, as_written=True) as target,
-            ):
-                context.helper.call(work.fill, source=united.root, name=lent.name, target=target)
-        fresh.chmod(mount.mode)
-        os.chown(fresh, first + mount.uid, first + mount.gid)
-        fresh.rename(folder)
-
-
-def reader(layers: tuple[Path, ...], helper: Session) -> Read:
-    """Return a function that reads a file of an image."""
-
-    def read(name: str) -> str:
-        with ExitStack() as stack:
-            trees = tuple(stack.enter_context(helper.tree(layer)) for layer in layers)
-            return helper.call(work.read_text, layers=trees, name=name)
-
-    return read
-
-
-class _CacheWatch:
-    """A check that runs repeatedly during a step: the step ends when its cache mounts are too
-    large.
-    """
-
-    def __init__(self, measure: Callable[[], int] | None) -> None:
-        self._measure, self._next = measure, time.monotonic() + _LOOK
-        self.full = False
-
-    def __call__(self) -> bool:
-        if self._measure is not None and not self.full and time.monotonic() > self._next:
-            self.full = self._measure() > CACHE_LIMIT
-            self._next = time.monotonic() + _LOOK
-        return self.full
 
 
 def _file(path: Path, data: bytes, mode: int) -> Path:

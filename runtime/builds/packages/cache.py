@@ -18,8 +18,8 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from runtime.builds.package_cache_size import CUT_TO, cut
-from runtime.builds.package_sources import ToolSettings
+from runtime.builds.packages.cache_size import CUT_TO, cut
+from runtime.builds.packages.sources import ToolSettings
 from runtime.builds.steps import Tool
 from runtime.config import NodeConfig
 from runtime.confined import removal

@@ -22,7 +22,8 @@ from urllib.parse import unquote, urlsplit
 
 from uv import find_uv_bin
 
-from runtime.builds import authorities, registry_settings
+from runtime.builds import authorities
+from runtime.builds.packages import registry_settings
 from runtime.builds.steps import Tool
 from runtime.config import package_environment
 from runtime.containers.spec import Bind

@@ -1,0 +1,280 @@
+"""Build one image: unpack, choose the plan or the Dockerfile, make the layers, write the image."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from runtime.builds import authorities
+from runtime.builds.base_layers import BaseLayers, ensure_base_layers, extra_layers_of_step
+from runtime.builds.context import BuildContext
+from runtime.builds.dockerfile import build as dockerfile
+from runtime.builds.dockerfile.health import health_of
+from runtime.builds.dockerfile.run.values import Options
+from runtime.builds.dockerfile.syntax import MAX_TEXT
+from runtime.builds.egress import check_registry
+from runtime.builds.history import complete
+from runtime.builds.install_steps import StepRunner
+from runtime.builds.languages.detect import DOCKERFILE, LanguageName, Source
+from runtime.builds.log_figures import count, seconds, sizes
+from runtime.builds.manifest import procfile
+from runtime.builds.plan import BuildPlan, plan
+from runtime.builds.requests import BuildRequest, BuiltImage
+from runtime.builds.source.checkout import Checkout
+from runtime.builds.steps import Install
+from runtime.config import package_environment
+from runtime.containers.command_line import NO_SHELL, words
+from runtime.contract.manifest import AppFile
+from runtime.contract.quantities import Bytes
+from runtime.errors import BadSource, ImageDamaged, NotAllowed, TransferFailed, Unreachable
+from runtime.images.digest import Digest
+from runtime.images.exchange.pulls import Pulls
+from runtime.images.manifest import ImageConfig, Layer
+from runtime.stacks.available import offer
+from runtime.stacks.builder import layer_names
+from runtime.stacks.packages.node_js import node_versions
+
+
+@dataclass(slots=True)
+class ImageBuild:
+    """One build that runs."""
+
+    context: BuildContext
+    pulls: Pulls
+    request: BuildRequest
+    started: float = 0.0
+    app_file: AppFile = field(default_factory=AppFile)
+    workshop: StepRunner = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.workshop = StepRunner(context=self.context)
+
+    def run(self) -> BuiltImage:
+        self.started = time.monotonic()
+        tree = self._unpack()
+        self.app_file = tree.app_file()
+        for note in self.app_file.notes:
+            self.context.log(note)
+        text = self._dockerfile_text(tree)
+        if text is not None:
+            foreign = dockerfile.foreign_bases(text, self._arguments, offer(self.context.config))
+            decided = self._instead_of_dockerfile(tree, foreign)
+            if decided is None:
+                return self._dockerfile(tree, text)
+        else:
+            decided = self._plan(tree.source(self.app_file))
+        self._say(decided)
+        ground, layers = self._layers(decided, tree)
+        return self._image(layers, decided, ground)
+
+    def _layers(self, decided: BuildPlan, tree: Checkout) -> tuple[BaseLayers, list[Layer]]:
+        """Make all layers of the plan, bottom first. An earlier stage is built first; its output is
+        then the source.
+        """
+        context = self.context
+        if decided.earlier is not None:
+            _, made = self._layers(decided.earlier, tree)
+            context.budget.check()
+            layer, tree = (
+                context.store.unpacked(made[-1]),
+                Checkout(context.workspace / "taken", context.helper),
+            )
+            tree.take(layer, decided.takes)
+            context.log(f"The image gets only /{decided.takes} of that")
+        tree.leave_out(decided.left_out)
+        ground = ensure_base_layers(
+            context.config, context.store, decided, context.log, context.progress
+        )
+        layers = list(ground.image)
+        below = list(ground.steps)
+
+        def step(install: Install, reads: Path | None) -> None:
+            context.budget.check()
+            tools = extra_layers_of_step(
+                context.config, context.store, install.beside, decided.stack, context.progress
+            )
+            below.append(self.workshop.layer(install, reads, [*below, *tools]))
+            if install.ships:
+                layers.append(below[-1])
+
+        for install in decided.installs:
+            if not install.on_code:
+                step(install, tree.path)
+        context.budget.check()
+        if not decided.bare:
+            layers.append(self._code(tree))
+            below.append(layers[-1])
+        for install in decided.installs:
+            if install.on_code:
+                step(install, None)
+        return ground, layers
+
+    def _plan(self, source: Source) -> BuildPlan:
+        context = self.context
+        return plan(source, lambda: node_versions(context.config), offer(context.config).pythons)
+
+    @property
+    def _file(self) -> str:
+        return self.app_file.building.dockerfile or dockerfile.FILE
+
+    @property
+    def _arguments(self) -> Mapping[str, str]:
+        return {**self.app_file.building.arguments, **self.request.arguments}
+
+    def _dockerfile_text(self, tree: Checkout) -> bytes | None:
+        """Return the Dockerfile, if the build uses one. BadSource: the file that the manifest names
+        is missing.
+        """
+        builder = self.app_file.building.builder
+        if builder not in ("", DOCKERFILE):
+            return None
+        text = tree.text(self._file, MAX_TEXT + 1)
+        if text is None and builder == DOCKERFILE:
+            raise BadSource(
+                f"{self.app_file.file} requires a Dockerfile at {self._file}, which is not in the"
+                " source.",
+                hint="Correct build.dockerfile.",
+            )
+        return text
+
+    def _declared(self, tree: Checkout) -> dict[str, str]:
+        """Return the process types that a Dockerfile's source declares. The manifest overrides the
+        Procfile.
+        """
+        text = tree.text("Procfile", MAX_TEXT)
+        declared = {} if text is None else procfile.parse(text.decode(errors="replace"))
+        return {**declared, **self.app_file.commands}
+
+    def _instead_of_dockerfile(self, tree: Checkout, foreign: tuple[str, ...]) -> BuildPlan | None:
+        """Return a plan without the Dockerfile if its base is not available and the other files
+        suffice.
+        """
+        if self.app_file.building.builder:
+            return None
+        try:
+            for name in foreign:
+                self._pull(name)
+        except (Unreachable, NotAllowed) as failure:
+            self.context.budget.check()
+            found = tree.source(self.app_file)
+            try:
+                decided = self._plan(replace(found, files=found.files - {dockerfile.FILE}))
+            except BadSource:
+                return None
+            if (
+                decided.detected.language is LanguageName.PLAIN
+            ):  # a Procfile names commands, but no way to build
+                return None
+            self.context.log(
+                f"The Dockerfile starts with {', '.join(foreign)}. {failure.what} The build uses"
+                " the other files."
+            )
+            return decided
+        except (TransferFailed, ImageDamaged):
+            return None  # the build itself reports the line with the error
+        return None
+
+    def _pull(self, name: str) -> Digest:
+        context = self.context
+        if self.request.team_limits is not None:
+            check_registry(self.request.team_limits.network, name)
+        return self.pulls.find(
+            name,
+            context.log,
+            deadline=time.monotonic() + context.budget.left(),
+            team=self.request.team,
+        )
+
+    def _dockerfile(self, tree: Checkout, text: bytes) -> BuiltImage:
+        """Build with the source's own Dockerfile; see runtime.builds.dockerfile."""
+        self.context.log("Detected: Dockerfile")
+        self.context.apply_team_limits()
+        options = Options(
+            arguments=self._arguments,
+            secrets=self.request.secrets,
+            proxies=dockerfile.proxies(),
+            authorities=authorities.extended_bundle(package_environment()),
+        )
+        made = dockerfile.build(
+            self.context,
+            tree.path,
+            text,
+            options,
+            resolve=self._pull,
+            declared=self._declared(tree),
+        )
+        return self._finish(made.layers, dockerfile.labelled(made), made.processes)
+
+    def _unpack(self) -> Checkout:
+        tree = Checkout(self.context.workspace / "source", self.context.helper)
+        done = tree.unpack(self.request.archive, self.request.filename)
+        unwrapped = f", without its top folder {done.unwrapped}" if done.unwrapped else ""
+        self.context.log(
+            f"Source: {count(done.files, 'file')}, {Bytes(done.size)}, from"
+            f" {self.request.filename}{unwrapped}"
+        )
+        return tree
+
+    def _say(self, decided: BuildPlan) -> None:
+        self.context.log(f"Detected: {decided.detected.language}, by {decided.detected.because}")
+        for note in decided.notes:
+            self.context.log(note)
+
+    def _code(self, tree: Checkout) -> Layer:
+        started = time.monotonic()
+        place = tree.become_layer(self.context.workspace / f"code{self.workshop.steps}")
+        layer = self.context.store.add_layer(place, move=True, team=self.request.team)
+        self.workshop.descriptions[layer.diff_id] = "App code"
+        self.context.log(
+            f"App code: {Bytes(layer.size)} in {seconds(started)}, layer {layer.digest.short}"
+        )
+        return layer
+
+    def _image(self, layers: list[Layer], decided: BuildPlan, ground: BaseLayers) -> BuiltImage:
+        processes = dict(decided.processes)
+        web = processes.get("web")
+        config = ImageConfig(
+            environment={**ground.environment, **decided.environment},
+            working_directory="/app",
+            user="1000:1000",
+            command=() if not web else words(web) if decided.bare else ("/bin/sh", "-c", web),
+            labels={
+                "slipway.language": decided.detected.language.value,
+                "slipway.processes": json.dumps(processes, sort_keys=True),
+                **({NO_SHELL: "true"} if decided.bare else {}),
+                **ground.labels,
+            },
+        )
+        return self._finish(
+            layers,
+            complete(
+                config, layers, {**layer_names(self.context.config), **self.workshop.descriptions}
+            ),
+            processes,
+        )
+
+    def _finish(
+        self, layers: list[Layer], config: ImageConfig, processes: dict[str, str]
+    ) -> BuiltImage:
+        context = self.context
+        digest = context.store.write_image(layers, config)
+        context.store.tag(f"{self.request.app}:build-{self.request.build_id}", digest)
+        context.log(f"Processes: {', '.join(processes)}")
+        for name in sorted(self.app_file.processes.keys() - processes.keys()):
+            context.log(
+                f"Warning: {self.app_file.file} configures process type {name}, but no command is"
+                " defined for it."
+            )
+        context.log(
+            f"Image: {digest.short}, {sizes(layers)} in {count(len(layers), 'layer')}, built in"
+            f" {seconds(self.started)}"
+        )
+        return BuiltImage(
+            digest=digest,
+            processes=processes,
+            app_file=self.app_file.covering(processes),
+            health=health_of(config),
+        )
