@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from runtime.builds.languages.jar import attribute, is_program_place
+from runtime.builds.languages.javascript.scripts import build_script
 from runtime.contract.manifest import TOML, AppFile, Static
 from runtime.errors import BadSource
 
@@ -200,7 +201,9 @@ def _first(source: Source, main: LanguageName) -> Iterator[LanguageName]:
         and "package.json" in source.files
     ):
         scripts = _scripts(source)
-        if "build" in scripts or (main is not LanguageName.STATIC and _RUNS_NODE.search(commands)):
+        if build_script(scripts) or (
+            main is not LanguageName.STATIC and _RUNS_NODE.search(commands)
+        ):
             yield LanguageName.NODE
 
 
@@ -222,7 +225,7 @@ def _of_package(source: Source) -> Detected:
     package.json only has tools.
     """
     if "Procfile" not in source.files and not source.app_file.commands and not _starts(source):
-        if "build" in _scripts(source):
+        if build_script(_scripts(source)):
             return Detected(language=LanguageName.STATIC, because="package.json")
         if page := _page(source):
             return Detected(language=LanguageName.STATIC, because=page)
@@ -246,7 +249,7 @@ def _of_procfile(source: Source) -> Detected:
 def _asked_for(source: Source, builder: str) -> Detected:
     """Return the language of the builder that slipway.toml names."""
     language = BUILDERS[builder]
-    if language is not LanguageName.STATIC or "build" in _scripts(source):
+    if language is not LanguageName.STATIC or build_script(_scripts(source)):
         return Detected(language=language, because=f"builder in {TOML}")
     if page := _page(source):
         return Detected(language=language, because=page)

@@ -2,25 +2,21 @@
 
 from __future__ import annotations
 
-import json
 import posixpath
 import re
+from dataclasses import replace
 from typing import Any
-
-import nodesemver
 
 from runtime.builds.languages import node_package_manager
 from runtime.builds.languages.detect import Source
+from runtime.builds.languages.javascript import node_version
+from runtime.builds.languages.javascript import scripts as names
+from runtime.builds.languages.javascript.package import package, parsed
 from runtime.builds.languages.language import USUAL_PATH, Inputs, Language, Runtimes
 from runtime.builds.languages.node_package_manager import Installer
 from runtime.builds.steps import Install, Tool
-from runtime.errors import BadSource
-from runtime.stacks.definition import GIT, NODE_DEFAULT, NODE_MAJORS, NODE_NEWEST, node
-from runtime.stacks.stack import NodeRuntime
+from runtime.stacks.definition import GIT
 
-LONGEST_WISH = (
-    100  # characters; nodesemver's time grows with their square, and all other builds wait for it
-)
 _MOST_INNER = 200  # folders of packages that are kept separately
 _HOOKS = (
     "preinstall",
@@ -47,45 +43,13 @@ _OWN = (
 )
 
 
-def _runtime(inputs: Inputs) -> tuple[NodeRuntime, str]:
-    """Return the requested Node.js, and the text for the log.
-
-    The list of all versions is requested only if the known ones do not match.
-    """
-    wish, where = _wish(inputs.source)
-    if len(wish) > LONGEST_WISH:
-        raise BadSource(
-            f"{where} is too long for a range of versions.", hint='Write for example "22.x".'
-        )
-    if not wish:
-        return node(NODE_DEFAULT), f"Node.js {NODE_DEFAULT}, the default"
-    try:
-        found = (
-            _choose(wish, (NODE_DEFAULT,))
-            or _choose(wish, NODE_NEWEST)
-            or _choose(wish, tuple(_offered(inputs.node_versions())))
-        )
-    except ValueError:
-        raise BadSource(
-            f"{where} reads {wish!r}, which is not a valid range of versions.",
-            hint='Write for example "22.x".',
-        ) from None
-    if found is None:
-        majors = ", ".join(f"{major}.x" for major in NODE_MAJORS)
-        raise BadSource(
-            f"{where} requires Node.js {wish}, which is not available. Available: {majors}.",
-            hint="Write one of these there.",
-        )
-    return node(found), f"Node.js {found}, {where} requires {wish}"
-
-
 def installer(source: Source) -> Installer:
     return node_package_manager.choose(source, package(source))
 
 
 class Node(Language):
     def runtime(self, inputs: Inputs) -> Runtimes:
-        runtime, words = _runtime(inputs)
+        runtime, words = node_version.choose(inputs)
         by = installer(inputs.source)
         if by.manager is None:
             return Runtimes(main=runtime, words=words)
@@ -96,41 +60,26 @@ class Node(Language):
         )
 
     def installs(self, inputs: Inputs) -> tuple[Install, ...]:
-        """Return the steps: the packages of the lock file, then the `build` script, if there is
-        one.
+        """Return the steps in Heroku's order: `heroku-prebuild`, the packages of the lock file,
+        then `heroku-postbuild` or `build`.
 
         Packages that only the build needs are removed afterwards.
         """
         source, by = inputs.source, installer(inputs.source)
         document, inner = package(source), _inner(source)
-        builds = has_build(source)
-        if not builds and not any(
+        scripts = document.get("scripts", {})
+        builds, prebuilds = bool(names.build_script(scripts)), names.has_prebuild(scripts)
+        steps: list[Install] = []
+        if prebuilds:
+            steps.append(_script_step("Prebuild script", by, names.PREBUILD))
+        if builds or any(
             document.get(kind)
             for kind in ("dependencies", "devDependencies", "optionalDependencies", "workspaces")
         ):
-            return ()
-        whole = _reads_all(source, document, inner, by)
-        files = () if whole and by.plays else tuple(sorted(_read(source, by, inner)))
-        first = Install(
-            name="Dependencies",
-            tool=by.tool,
-            files=files,
-            whole=whole,
-            command=_install(by, builds=builds),
-            keep=(
-                ("app",)
-                if by.plays or len(inner) > _MOST_INNER
-                else ("app/node_modules", *(f"app/{folder}/node_modules" for folder in inner))
-            ),
-            beside=(
-                (GIT,)
-                if any(
-                    _GIT.search(source.texts.get(name, "")) for name in ("package.json", by.lock)
-                )
-                else ()
-            ),
-        )
-        return (first, build_script(source, by)) if builds else (first,)
+            steps.append(_dependencies(source, by, inner, builds=builds, on_code=prebuilds))
+        if builds:
+            steps.append(build_step(source, by))
+        return tuple(steps)
 
     def web(self, source: Source) -> tuple[str, str] | None:
         """Return a web command by convention, and the reason; None if no file determines one."""
@@ -175,52 +124,102 @@ class Node(Language):
             )
         elif unread:
             said.append(f"Note: {by.lock} is used; {' and '.join(unread)} is ignored.")
-        if (
-            has_build(source)
-            and _has_development(source)
-            and (by.tool is Tool.YARN or _inner(source))
-        ):
-            why = (
-                "workspaces share them"
-                if _inner(source)
-                else "yarn cannot remove them without fetching all packages again"
-            )
-            said.append(f"Note: devDependencies stay in the image: {why}.")
+        scripts = package(source).get("scripts", {})
+        said += names.notes(scripts)
+        if names.build_script(scripts) and _has_development(source):
+            said.append(_said_of_development(source, by))
         return tuple(said)
 
 
-def build_script(source: Source, by: Installer) -> Install:
+def _said_of_development(source: Source, by: Installer) -> str:
+    if _prune(source, by):
+        return "Note: devDependencies are installed for the build and removed after it."
+    why = (
+        "workspaces share them"
+        if _inner(source)
+        else "yarn cannot remove them without fetching all packages again"
+    )
+    return f"Note: devDependencies stay in the image: {why}."
+
+
+def run_build(source: Source, by: Installer) -> str:
+    """Return the shell command of the build script, with Heroku's environment of builds.
+
+    npm inside the script still installs what only a build needs.
+    """
+    return _run(by, names.build_script(package(source).get("scripts", {})))
+
+
+def build_step(source: Source, by: Installer) -> Install:
     """Return the step that runs the build script on the code, and removes what only the build
     needs.
 
     It removes packages only where the tool can do that without downloading again.
     """
-    prune = ""
-    if _has_development(source) and not _inner(source):
-        prune = {
-            Tool.NPM: f"npm prune --omit=dev --ignore-scripts {_QUIET}",
-            Tool.PNPM: "pnpm prune --prod --ignore-scripts",
-        }.get(by.tool, "")
-    command = " && ".join(part for part in (f"{by.tool} run build", prune, _OWN) if part)
+    scripts = package(source).get("scripts", {})
+    parts = [run_build(source, by), _prune(source, by)]
+    if names.has_cleanup(scripts):
+        parts.append(_run(by, names.CLEANUP))
+    return replace(
+        _script_step("Build script", by, names.build_script(scripts)),
+        command=" && ".join(part for part in (*parts, _OWN) if part),
+    )
+
+
+def _script_step(name: str, by: Installer, script: str) -> Install:
+    """Return the step that runs one script on the code."""
     return Install(
-        name="Build script",
+        name=name,
         tool=by.tool,
         files=(),
         whole=True,
-        command=command,
-        says=f"{by.tool} run build",
+        command=f"{_run(by, script)} && {_OWN}",
+        says=f"{by.tool} run {script}",
         keep=("app",),
         on_code=True,
     )
 
 
-def package(source: Source) -> dict[str, Any]:
-    """Return the content of package.json, or {} if there is none."""
-    return _parsed(source, "package.json") if "package.json" in source.files else {}
+def _run(by: Installer, script: str) -> str:
+    return f"NODE_ENV=production NPM_CONFIG_INCLUDE=dev {by.tool} run {script}"
 
 
-def has_build(source: Source) -> bool:
-    return "build" in package(source).get("scripts", {})
+def _prune(source: Source, by: Installer) -> str:
+    """Return the command that removes devDependencies, "" if there are none or they have to
+    stay.
+    """
+    if not _has_development(source) or _inner(source):
+        return ""
+    return {
+        Tool.NPM: f"npm prune --omit=dev --ignore-scripts {_QUIET}",
+        Tool.PNPM: "pnpm prune --prod --ignore-scripts",
+    }.get(by.tool, "")
+
+
+def _dependencies(
+    source: Source, by: Installer, inner: tuple[str, ...], *, builds: bool, on_code: bool
+) -> Install:
+    """Return the step that installs the packages.
+
+    It runs on the code if a script has to change the source before.
+    """
+    whole = on_code or _reads_all(source, package(source), inner, by)
+    files = () if whole and (by.plays or on_code) else tuple(sorted(_read(source, by, inner)))
+    uses_git = any(_GIT.search(source.texts.get(name, "")) for name in ("package.json", by.lock))
+    return Install(
+        name="Dependencies",
+        tool=by.tool,
+        files=files,
+        whole=whole,
+        command=_install(by, builds=builds),
+        keep=(
+            ("app",)
+            if by.plays or len(inner) > _MOST_INNER
+            else ("app/node_modules", *(f"app/{folder}/node_modules" for folder in inner))
+        ),
+        on_code=on_code,
+        beside=(GIT,) if uses_git else (),
+    )
 
 
 def _install(by: Installer, *, builds: bool) -> str:
@@ -271,7 +270,7 @@ def _reads_all(
     scripts += [
         scripts_of
         for folder in inner
-        if isinstance(scripts_of := _parsed(source, f"{folder}/package.json").get("scripts"), dict)
+        if isinstance(scripts_of := parsed(source, f"{folder}/package.json").get("scripts"), dict)
     ]
     commands = any('"bin"' in source.texts.get(f"{folder}/package.json", "") for folder in inner)
     packed = any(path.startswith(".yarn/cache/") for path in source.files)
@@ -298,48 +297,5 @@ def _inner(source: Source) -> tuple[str, ...]:
 def _has_development(source: Source) -> bool:
     names = ("package.json", *(f"{folder}/package.json" for folder in _inner(source)))
     return any(
-        _parsed(source, name).get("devDependencies") for name in names if name in source.texts
+        parsed(source, name).get("devDependencies") for name in names if name in source.texts
     )
-
-
-def _wish(source: Source) -> tuple[str, str]:
-    """Return (a semver range or "", the place that specifies it)."""
-    if wish := node_package_manager.engine(package(source), "node"):
-        return wish, "engines.node in package.json"
-    for file in (".node-version", ".nvmrc"):
-        if line := source.texts.get(file, "").strip():
-            return (
-                re.sub(
-                    r"^v(?=\d)", "", "*" if line in ("node", "latest", "lts/*", "stable") else line
-                ),
-                file,
-            )
-    return "", ""
-
-
-def _choose(wish: str, versions: tuple[str, ...]) -> str | None:
-    found = nodesemver.max_satisfying(list(versions), wish, loose=False)
-    return None if found is None else str(found)
-
-
-def _offered(versions: list[str]) -> list[str]:
-    return [
-        version
-        for version in versions
-        if re.fullmatch(r"\d+\.\d+\.\d+", version) and int(version.partition(".")[0]) in NODE_MAJORS
-    ]
-
-
-def _parsed(source: Source, file: str) -> dict[str, Any]:
-    try:
-        document = json.loads(source.texts.get(file, ""))
-    except (ValueError, RecursionError) as error:
-        raise BadSource(
-            f"{file} is not valid JSON: {error}.", hint="Correct it and deploy again."
-        ) from None
-    if not isinstance(document, dict) or not isinstance(document.get("scripts", {}), dict):
-        raise BadSource(
-            f"{file} is not an object, or its scripts are not an object.",
-            hint="npm init -y writes a valid one.",
-        )
-    return document

@@ -11,7 +11,7 @@ from dataclasses import replace
 
 from runtime.builds.languages.detect import STATIC_FOLDERS
 from runtime.builds.languages.language import Inputs, Language, Runtimes
-from runtime.builds.languages.node import Node, installer
+from runtime.builds.languages.node import Node, installer, run_build
 from runtime.builds.steps import Install, Tool
 from runtime.contract.manifest import Static
 from runtime.errors import BadSource
@@ -139,10 +139,8 @@ class _SiteBuild(Node):
             f'mkdir -p /{_SITE} && cp -a "$folder/." /{_SITE}/ && rm -rf /{_SITE}/node_modules &&'
             ' echo "The site is $folder"'
         )
-        command = (
-            f'{by.tool} run build && {find} && if [ -z "$folder" ]; then {missing}; exit 1; fi &&'
-            f" {copy}"
-        )
+        found = f'if [ -z "$folder" ]; then {missing}; exit 1; fi'
+        command = f"{run_build(inputs.source, by)} && {find} && {found} && {copy}"
         return (*before, replace(build, command=command, keep=(_SITE,)))
 
     def notes(self, inputs: Inputs) -> tuple[str, ...]:

@@ -3,7 +3,7 @@
 Heroku: devcenter.heroku.com/articles/app-json-schema
 Dokku: dokku.com/docs/appendices/file-formats/app-json
 Other platforms use the same file. So keys without a meaning here are ignored, with a note.
-A key that has a meaning and a wrong value is an error.
+A key that has a meaning and a wrong value is an error. Comments and trailing commas are allowed.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
 from runtime.builds.manifest.fields import LONGEST_VALUE, Table
+from runtime.builds.manifest.json_comments import plain_json
 from runtime.builds.manifest.toml import MOST_CRONS, MOST_VARIABLES, SECRET_DIGITS
 from runtime.contract.health import CheckKind, HealthCheck
 from runtime.contract.manifest import (
@@ -60,7 +61,7 @@ _POLICIES = {"forbid": Overlap.SKIP, "allow": Overlap.ALLOW, "replace": Overlap.
 def read(text: str) -> AppFile:
     """Return the manifest. BadSource names the line or the key."""
     try:
-        document = json.loads(text)
+        document = json.loads(plain_json(text))
     except RecursionError:
         raise BadSource(
             f"{JSON} nests too deeply.", hint="docs/manifest.md lists the supported keys."

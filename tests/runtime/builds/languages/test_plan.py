@@ -159,7 +159,7 @@ def test_the_language_is_detected_from_the_files(
         ),
         (
             {"package.json": '{"engines":{"node":"16.x"}}', "index.js": ""},
-            r"requires Node\.js 16\.x.*Available: 20\.x, 22\.x, 24\.x",
+            r"requires Node\.js 16\.x.*Available: 18\.x, 20\.x, 22\.x, 24\.x, 26\.x",
         ),
         (
             {"package.json": '{"engines":{"node":"new ones"}}', "index.js": ""},

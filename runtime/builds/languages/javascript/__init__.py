@@ -1,0 +1,1 @@
+"""What is special to JavaScript: versions of Node.js, scripts, development servers and sites."""
