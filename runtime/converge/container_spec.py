@@ -22,8 +22,24 @@ INSTANCE = "instance"
 RELEASE_PHASE = "release-phase"
 RUN = "run"
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+# The image says whether it has bash. $0 is the line.
+_IN_BASH = '[ -x /bin/bash ] && exec /bin/bash -c "$0"; exec /bin/sh -c "$0"'
 _BUILTINS = frozenset(
     [
+        "((",
+        "[[",
+        "builtin",
+        "coproc",
+        "declare",
+        "function",
+        "let",
+        "mapfile",
+        "popd",
+        "pushd",
+        "select",
+        "shopt",
+        "time",
+        "typeset",
         ".",
         ":",
         "[",
@@ -179,7 +195,8 @@ def check_of(container: Container) -> HealthCheck | None:
 
 
 def command_of(line: str) -> tuple[str, ...]:
-    """Return a Procfile line as a command.
+    """Return a Procfile line as a command: in bash where the image has it, as on Heroku, else in
+    sh.
 
     A simple command replaces its shell, so that it gets signals.
 
@@ -187,7 +204,7 @@ def command_of(line: str) -> tuple[str, ...]:
     parent.
     """
     line = line.strip()
-    return ("/bin/sh", "-c", line if _needs_shell(line) else f"exec {line}")
+    return ("/bin/sh", "-c", _IN_BASH, line if _needs_shell(line) else f"exec {line}")
 
 
 def _needs_shell(line: str) -> bool:

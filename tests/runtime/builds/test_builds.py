@@ -19,6 +19,7 @@ import pytest
 from runtime.builds.builder import Builder
 from runtime.builds.requests import BuiltImage
 from runtime.containers.spec import ContainerSpec
+from runtime.converge.container_spec import command_of
 from runtime.errors import BadArchive, BadSource, BuildFailed
 from runtime.images.store import Image
 from runtime.stacks.definition import NODE_DEFAULT, NODE_NEWEST, PYTHON
@@ -46,7 +47,7 @@ def served(forge: Forge, built: BuiltImage) -> Iterator[str]:
         app="app",
         team=1,
         layers=image.layers,
-        command=("/bin/sh", "-c", f"exec {built.processes['web']}"),
+        command=command_of(built.processes["web"]),
         environment={**image.config.environment, "PORT": "5000"},
         working_directory=image.config.working_directory,
         limits=LIMITS,
