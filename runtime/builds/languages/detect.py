@@ -13,6 +13,7 @@ from enum import StrEnum
 
 from runtime.builds.languages.jar import attribute, is_program_place
 from runtime.builds.languages.javascript.scripts import build_script
+from runtime.builds.languages.unsupported import refuse_documents, refuse_project
 from runtime.contract.manifest import TOML, AppFile, Static
 from runtime.errors import BadSource
 
@@ -169,6 +170,7 @@ def _main(source: Source) -> Detected:
         return _of_procfile(source)
     if found := _of_program(source):
         return found
+    refuse_documents(source.files)
     top = sorted({path.partition("/")[0] for path in source.files})
     shown = ", ".join(top[:8]) + (", …" if len(top) > 8 else "")
     raise BadSource(
@@ -243,7 +245,21 @@ def _of_procfile(source: Source) -> Detected:
         return Detected(language=LanguageName.PYTHON, because=because)
     if _RUNS_NODE.search(commands):
         return Detected(language=LanguageName.NODE, because=because)
-    return Detected(language=_program(commands) or LanguageName.PLAIN, because=because)
+    language = _program(commands) or LanguageName.PLAIN
+    if language is LanguageName.PLAIN and not _starts_own_file(source, commands):
+        refuse_project(source.files)
+    return Detected(language=language, because=because)
+
+
+def _starts_own_file(source: Source, commands: str) -> bool:
+    """Return whether a command starts a file of the source, such as `web: ./server --fast`."""
+    start = re.compile(r"^\s*[\w-]+:\s*(?:\w+=\S+\s+)*(?:exec\s+)?(\S+)", re.MULTILINE)
+    programs = start.findall(commands)
+    return any(
+        program.removeprefix("/app/").removeprefix("./") in source.files
+        or f"bin/{program}" in source.files
+        for program in programs
+    )
 
 
 def _asked_for(source: Source, builder: str) -> Detected:
@@ -281,9 +297,12 @@ def _of_program(source: Source) -> Detected | None:
         return Detected(language=LanguageName.PHP, because="public/index.php")
     if name := _java(source):
         return Detected(language=LanguageName.JAVA, because=name)
+    program = next((name for name in ("app.py", "main.py") if name in source.files), "")
+    if not program:
+        refuse_project(source.files)
     if page := _page(source):
         return Detected(language=LanguageName.STATIC, because=page)
-    if name := next((name for name in ("app.py", "main.py") if name in source.files), ""):
+    if name := program:
         return Detected(language=LanguageName.PYTHON, because=name)
     return None
 

@@ -10,6 +10,7 @@ import re
 from runtime.errors import BadSource
 
 _NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9])?")
+_MERGE_MARK = re.compile(r"<{7}|={7}$|>{7}|\|{7}")  # as git merge writes them
 MOST_PROCESSES = 30
 LONGEST_COMMAND = 16 * 2**10  # characters; the limit of execve(2) is 128 KiB for each word
 _EXAMPLE = "Example of a line: web: gunicorn app:app"
@@ -26,6 +27,11 @@ def parse(text: str) -> dict[str, str]:
     for number, line in enumerate(text.removeprefix("\ufeff").splitlines(), start=1):
         if not (content := line.strip()) or content.startswith("#"):
             continue
+        if _MERGE_MARK.match(line):
+            raise BadSource(
+                f"Procfile, line {number}: {content[:60]!r} is a mark of a merge conflict.",
+                hint="Resolve the conflict: keep the right lines, and remove the marks.",
+            )
         name, colon, command = (part.strip() for part in content.partition(":"))
         if not colon:
             raise BadSource(

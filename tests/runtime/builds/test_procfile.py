@@ -34,6 +34,9 @@ def test_process_types_keep_their_order_and_commands_their_colons() -> None:
         ("\n".join(f"p{number}: x" for number in range(31)), "more than 30 processes"),
         (f"web: {'x' * 16_385}", "line 1: the command is longer than"),
         ("", "has no process types"),
+        ("web: a\n<<<<<<< HEAD\nb: c", "line 2: '<<<<<<< HEAD' is a mark of a merge conflict"),
+        ("web: a\n=======\n", "line 2: '=======' is a mark of a merge conflict"),
+        (">>>>>>> topic: x", "line 1: '>>>>>>> topic: x' is a mark of a merge conflict"),
     ],
 )
 def test_a_wrong_line_is_named(text: str, sentence: str) -> None:
