@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from runtime.builds.languages.jar import attribute, is_program_place
+from runtime.builds.languages.javascript import config_files, framework
+from runtime.builds.languages.javascript.dev_server import is_bundlers_server
 from runtime.builds.languages.javascript.scripts import build_script
 from runtime.builds.languages.unsupported import refuse_documents, refuse_project
 from runtime.contract.manifest import TOML, AppFile, Static
@@ -90,7 +92,7 @@ _FILES_OF_OTHERS = (
         "system.properties",
         ".java-version",
     ),
-    *(".node-version", ".nvmrc"),
+    *(".node-version", ".nvmrc", "angular.json", ".eleventy.js"),
 )
 _LOOKED_FOR = (
     "Dockerfile, Procfile, package.json, requirements.txt, pyproject.toml, Pipfile, setup.py, the"
@@ -116,19 +118,12 @@ ALWAYS_READ = frozenset(
 )
 _TEXTS = re.compile(
     r"[^/]+\.py|(?:[^/]+/){0,2}[^/]+\.(?:txt|in)|(?:(?!node_modules/)[^/]+/){0,4}package\.json|(?:cmd/[^/]+/)?[^/]+\.go|"
-    + "|".join(map(re.escape, ALWAYS_READ))
+    rf"[^/]+\.config\.(?:{'|'.join(config_files.ENDINGS)})|" + "|".join(map(re.escape, ALWAYS_READ))
 )
 _RUNS_PYTHON = re.compile(
     r"\b(?:python3?|gunicorn|uvicorn|hypercorn|daphne|waitress-serve|flask|celery|django-admin)\b"
 )
 _RUNS_NODE = re.compile(r"(?<![\w/.-])(?:node|npm|npx|pnpm|yarn)\b")
-# Start scripts that run a bundler's own development server. Such a project is a static site: the
-# folder that its build makes.
-_DEVELOPS = re.compile(
-    r"(?:[A-Z_]+=\S+ +)*(?:npx +)?(?:vite(?: +(?:dev|serve|preview))?|react-scripts +start|ng"
-    r" +serve|vue-cli-service +serve|astro +(?:dev|preview)|gatsby +develop"
-    r"|parcel|webpack(?:-dev-server| +serve)|docusaurus +start|eleventy +--serve)(?: [^&;|]*)?"
-)
 
 
 def wants_text(path: str) -> bool:
@@ -228,6 +223,7 @@ def _of_package(source: Source) -> Detected:
     """
     if "Procfile" not in source.files and not source.app_file.commands and not _starts(source):
         if build_script(_scripts(source)):
+            framework.refuse_adapters(source.texts, _package(source))
             return Detected(language=LanguageName.STATIC, because="package.json")
         if page := _page(source):
             return Detected(language=LanguageName.STATIC, because=page)
@@ -364,12 +360,13 @@ def _starts(source: Source) -> bool:
     """Return whether package.json, or the name of a file, determines how to start a server in
     Node.js.
     """
-    start = str(_scripts(source).get("start", ""))
-    if start:
-        return _DEVELOPS.fullmatch(start) is None
-    return any(name in source.files for name in ("server.js", "index.js", "app.js")) or bool(
-        _package(source).get("main")
-    )
+    scripts, package = _scripts(source), _package(source)
+    if build_script(scripts) and framework.server(source.texts, package):
+        return True
+    if start := str(scripts.get("start", "")):
+        return not is_bundlers_server(start)
+    named = any(name in source.files for name in ("server.js", "index.js", "app.js"))
+    return named or bool(package.get("main"))
 
 
 def _scripts(source: Source) -> Mapping[str, object]:

@@ -9,8 +9,9 @@ from typing import Any
 
 from runtime.builds.languages import node_package_manager
 from runtime.builds.languages.detect import Source
-from runtime.builds.languages.javascript import node_version
+from runtime.builds.languages.javascript import framework, node_version
 from runtime.builds.languages.javascript import scripts as names
+from runtime.builds.languages.javascript.dev_server import is_development_server
 from runtime.builds.languages.javascript.package import package, parsed
 from runtime.builds.languages.language import USUAL_PATH, Inputs, Language, Runtimes
 from runtime.builds.languages.node_package_manager import Installer
@@ -85,7 +86,14 @@ class Node(Language):
         """Return a web command by convention, and the reason; None if no file determines one."""
         by = installer(source)
         document = package(source)
-        if "start" in document.get("scripts", {}):
+        scripts = document.get("scripts", {})
+        start = str(scripts.get("start", ""))
+        server = framework.server(source.texts, document) if names.build_script(scripts) else None
+        if server and (not start or is_development_server(start)):
+            why = f"{server.framework} has this server"
+            said = f" and the start script `{start}` is for development" if start else ""
+            return server.command, why + said
+        if start:
             return f"{'yarn' if by.plays else 'npm'} start", "package.json has a start script"
         for file in (
             str(document.get("main", "")).removeprefix("./"),
@@ -101,7 +109,12 @@ class Node(Language):
         """Return the variables of instances."""
         by = installer(inputs.source)
         loads = {"NODE_OPTIONS": "--require /app/.pnp.cjs"} if by.plays else {}
-        return {"PATH": f"/app/node_modules/.bin:{USUAL_PATH}", "NODE_ENV": "production", **loads}
+        return {
+            "PATH": f"/app/node_modules/.bin:{USUAL_PATH}",
+            "NODE_ENV": "production",
+            **loads,
+            **framework.environment(package(inputs.source)),
+        }
 
     def left_out(self, inputs: Inputs) -> tuple[str, ...]:
         return ("node_modules",) if "package.json" in inputs.source.files else ()

@@ -5,11 +5,13 @@ Pure.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import replace
 
 from runtime.builds.languages.detect import STATIC_FOLDERS
+from runtime.builds.languages.javascript import site_output
+from runtime.builds.languages.javascript.package import package
+from runtime.builds.languages.javascript.site_output import FOLDER_NAME
 from runtime.builds.languages.language import Inputs, Language, Runtimes
 from runtime.builds.languages.node import Node, installer, run_build
 from runtime.builds.steps import Install, Tool
@@ -25,10 +27,13 @@ _MADE = (
     "_site",
     "dist/*/browser",
     "dist/*",
+    ".output/public",
+    "build/client",
+    ".vitepress/dist",
+    "docs/.vitepress/dist",
     "public",
     "www",
 )  # usual output folders of builds
-_FOLDER_NAME = re.compile(r"[\w.-]+(?:/[\w.-]+)*")  # is part of a shell line
 
 
 class StaticSite(Language):
@@ -46,7 +51,7 @@ class StaticSite(Language):
         """
         asked = inputs.source.app_file.static
         if asked.folder and (
-            not _FOLDER_NAME.fullmatch(asked.folder) or ".." in asked.folder.split("/")
+            not FOLDER_NAME.fullmatch(asked.folder) or ".." in asked.folder.split("/")
         ):
             raise BadSource(
                 f"[static] folder in slipway.toml reads {asked.folder!r}, which is not a folder of"
@@ -126,7 +131,8 @@ class _SiteBuild(Node):
     def installs(self, inputs: Inputs) -> tuple[Install, ...]:
         by, asked = installer(inputs.source), inputs.source.app_file.static
         *before, build = super().installs(inputs)
-        looked = asked.folder or " ".join(_MADE)
+        configured = site_output.folders(inputs.source.texts, package(inputs.source))
+        looked = asked.folder or " ".join(dict.fromkeys((*configured, *_MADE)))
         find = (
             f'for folder in {looked}; do if [ -f "$folder/index.html" ]; then break; fi; folder=;'
             " done"
