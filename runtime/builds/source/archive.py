@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import BinaryIO
 
 from runtime.builds.source.archive_kind import MAX_BYTES, kind_of
+from runtime.builds.source.left_out import sentence
 from runtime.builds.source.tar_archive import unpack_tar
 from runtime.builds.source.unpacked_tree import UnpackedTree
 from runtime.builds.source.zip_archive import unpack_zip
@@ -32,6 +33,7 @@ class Unpacked:
     files: int
     size: int  # bytes
     unwrapped: str  # the single top folder that was removed, or ""
+    left_out: str  # for the log: the folders that were left out, or ""
 
 
 @confined
@@ -52,6 +54,7 @@ def unpack(
         unpack_zip(archive, tree)
     else:
         unpack_tar(archive, kind, tree)
+    tree.remove_environments()
     if not tree.files:
         raise BadArchive(
             f"The archive {filename} has no files.",
@@ -60,7 +63,13 @@ def unpack(
     tree.set_folder_modes()
     unwrapped = _unwrap(target)
     tree.check_links(unwrapped)
-    return Unpacked(kind=kind, files=tree.files, size=tree.size, unwrapped=unwrapped)
+    return Unpacked(
+        kind=kind,
+        files=tree.files,
+        size=tree.size,
+        unwrapped=unwrapped,
+        left_out=sentence(tree.left_out),
+    )
 
 
 def _unwrap(target: Folder) -> str:

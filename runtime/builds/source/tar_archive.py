@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import BinaryIO
 
 from runtime.builds.source.decompress import Plain, plain
+from runtime.builds.source.left_out import MOST_BYTES
 from runtime.builds.source.unpacked_tree import AGAIN, CHUNK, Entry, UnpackedTree
 from runtime.errors import BadArchive
 from runtime.trees.tar import Kind, Member, TarDamaged, TarLimits, TarReader, TarTooLarge
@@ -16,8 +17,9 @@ _TAR_LIMITS = TarLimits(
 
 def unpack_tar(archive: BinaryIO, kind: str, tree: UnpackedTree) -> None:
     packing = kind.removeprefix("tar").removeprefix(".")
-    # headers and padding are not content: each entry may add two blocks and an extended header
-    stream = plain(archive, packing, tree.max_bytes + tree.max_entries * 4096)
+    # headers and padding are not content: each entry may add two blocks and an extended header.
+    # Folders that are left out are read over.
+    stream = plain(archive, packing, tree.max_bytes + tree.max_entries * 4096 + MOST_BYTES)
     reader = TarReader(stream, limits=_TAR_LIMITS)
     try:
         for member in reader:

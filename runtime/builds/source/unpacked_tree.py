@@ -7,6 +7,7 @@ import stat
 from dataclasses import dataclass, field
 
 from runtime import cancellation
+from runtime.builds.source import left_out
 from runtime.builds.source.decompress import too_large
 from runtime.errors import BadArchive
 from runtime.trees.folder import Folder
@@ -19,9 +20,6 @@ CHUNK = 1 << 18
 
 
 _MOST_LINKS = 40  # as in the kernel
-
-
-_JUNK = frozenset({"__MACOSX", ".DS_Store", ".git", ".hg", ".svn", "Thumbs.db"})
 
 
 AGAIN = "Make the archive again from the app's own files."
@@ -50,9 +48,11 @@ class UnpackedTree:
     max_entries: int = field(kw_only=True)
     files: int = 0
     size: int = 0
+    left_out: dict[str, int] = field(default_factory=dict)  # folder -> number of its entries
     _entries: int = 0
     _seen: dict[str, str] = field(default_factory=dict)  # path -> folder, file or link
     _symlinks: list[str] = field(default_factory=list)
+    _outward: dict[str, str] = field(default_factory=dict)  # links to elsewhere, not made
     _folder_modes: dict[str, int] = field(default_factory=dict)
 
     def count(self) -> None:
@@ -69,10 +69,13 @@ class UnpackedTree:
             )
 
     def add(self, entry: Entry) -> None:
-        """Check one entry and write it."""
-        self.count()
+        """Check one entry and write it, unless it is left out."""
         parts = _parts(entry.name)
-        if not parts or _JUNK & set(parts) or parts[-1].startswith("._"):
+        if folder := left_out.made_folder(parts):
+            self._leave_out(folder)
+            return
+        self.count()
+        if not parts or left_out.is_junk(parts):
             return
         if entry.strange:
             raise BadArchive(
@@ -100,6 +103,41 @@ class UnpackedTree:
         else:
             self._write(path, entry)
         self.files += 1
+
+    def remove_environments(self) -> None:
+        """Remove the virtual environments of Python, whatever their names.
+
+        BadArchive: another folder has a link that leads elsewhere.
+        """
+        found = left_out.environments(self._seen)
+        for path, leads_to in self._outward.items():
+            if not left_out.folder_above(path, found):
+                raise BadArchive(
+                    f"The link {path!r} points to {leads_to!r}, outside the archive.",
+                    hint="Links may point only to files in the archive.",
+                )
+        for path in list(self._seen) if found else ():
+            if not (folder := left_out.folder_above(path, found)):
+                continue
+            self.left_out[folder] = self.left_out.get(folder, 0) + 1
+            self.files -= self._seen[path] != "folder"
+            self._folder_modes.pop(path, None)
+            if path == folder:
+                self.root.remove(folder)
+        if found:
+            self._symlinks = [
+                path for path in self._symlinks if not left_out.folder_above(path, found)
+            ]
+
+    def _leave_out(self, folder: str) -> None:
+        cancellation.check()
+        self.left_out[folder] = self.left_out.get(folder, 0) + 1
+        if sum(self.left_out.values()) > left_out.MOST_ENTRIES:
+            raise BadArchive(
+                f"The archive has more than {left_out.MOST_ENTRIES:,} entries in"
+                f" {', '.join(sorted(self.left_out))}.",
+                hint="Pack the app's own files only.",
+            )
 
     def set_folder_modes(self) -> None:
         """Give each folder its mode of the archive, after everything is written into it."""
@@ -132,12 +170,10 @@ class UnpackedTree:
 
     def _make_symlink(self, path: str, leads_to: str) -> None:
         inside = os.path.normpath(os.path.join(os.path.dirname(path), leads_to))  # noqa: PTH118, PTH120  # text, not files
-        if not leads_to or "\0" in leads_to or leads_to.startswith("/") or inside.startswith(".."):
-            raise BadArchive(
-                f"The link {path!r} points to {leads_to!r}, outside the archive.",
-                hint="Links may point only to files in the archive.",
-            )
         self._seen[path] = "link"
+        if not leads_to or "\0" in leads_to or leads_to.startswith("/") or inside.startswith(".."):
+            self._outward[path] = leads_to
+            return
         self._symlinks.append(path)
         self.root.make_link(path, leads_to)
 
