@@ -1,1 +1,1 @@
-"""What is special to JavaScript: versions of Node.js, scripts, development servers and sites."""
+"""Versions of Node.js, scripts of package.json, frameworks and sites."""

@@ -39,14 +39,14 @@ def test_a_development_server_is_recognised_behind_its_wrappers(wrapped: str, se
 
 @pytest.mark.parametrize("wrapped", WRAPPED)
 @pytest.mark.parametrize("script", ["node server.js", "vite build", "next start", "webpack"])
-def test_another_program_is_no_development_server(wrapped: str, script: str) -> None:
+def test_another_program_is_not_a_development_server(wrapped: str, script: str) -> None:
     assert not is_development_server(wrapped.format(script))
 
 
 @pytest.mark.parametrize(
     "script", ["vite build && node s.js", "vite; node s.js", "vite | tee x", "", "cross-env A=b"]
 )
-def test_a_script_of_several_commands_is_no_development_server(script: str) -> None:
+def test_a_script_of_several_commands_is_not_a_development_server(script: str) -> None:
     assert not is_development_server(script)
 
 
