@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from django.conf import settings
-from django.db.models import Count, QuerySet
+from django.db.models import QuerySet
 
 from portal import events
 from portal.accounts.access import teams_of
@@ -25,7 +25,6 @@ __all__ = [
     "host_of",
     "instances_of",
     "listed_apps_of",
-    "live_counts_of",
     "url_of",
     "usage_of",
 ]
@@ -91,13 +90,6 @@ def instances_of(app: App) -> QuerySet[Instance]:
         .exclude(state=InstanceState.STOPPED)
         .order_by("process", "release_number", "started_at", "id")
     )
-
-
-def live_counts_of(apps: Iterable[App]) -> dict[int, int]:
-    """Return the number of live instances by the app's row id. Apps without live instances are left
-    out."""
-    live = Instance.objects.filter(app__in=[app.pk for app in apps], state=InstanceState.LIVE)
-    return dict(live.values("app").annotate(count=Count("pk")).values_list("app", "count"))
 
 
 def formation_of(app: App) -> QuerySet[ProcessFormation]:

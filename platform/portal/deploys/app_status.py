@@ -112,52 +112,48 @@ def _status(release: Release | None, facts: _Facts) -> AppStatus:
     return AppStatus(word=now.word, sentence=_join(now, failure))
 
 
+def word_of_running(*, wanted: int, live: int, crashed: int, asleep: int) -> Word:
+    """Return the word for an app with a live release, by the numbers of its instances."""
+    if wanted == 0:
+        return "stopped"
+    if crashed:
+        return "live" if live else "failed"
+    if asleep and live + asleep >= wanted:
+        return "asleep"
+    return "changing" if live < wanted else "live"
+
+
 def _running(release: Release, facts: _Facts) -> AppStatus:
     wanted = sum(
         count for process, count in facts.formation.items() if process in release.processes
     )
     there = facts.instances
     live = sum(1 for instance in there if instance.state == InstanceState.LIVE)
-    crashed = [instance for instance in there if instance.state == InstanceState.CRASHED]
-    if wanted == 0:
-        return AppStatus(word="stopped", sentence=f"v{release.number} is scaled to 0 instances.")
-    if crashed:
-        why = (
-            f" {crashed[0].process} crashed: {crashed[0].detail}"
-            if crashed[0].detail
-            else f" {crashed[0].process} crashed."
-        )
-        word: Word = "live" if live else "failed"
-        return AppStatus(
-            word=word,
-            sentence=f"v{release.number} has {live} of {wanted} {_noun(wanted)} healthy.{why}",
-        )
     asleep = sum(1 for instance in there if instance.state == InstanceState.ASLEEP)
-    if asleep and live + asleep >= wanted:
-        return AppStatus(
-            word="asleep",
-            sentence=(
-                f"v{release.number} is asleep, because there were no requests. The next request"
-                " wakes it."
-            ),
+    crashed = [instance for instance in there if instance.state == InstanceState.CRASHED]
+    word = word_of_running(wanted=wanted, live=live, crashed=len(crashed), asleep=asleep)
+    # after a scale-down, more instances than wanted are live until they have stopped
+    healthy = f"{min(live, wanted)} of {wanted} {_noun(wanted)} healthy"
+    if word == "stopped":
+        sentence = f"v{release.number} is scaled to 0 instances."
+    elif crashed:
+        sentence = f"v{release.number} has {healthy}. {_crash_of(crashed[0])}"
+    elif word == "asleep":
+        sentence = (
+            f"v{release.number} is asleep, because there were no requests. The next request"
+            " wakes it."
         )
-    if not live and any(instance.state == InstanceState.WAKING for instance in there):
-        return AppStatus(
-            word="changing",
-            sentence=f"v{release.number} is waking up. Requests wait until it answers.",
-        )
-    if live < wanted:
-        return AppStatus(
-            word="changing",
-            sentence=(
-                f"v{release.number} has {live} of {wanted} {_noun(wanted)} healthy. The others are"
-                " starting."
-            ),
-        )
-    return AppStatus(
-        word="live",
-        sentence=f"v{release.number} is live, {live} of {wanted} {_noun(wanted)} healthy.",
-    )
+    elif word == "live":
+        sentence = f"v{release.number} is live, {healthy}."
+    elif not live and any(instance.state == InstanceState.WAKING for instance in there):
+        sentence = f"v{release.number} is waking up. Requests wait until it answers."
+    else:
+        sentence = f"v{release.number} has {healthy}. The others are starting."
+    return AppStatus(word=word, sentence=sentence)
+
+
+def _crash_of(instance: Instance) -> str:
+    return f"{instance.process} crashed{f': {instance.detail}' if instance.detail else '.'}"
 
 
 def _last_failure(facts: _Facts) -> str:

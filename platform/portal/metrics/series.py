@@ -90,6 +90,14 @@ class RequestActivity:
     p95: float | None
     rates: Sequence[float]
 
+    @property
+    def words(self) -> str:
+        """Return the current rate in words. Without requests now, say if there were some."""
+        if self.rate:
+            digits = 0 if self.rate >= 10 else 1 if self.rate >= 1 else 2
+            return f"{self.rate:.{digits}f} requests/s"
+        return "no requests now" if any(self.rates) else "no requests"
+
 
 def points_of(app_name: str, span: Span, *, now: float | None = None) -> list[Point]:
     """Return the points, oldest first. The points of a week are grouped by half hours."""

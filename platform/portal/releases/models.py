@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from django.conf import settings
 from django.db import models
+from django.db.models import Q
 
 from portal.apps.declared import Declared
 from portal.apps.models import App
@@ -85,3 +86,12 @@ class Rollout(models.Model):
     steps = models.JSONField(default=list)  # [{"at": ISO time, "text": an action's describe()}]
     created_at = models.DateTimeField(auto_now_add=True)
     finished_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        indexes = (
+            models.Index(
+                fields=("state",),
+                condition=Q(state__in=("pending", "releasing", "launching")),
+                name="open_rollouts",
+            ),
+        )

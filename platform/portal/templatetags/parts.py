@@ -52,6 +52,7 @@ _FLASHES = {
 }
 _CODE = (SafeString("<code>"), SafeString("</code>"))
 _SPARK_WIDTH, _SPARK_HEIGHT = 80, 20
+_SPARK_POINTS = 30
 
 
 class Bar(TypedDict):
@@ -117,12 +118,14 @@ def sparkline(values: Sequence[float], label: str) -> dict[str, str]:
     """Return a small line chart without axes. The last value is at the right, the maximum at the
     top.
 
-    `label` describes it in words.
+    `label` describes it in words. Neighbours are drawn as one point, with their maximum.
     """
+    each = max(-(-len(values) // _SPARK_POINTS), 1)
+    values = [max(values[start : start + each]) for start in range(0, len(values), each)]
     top = max(values, default=0.0) or 1.0
     wide = _SPARK_WIDTH / max(len(values) - 1, 1)
     places = [
-        f"{number * wide:.1f},{_SPARK_HEIGHT - 1 - value / top * (_SPARK_HEIGHT - 2):.1f}"
+        f"{number * wide:.0f},{_SPARK_HEIGHT - 1 - value / top * (_SPARK_HEIGHT - 2):.1f}"
         for number, value in enumerate(values)
     ]
     return {

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from django.urls import path
 
-from portal.pages.apps import settings_views, views
+from portal.pages.apps import home, settings_views, views
 
 urlpatterns = [
-    path("", views.home, name="home"),
+    path("", home.home, name="home"),
     path("new", views.new_app, name="new-app"),
     path("new/hint", views.name_hint, name="name-hint"),
     path("apps/<slug:name>", views.overview, name="app"),

@@ -1,9 +1,7 @@
-"""Views of the app list, a new app, and an app's overview, logs and restart. `settings_views` has
-the settings."""
+"""Views of a new app, and of an app's overview, logs and restart. `home` has the app list,
+`settings_views` the settings."""
 
 from __future__ import annotations
-
-from dataclasses import dataclass
 
 from django.contrib import messages
 from django.http import HttpResponse, HttpResponseBase, JsonResponse
@@ -14,82 +12,23 @@ from django.views.decorators.http import require_http_methods, require_POST
 from portal.accounts.access import teams_of
 from portal.accounts.signed_in import SignedInRequest, signed_in
 from portal.apps import logs as app_logs
-from portal.apps.access import app_for, apps_of, instances_of, live_counts_of, url_of
+from portal.apps.access import app_for, instances_of, url_of
 from portal.apps.models import App
 from portal.apps.names import check_app_name
-from portal.deploys.app_status import AppStatus, statuses_of
 from portal.errors import NameRefused, NotFound, Refused
 from portal.http.error_responses import json_of, wants_json
 from portal.http.file_responses import log_response
 from portal.lifecycle import app_actions
 from portal.logs.lines import LogPiece
-from portal.metrics.series import RequestActivity, request_activity_of
 from portal.pages import breadcrumbs, form_errors
-from portal.pages.apps.commands import commands_for, example_commands, max_upload
+from portal.pages.apps.commands import commands_for, max_upload
 from portal.pages.apps.forms import AppForm
 from portal.pages.apps.overview import overview_of
 from portal.pages.builds.forms import submit_upload
-from portal.releases.history import Deploy, previous_good, stories_of
+from portal.releases.history import previous_good
 
 SHOWN_LINES = 500
 LOOKED_THROUGH = 20_000  # lines that are searched for those of one source
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AppLine:
-    """An app in the list."""
-
-    app: App
-    url: str
-    status: AppStatus
-    live_instances: int
-    last: Deploy | None
-    pulse: RequestActivity | None
-
-    @property
-    def worry(self) -> str:
-        """Return why the app needs attention: it or its last deploy failed, or it is changing.
-        Empty if all is well."""
-        if self.status.word == "failed" or (self.last is not None and self.last.state == "failed"):
-            return "failed"
-        return "changing" if self.status.word == "changing" else ""
-
-
-@signed_in
-def home(request: SignedInRequest) -> HttpResponse:
-    """Show apps that need attention, then all apps. Without apps, show the ways to deploy."""
-    apps = list(apps_of(request.user))
-    pulses = request_activity_of(app.name for app in apps)
-    statuses, live = statuses_of(apps), live_counts_of(apps)
-    stories = stories_of(apps, most=1)
-    lines = [
-        AppLine(
-            app=app,
-            url=url_of(app),
-            status=statuses[app.pk],
-            live_instances=live.get(app.pk, 0),
-            last=next(iter(stories[app.pk]), None),
-            pulse=pulses.get(app.name),
-        )
-        for app in apps
-    ]
-    teams = list(teams_of(request.user))
-    if not lines:
-        context = {
-            "teams": teams,
-            "commands": example_commands(request.user, teams[0].name if teams else "my-team"),
-            "form": AppForm(teams),
-            "max_upload": max_upload(),
-        }
-        return render(request, "apps/first.html", context)
-    context = {
-        "lines": lines,
-        "attention": sorted(
-            (line for line in lines if line.worry), key=lambda line: line.worry != "failed"
-        ),
-        "teams": teams,
-    }
-    return render(request, "apps/home.html", context)
 
 
 @signed_in
