@@ -21,12 +21,9 @@ from typing import Any, BinaryIO, Self, cast
 
 from runtime.syscalls import Resolve, openat2
 from runtime.trees.content import copy_content
-
-_STRICT = Resolve.BENEATH | Resolve.NO_MAGIC_LINKS | Resolve.NO_LINKS
-_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
-_PLACE = os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW
-_MOST_OPEN = 16  # parents that are kept open
-_MOST_LINKS = 40  # the kernel's limit
+from runtime.trees.emptying import empty
+from runtime.trees.links import resolve
+from runtime.trees.open_parents import FOLDER, PLACE, STRICT, OpenParents
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,22 +38,18 @@ class Entry:
         return stat.S_ISDIR(self.status.st_mode)
 
 
-class LinksInCircle(Exception):
-    """Symbolic links that form a loop."""
-
-
 class Folder:
     """An open directory and its content. `close` also closes the parents that it opened."""
 
     def __init__(self, fd: int) -> None:
         """Take ownership of a directory's descriptor, with or without O_PATH."""
         self.fd = fd
-        self._parents: dict[str, int] = {}
+        self._parents = OpenParents()
 
     @classmethod
     def at(cls, path: Path) -> Folder:
         """Open a folder by its path, which no tenant chose. Refuse a link at its end."""
-        return cls(os.open(path, _PLACE | os.O_CLOEXEC))
+        return cls(os.open(path, PLACE | os.O_CLOEXEC))
 
     def __enter__(self) -> Self:
         return self
@@ -71,7 +64,7 @@ class Folder:
 
     def close(self) -> None:
         """Close it. A repeated call is allowed."""
-        self._forget_parents()
+        self._parents.close()
         if self.fd >= 0:
             os.close(self.fd)
             self.fd = -1
@@ -82,7 +75,7 @@ class Folder:
         """Return lstat(2). Raise FileNotFoundError, NotADirectoryError, or ELOOP at a link."""
         if name in ("", "."):
             return os.stat(self.fd)
-        parent, leaf = self._parent(name)
+        parent, leaf = self._parents.of(self.fd, name)
         return os.stat(leaf, dir_fd=parent, follow_symlinks=False)
 
     def find(self, name: str) -> os.stat_result | None:
@@ -110,7 +103,7 @@ class Folder:
 
     def names(self, name: str = "") -> list[str]:
         """Return the names in a folder, sorted."""
-        fd = self._opened(name, _FOLDER)
+        fd = self._opened(name, FOLDER)
         try:
             return sorted(os.listdir(fd))
         finally:
@@ -118,7 +111,7 @@ class Folder:
 
     def entries(self, name: str = "") -> list[Entry]:
         """Return the entries of a folder, sorted by name, without those that vanish meanwhile."""
-        fd = self._opened(name, _FOLDER)
+        fd = self._opened(name, FOLDER)
         found = []
         try:
             for entry in sorted(os.listdir(fd)):
@@ -132,7 +125,7 @@ class Folder:
 
     def subfolder(self, name: str) -> Folder:
         """Open a folder below this one."""
-        return Folder(self._opened(name, _FOLDER))
+        return Folder(self._opened(name, FOLDER))
 
     def open_in_root(self, name: str) -> int:
         """Open a name with O_PATH, following links as after chroot(2), but none of /proc's."""
@@ -145,7 +138,7 @@ class Folder:
 
     def read_link(self, name: str) -> str:
         """Return the exact text of a link."""
-        parent, leaf = self._parent(name)
+        parent, leaf = self._parents.of(self.fd, name)
         return os.readlink(leaf, dir_fd=parent)
 
     def resolve(self, name: str, *, follow_last: bool = True) -> str:
@@ -153,29 +146,7 @@ class Folder:
 
         Parts that do not exist are unchanged. Raise LinksInCircle after more than 40 links.
         """
-        waiting = list(reversed(name.split("/")))
-        at: list[str] = []
-        links = 0
-        while waiting:
-            part = waiting.pop()
-            if part in ("", "."):
-                continue
-            if part == "..":
-                del at[-1:]
-                continue
-            place = "/".join((*at, part))
-            if follow_last or any(word not in ("", ".") for word in waiting):
-                found = self.find(place)
-                if found is not None and stat.S_ISLNK(found.st_mode):
-                    links += 1
-                    if links > _MOST_LINKS:
-                        raise LinksInCircle(name)
-                    text = self.read_link(place)
-                    at = [] if text.startswith("/") else at
-                    waiting.extend(reversed(text.split("/")))
-                    continue
-            at.append(part)
-        return "/".join(at)
+        return resolve(name, self.find, self.read_link, follow_last=follow_last)
 
     # Content
 
@@ -199,7 +170,7 @@ class Folder:
 
     def create_file(self, name: str, mode: int = 0o644) -> BinaryIO:
         """Create a file with exactly this mode. Raise FileExistsError if the name exists."""
-        parent, leaf = self._parent(name)
+        parent, leaf = self._parents.of(self.fd, name)
         fd = os.open(
             leaf,
             os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC,
@@ -223,7 +194,7 @@ class Folder:
 
     def make_folder(self, name: str, mode: int = 0o755) -> None:
         """Create a folder with exactly this mode. Raise FileExistsError if the name exists."""
-        parent, leaf = self._parent(name)
+        parent, leaf = self._parents.of(self.fd, name)
         os.mkdir(leaf, 0o700, dir_fd=parent)
         self.set_mode(name, mode)
 
@@ -240,27 +211,27 @@ class Folder:
 
     def make_link(self, name: str, text: str) -> None:
         """Create a symbolic link with exactly this text."""
-        parent, leaf = self._parent(name)
+        parent, leaf = self._parents.of(self.fd, name)
         os.symlink(text, leaf, dir_fd=parent)
 
     def make_hard_link(self, name: str, existing: str) -> None:
         """Create a hard link to `existing`. If that is a link, link it and not its target."""
-        old, old_leaf = self._parent(existing)
+        old, old_leaf = self._parents.of(self.fd, existing)
         old = os.dup(old)  # opening the second parent may close the first
         try:
-            parent, leaf = self._parent(name)
+            parent, leaf = self._parents.of(self.fd, name)
             os.link(old_leaf, leaf, src_dir_fd=old, dst_dir_fd=parent, follow_symlinks=False)
         finally:
             os.close(old)
 
     def make_pipe(self, name: str) -> None:
         """Create a FIFO."""
-        parent, leaf = self._parent(name)
+        parent, leaf = self._parents.of(self.fd, name)
         os.mkfifo(leaf, 0o600, dir_fd=parent)
 
     def make_whiteout(self, name: str) -> None:
         """Create an overlay's whiteout: a character device 0/0 (filesystems/overlayfs.rst)."""
-        parent, leaf = self._parent(name)
+        parent, leaf = self._parents.of(self.fd, name)
         os.mknod(leaf, stat.S_IFCHR, os.makedev(0, 0), dir_fd=parent)
 
     def remove(self, name: str) -> None:
@@ -268,48 +239,31 @@ class Folder:
         found = self.find(name)
         if found is None:
             return
-        parent, leaf = self._parent(name)
+        parent, leaf = self._parents.of(self.fd, name)
         if not stat.S_ISDIR(found.st_mode):
             os.unlink(leaf, dir_fd=parent)
             return
-        self._forget_parents()
+        self._parents.close()
         with self.subfolder(name) as folder:
             folder.empty()
-        parent, leaf = self._parent(name)
+        parent, leaf = self._parents.of(self.fd, name)
         os.rmdir(leaf, dir_fd=parent)
 
     def empty(self) -> None:
         """Remove the content of this folder, at any depth."""
-        self._forget_parents()
-        top = self._opened("", _FOLDER)
-        stack = [(top, "", _remove_files(top))]
-        try:
-            while stack:
-                fd, leaf, folders = stack[-1]
-                if folders:
-                    below = folders.pop()
-                    entered = _enter(fd, below)
-                    stack.append((entered, below, []))
-                    stack[-1][2].extend(_remove_files(entered))
-                    continue
-                stack.pop()
-                os.close(fd)
-                if stack:
-                    os.rmdir(leaf, dir_fd=stack[-1][0])
-        finally:
-            for fd, _, _ in stack:
-                os.close(fd)
+        self._parents.close()
+        empty(self._opened("", FOLDER))
 
     def rename(self, name: str, target: str) -> None:
         """Move an entry to another name below this folder. Replace an existing one (rename(2))."""
-        old, old_leaf = self._parent(name)
+        old, old_leaf = self._parents.of(self.fd, name)
         old = os.dup(old)
         try:
-            parent, leaf = self._parent(target)
+            parent, leaf = self._parents.of(self.fd, target)
             os.rename(old_leaf, leaf, src_dir_fd=old, dst_dir_fd=parent)
         finally:
             os.close(old)
-            self._forget_parents()
+            self._parents.close()
 
     # Properties
 
@@ -318,7 +272,7 @@ class Folder:
         if name in ("", "."):
             os.chown(".", uid, gid, dir_fd=self.fd)
             return
-        parent, leaf = self._parent(name)
+        parent, leaf = self._parents.of(self.fd, name)
         os.chown(leaf, uid, gid, dir_fd=parent, follow_symlinks=False)
 
     def set_mode(self, name: str, mode: int) -> None:
@@ -332,7 +286,7 @@ class Folder:
         if name in ("", "."):
             os.utime(".", ns=(accessed, modified), dir_fd=self.fd)
             return
-        parent, leaf = self._parent(name)
+        parent, leaf = self._parents.of(self.fd, name)
         os.utime(leaf, ns=(accessed, modified), dir_fd=parent, follow_symlinks=False)
 
     def attributes(self, name: str = "") -> dict[str, bytes]:
@@ -378,45 +332,5 @@ class Folder:
     def _opened(self, name: str, flags: int) -> int:
         if name in ("", "."):
             return os.open(".", flags | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=self.fd)
-        parent, leaf = self._parent(name)
-        return openat2(parent, os.fsencode(leaf), flags, resolve=_STRICT)
-
-    def _parent(self, name: str) -> tuple[int, str]:
-        """Return (parent's descriptor, name there). Raise ValueError for an invalid name."""
-        folder, _, leaf = name.strip("/").rpartition("/")
-        if leaf in ("", ".", "..") or "\0" in name:
-            raise ValueError(f"{name!r} does not name anything in a folder")
-        if not folder:
-            return self.fd, leaf
-        if folder not in self._parents:
-            fd = openat2(self.fd, os.fsencode(folder), _PLACE, resolve=_STRICT)
-            if len(self._parents) >= _MOST_OPEN:
-                os.close(self._parents.pop(next(iter(self._parents))))
-            self._parents[folder] = fd
-        return self._parents[folder], leaf
-
-    def _forget_parents(self) -> None:
-        for fd in self._parents.values():
-            os.close(fd)
-        self._parents.clear()
-
-
-def _remove_files(fd: int) -> list[str]:
-    """Unlink all entries of a folder except folders. Return the names of the folders."""
-    folders = []
-    for name in os.listdir(fd):
-        if stat.S_ISDIR(os.stat(name, dir_fd=fd, follow_symlinks=False).st_mode):
-            folders.append(name)
-        else:
-            with suppress(FileNotFoundError):
-                os.unlink(name, dir_fd=fd)
-    return folders
-
-
-def _enter(fd: int, name: str) -> int:
-    """Open a folder that will be emptied, with any mode."""
-    try:
-        return openat2(fd, os.fsencode(name), _FOLDER, resolve=_STRICT)
-    except PermissionError:
-        os.chmod(name, 0o700, dir_fd=fd)  # a link in its place leads nowhere in a confined root
-        return openat2(fd, os.fsencode(name), _FOLDER, resolve=_STRICT)
+        parent, leaf = self._parents.of(self.fd, name)
+        return openat2(parent, os.fsencode(leaf), flags, resolve=STRICT)

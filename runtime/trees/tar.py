@@ -9,8 +9,6 @@ entries (POSIX).
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
-from enum import StrEnum
 from types import MappingProxyType
 
 from runtime import cancellation
@@ -26,102 +24,15 @@ from runtime.trees.fields import (
     records,
     text,
 )
-from runtime.trees.plain import Source, Unreadable
+from runtime.trees.plain import Source
+from runtime.trees.tar_entries import Kind, Member, TarDamaged, TarLimits, TarTooLarge
+from runtime.trees.tar_extended import STANDARD, Extended
+from runtime.trees.tar_headers import KINDS, decoded, device_of, human, name_of, shown
 
 _BLOCK = 512
 _CHUNK = 1 << 20
 _ZEROS = bytes(_BLOCK)
-_XATTR = b"SCHILY.xattr."  # GNU tar, bsdtar, Docker and Go write it
-_SPARSE = b"GNU.sparse."
-_STANDARD = frozenset({b"path", b"linkpath", b"size", b"uid", b"gid", b"mtime"})
 _NO_ATTRIBUTES: Mapping[str, bytes] = MappingProxyType({})
-_LARGEST_MAJOR, _LARGEST_MINOR = 0xFFF, 0xFFFFF  # limits of Linux's device numbers
-
-
-class Kind(StrEnum):
-    """The type of an entry. The values are used in messages."""
-
-    FILE = "file"
-    FOLDER = "folder"
-    LINK = "symbolic link"
-    HARD_LINK = "hard link"
-    FIFO = "pipe"
-    CHARACTER_DEVICE = "character device"
-    BLOCK_DEVICE = "block device"
-    OTHER = "special file"  # an unknown type; its content is skipped or read like a file's
-
-    @property
-    def has_content(self) -> bool:
-        return self in (Kind.FILE, Kind.OTHER)
-
-
-_KINDS = {
-    b"\0": Kind.FILE,
-    b"0": Kind.FILE,
-    b"7": Kind.FILE,  # contiguous
-    b"S": Kind.FILE,  # sparse
-    b"1": Kind.HARD_LINK,
-    b"2": Kind.LINK,
-    b"3": Kind.CHARACTER_DEVICE,
-    b"4": Kind.BLOCK_DEVICE,
-    b"5": Kind.FOLDER,
-    b"6": Kind.FIFO,
-}
-
-
-class TarDamaged(Unreadable):
-    """The archive is truncated or invalid. `what` names the entry."""
-
-
-class TarTooLarge(Unreadable):
-    """The archive exceeds a limit. `what` is a full sentence."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TarLimits:
-    """Limits of an archive. All sizes are bytes."""
-
-    header_bytes: int = 1 << 20  # of one extended header or sparse map, which is read as a whole
-    extended_in_a_row: int = 8  # extended headers before one entry
-    extended_bytes: int = 512 << 20  # of all extended headers: a MiB can take 0.3 s
-    name_bytes: int = 4095  # of a name or a link's target (PATH_MAX)
-    part_bytes: int = 255  # of a name between two slashes (NAME_MAX)
-    entries: int = 1_000_000
-    content_bytes: int = 1 << 36  # of all entries together, with holes
-    total_bytes: int = 1 << 37  # of the stream
-    check_owners: bool = True  # refuse owners that are not valid in Linux
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Member:
-    """An entry.
-
-    Names are as in the archive, also absolute ones; not UTF-8: surrogates (PEP 383).
-    """
-
-    name: str
-    kind: Kind
-    mode: int  # the lower 12 bits
-    uid: int
-    gid: int
-    size: int  # bytes of content, with holes
-    modified: int  # nanoseconds since 1970
-    link: str  # target of a symbolic or hard link, or ""
-    device: tuple[int, int]  # major, minor
-    attributes: Mapping[str, bytes]  # extended attributes by full name, such as security.capability
-    sparse: bool
-
-
-@dataclass(slots=True)
-class _Extended:
-    """The content of the extended headers before an entry."""
-
-    values: dict[bytes, bytes] = field(default_factory=dict)
-    attributes: dict[str, bytes] = field(default_factory=dict)
-    sparse_pairs: list[bytes] = field(default_factory=list)
-    long_name: bytes | None = None
-    long_link: bytes | None = None
-    any: bool = False
 
 
 class TarReader:
@@ -250,7 +161,7 @@ class TarReader:
 
     def _next(self) -> Member | None:
         cancellation.check()
-        extended = _Extended()
+        extended = Extended()
         for _ in range(self._limits.extended_in_a_row + 1):
             block = self._header()
             if block is None:
@@ -265,12 +176,12 @@ class TarReader:
             f" {self._at}."
         )
 
-    def _extend(self, extended: _Extended, block: bytes) -> None:
+    def _extend(self, extended: Extended, block: bytes) -> None:
         kind, size = block[156:157], number(block[124:136], "the size of an extended header")
         if size > self._limits.header_bytes:
             raise TarTooLarge(
                 "The archive has an extended header of more than"
-                f" {_human(self._limits.header_bytes)}, {self._at}."
+                f" {human(self._limits.header_bytes)}, {self._at}."
             )
         if size < 0:
             raise Malformed("an extended header has a negative size")
@@ -278,7 +189,7 @@ class TarReader:
         if self._extended > self._limits.extended_bytes:
             raise TarTooLarge(
                 "The archive's extended headers have more than"
-                f" {_human(self._limits.extended_bytes)}, {self._at}."
+                f" {human(self._limits.extended_bytes)}, {self._at}."
             )
         data = self._exactly(size)
         self._padding = -size % _BLOCK
@@ -286,28 +197,12 @@ class TarReader:
         if kind == b"g":
             self._remember(data)
             return
-        extended.any = True
-        if kind == b"L":
-            extended.long_name = text(data)
-        elif kind == b"K":
-            extended.long_link = text(data)
-        else:
-            extended.values, extended.attributes, extended.sparse_pairs = {}, {}, []
-            for key, value in records(data):
-                if key.startswith(_XATTR):
-                    if name := key.removeprefix(_XATTR):
-                        extended.attributes[_decoded(name)] = value
-                elif key in (b"GNU.sparse.offset", b"GNU.sparse.numbytes"):
-                    extended.sparse_pairs.append(value)
-                elif key in _STANDARD or key.startswith(_SPARSE) or key == b"SCHILY.realsize":
-                    extended.values[key] = value
+        extended.add(kind, data)
 
     def _remember(self, data: bytes) -> None:
-        for key, value in records(data):
-            if key in _STANDARD:
-                self._global[key] = value
+        self._global |= {key: value for key, value in records(data) if key in STANDARD}
 
-    def _member(self, block: bytes, extended: _Extended) -> Member:
+    def _member(self, block: bytes, extended: Extended) -> Member:
         self._entries += 1
         if self._entries > self._limits.entries:
             raise TarTooLarge(f"The archive has more than {self._limits.entries:,} entries.")
@@ -317,10 +212,10 @@ class TarReader:
             if b"GNU.sparse.major" in values or b"GNU.sparse.map" in values
             else None
         )
-        name = extended.long_name or sparse_name or values.get(b"path") or _name(block)
-        self._at = f"at the entry {_shown(name)}"
+        name = extended.long_name or sparse_name or values.get(b"path") or name_of(block)
+        self._at = f"at the entry {shown(name)}"
         self._check_name(name)
-        kind = _KINDS.get(block[156:157], Kind.OTHER)
+        kind = KINDS.get(block[156:157], Kind.OTHER)
         if block[156:157] == b"\0" and name.endswith(b"/"):
             kind = Kind.FOLDER  # v7 has no other mark of a folder
         link = b""
@@ -329,7 +224,7 @@ class TarReader:
             self._check_name(link, is_link=kind is Kind.LINK)
         self._set_content(block, kind, values, extended)
         return Member(
-            name=_decoded(name),
+            name=decoded(name),
             kind=kind,
             mode=number(block[100:108], "its mode") & 0o7777,
             uid=self._owner(values.get(b"uid"), block[108:116], "its owner"),
@@ -340,14 +235,16 @@ class TarReader:
                 if b"mtime" in values
                 else checked_moment(number(block[136:148], "its time") * 1_000_000_000)
             ),
-            link=_decoded(link),
-            device=_device(block) if kind in (Kind.CHARACTER_DEVICE, Kind.BLOCK_DEVICE) else (0, 0),
+            link=decoded(link),
+            device=device_of(block)
+            if kind in (Kind.CHARACTER_DEVICE, Kind.BLOCK_DEVICE)
+            else (0, 0),
             attributes=extended.attributes or _NO_ATTRIBUTES,
             sparse=self._spans is not None,
         )
 
     def _set_content(
-        self, block: bytes, kind: Kind, values: Mapping[bytes, bytes], extended: _Extended
+        self, block: bytes, kind: Kind, values: Mapping[bytes, bytes], extended: Extended
     ) -> None:
         self._position = self._span = self._size = 0
         self._spans = None
@@ -366,11 +263,10 @@ class TarReader:
         self._content += self._size
         if self._content > self._limits.content_bytes:
             raise TarTooLarge(
-                f"The archive unpacks to more than {_human(self._limits.content_bytes)},"
-                f" {self._at}."
+                f"The archive unpacks to more than {human(self._limits.content_bytes)}, {self._at}."
             )
 
-    def _set_spans(self, block: bytes, values: Mapping[bytes, bytes], extended: _Extended) -> None:
+    def _set_spans(self, block: bytes, values: Mapping[bytes, bytes], extended: Extended) -> None:
         """Read the map of a sparse file, if this is one."""
         version = (values.get(b"GNU.sparse.major"), values.get(b"GNU.sparse.minor"))
         if b"SCHILY.realsize" in values:
@@ -424,40 +320,3 @@ class TarReader:
                 f"The archive has a name with a part of more than {self._limits.part_bytes} bytes,"
                 f" {self._at}."
             )
-
-
-def _name(block: bytes) -> bytes:
-    name = text(block[:100])
-    if block[257:262] != b"ustar" or block[257:265] == b"ustar  \0":  # v7, or GNU (has times here)
-        return name
-    # star has times after it
-    prefix = text(block[345:476] if block[508:512] == b"tar\0" else block[345:500])
-    return prefix + b"/" + name if prefix else name
-
-
-def _device(block: bytes) -> tuple[int, int]:
-    major, minor = (
-        number(block[329:337], "its device number"),
-        number(block[337:345], "its device number"),
-    )
-    if not (0 <= major <= _LARGEST_MAJOR and 0 <= minor <= _LARGEST_MINOR):
-        raise Malformed("its device number is out of range")
-    return major, minor
-
-
-def _decoded(name: bytes) -> str:
-    return name.decode("utf-8", "surrogateescape")
-
-
-def _shown(name: bytes) -> str:
-    return repr(_decoded(name)) if len(name) <= 200 else f"{_decoded(name[:200])!r}…"
-
-
-def _human(size: int) -> str:
-    return (
-        f"{size >> 30} GiB"
-        if size >= 1 << 30
-        else f"{size >> 20} MiB"
-        if size >= 1 << 20
-        else f"{size:,} bytes"
-    )

@@ -17,7 +17,8 @@ from runtime.errors import BadArchive, ImageDamaged
 from runtime.images.layers.layer import unpack_tar
 from runtime.trees.folder import Folder
 from runtime.trees.plain import Plain, Unreadable
-from runtime.trees.tar import TarLimits, TarReader
+from runtime.trees.tar import TarReader
+from runtime.trees.tar_entries import TarLimits
 from tests.fuzz.names import PARTS, Entry, entries, links, paths, tar_of
 from tests.fuzz.sandbox import Sandbox
 from tests.fuzz.target import Target

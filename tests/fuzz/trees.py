@@ -14,7 +14,8 @@ from runtime.builds.dockerfile import sources, work
 from runtime.builds.dockerfile.syntax import Instruction, Words, parse
 from runtime.errors import BadSource, ImageDamaged
 from runtime.images.layers.layer import unpack_tar
-from runtime.trees.folder import Folder, LinksInCircle
+from runtime.trees.folder import Folder
+from runtime.trees.links import LinksInCircle
 from runtime.trees.plain import Unreadable
 from tests.fuzz.names import Entry, entries, paths, small_entries, small_paths, tar_of
 from tests.fuzz.sandbox import Sandbox

@@ -13,7 +13,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from runtime.errors import BadSource
-from runtime.trees.folder import Folder, LinksInCircle
+from runtime.trees.folder import Folder
+from runtime.trees.links import LinksInCircle
 from runtime.trees.walk import Found, walk
 
 

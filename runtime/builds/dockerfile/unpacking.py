@@ -10,7 +10,8 @@ from runtime.builds.dockerfile.copying import Copying
 from runtime.builds.dockerfile.tree import Tree
 from runtime.trees.copying import is_kept
 from runtime.trees.plain import Plain, Unreadable
-from runtime.trees.tar import Kind, Member, TarLimits, TarReader, TarTooLarge
+from runtime.trees.tar import TarReader
+from runtime.trees.tar_entries import Kind, Member, TarLimits, TarTooLarge
 
 _NOBODY = 65_535  # the last id of a team: a higher id in an archive becomes this one
 _LIMITS = TarLimits(entries=500_000, content_bytes=8 << 30)

@@ -17,7 +17,8 @@ from runtime.contract.manifest import LARGEST
 from runtime.contract.quantities import Bytes
 from runtime.errors import BadSource, BuildFailed
 from runtime.trees.copying import copy_tree
-from runtime.trees.folder import Folder, LinksInCircle
+from runtime.trees.folder import Folder
+from runtime.trees.links import LinksInCircle
 from runtime.trees.walk import walk
 
 APP_UID = APP_GID = 1000

@@ -8,7 +8,8 @@ from runtime.builds.source.decompress import Plain, plain
 from runtime.builds.source.left_out import MOST_BYTES
 from runtime.builds.source.unpacked_tree import AGAIN, CHUNK, Entry, UnpackedTree
 from runtime.errors import BadArchive
-from runtime.trees.tar import Kind, Member, TarDamaged, TarLimits, TarReader, TarTooLarge
+from runtime.trees.tar import TarReader
+from runtime.trees.tar_entries import Kind, Member, TarDamaged, TarLimits, TarTooLarge
 
 _TAR_LIMITS = TarLimits(
     name_bytes=1 << 20, part_bytes=1 << 20, check_owners=False

@@ -18,7 +18,8 @@ from runtime.errors import ImageDamaged
 from runtime.trees.copying import OPAQUE, is_kept
 from runtime.trees.folder import Folder
 from runtime.trees.plain import Source
-from runtime.trees.tar import Kind, Member, TarReader
+from runtime.trees.tar import TarReader
+from runtime.trees.tar_entries import Kind, Member
 from runtime.trees.walk import Found, walk
 
 _WHITEOUT = ".wh."

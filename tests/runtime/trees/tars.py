@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import io
 
-from runtime.trees.tar import Member, TarLimits, TarReader
+from runtime.trees.tar import TarReader
+from runtime.trees.tar_entries import Member, TarLimits
 
 END = bytes(1024)
 MIB = 1 << 20

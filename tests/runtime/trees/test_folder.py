@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as some
 
-from runtime.trees.folder import Folder, LinksInCircle
+from runtime.trees.folder import Folder
+from runtime.trees.links import LinksInCircle
 from runtime.trees.walk import TooDeep, walk
 
 

@@ -6,7 +6,8 @@ import io
 
 import pytest
 
-from runtime.trees.tar import Kind, Member, TarDamaged, TarLimits, TarReader, TarTooLarge
+from runtime.trees.tar import TarReader
+from runtime.trees.tar_entries import Kind, Member, TarDamaged, TarLimits, TarTooLarge
 from tests.runtime.trees.tars import END, contents, header, long, members, only, padded, pax, signed
 
 

@@ -116,7 +116,7 @@ def test_a_global_header_is_not_copied_into_every_entry() -> None:
 CHILD = """
 import resource, sys
 sys.path.insert(0, sys.argv[1])
-import runtime.trees.plain, runtime.trees.tar as tar
+import runtime.trees.plain, runtime.trees.tar as tar, runtime.trees.tar_entries as tar_entries
 resource.setrlimit(resource.RLIMIT_AS, (256 << 20, 256 << 20))
 class Stream:
     def __init__(self, head, left): self.head, self.left = head, left
@@ -130,7 +130,7 @@ for kind in sys.stdin.buffer.read(5):
     info = tarfile.TarInfo("x"); info.type = bytes([kind]); info.size = 800 << 20
     try:
         list(tar.TarReader(Stream(info.tobuf(tarfile.GNU_FORMAT), 800 << 20)))
-    except tar.TarTooLarge as error:
+    except tar_entries.TarTooLarge as error:
         print(error.what)
 """
 

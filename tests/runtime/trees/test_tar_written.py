@@ -15,7 +15,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from runtime.trees.plain import Unreadable
-from runtime.trees.tar import Kind, TarDamaged, TarLimits, TarReader
+from runtime.trees.tar import TarReader
+from runtime.trees.tar_entries import Kind, TarDamaged, TarLimits
 from tests.runtime.trees.tars import (
     END,
     MIB,
