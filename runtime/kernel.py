@@ -11,26 +11,23 @@ import ctypes
 import errno
 import fcntl
 import os
-import re
 import struct
-import tempfile
-import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from enum import IntFlag
 from pathlib import Path
 
-from runtime.errors import HostLacks, KernelRefused
+from runtime import libnftables, libseccomp, loop_device, mount_table
+from runtime.errors import KernelRefused
+from runtime.libseccomp import SeccompRule
+from runtime.mount_table import Mount
 
 _OPEN_TREE, _MOVE_MOUNT, _FSOPEN, _FSCONFIG, _FSMOUNT, _MOUNT_SETATTR = 428, 429, 430, 431, 432, 442
 _AT_FDCWD, _AT_EMPTY_PATH, _AT_RECURSIVE, _AT_NO_AUTOMOUNT = -100, 0x1000, 0x8000, 0x800
 _OPEN_TREE_CLONE, _MOVE_MOUNT_F_EMPTY_PATH, _CLOEXEC = 1, 4, 1
 _FSCONFIG_SET_STRING, _FSCONFIG_SET_FD, _FSCONFIG_CMD_CREATE = 1, 5, 6
 _MS_BIND, _MS_PRIVATE, _MNT_DETACH, _UMOUNT_NOFOLLOW = 4096, 1 << 18, 2, 8
-_LOOP_CONFIGURE, _LOOP_CTL_GET_FREE, _LO_FLAGS_AUTOCLEAR = 0x4C0A, 0x4C82, 4
 _EXT4_IOC_SHUTDOWN, _EXT4_GOING_FLAGS_NOLOGFLUSH = 0x8004587D, 2
-_FICLONE = 0x40049409
 _FALLOC_FL_KEEP_SIZE, _FALLOC_FL_PUNCH_HOLE = 1, 2
 
 
@@ -46,16 +43,6 @@ class MountFlag(IntFlag):
 
 _ATTR_IDMAP = 0x00100000
 _MS_NOATIME = 1024
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Mount:
-    """A line of /proc/self/mountinfo (proc(5))."""
-
-    target: Path
-    kind: str
-    source: str
-    options: frozenset[str]  # of the filesystem, not of the mount
 
 
 class Kernel:
@@ -110,9 +97,7 @@ class Kernel:
 
     def mounts(self) -> list[Mount]:
         """Return all mounts of our mount namespace, in the order of their creation."""
-        return [
-            _parse_mount(line) for line in Path("/proc/self/mountinfo").read_text().splitlines()
-        ]
+        return mount_table.mounts()
 
     def mounts_below(self, folder: Path) -> list[Path]:
         """Return the mount points at or below a folder, in the order in which to unmount them."""
@@ -266,7 +251,7 @@ class Kernel:
         finally:
             os.close(folder)
         try:
-            device, fd = self._free_loop(file)
+            device, fd = loop_device.set_up(file)
         finally:
             os.close(file)
         try:
@@ -279,21 +264,12 @@ class Kernel:
 
         Its dirty pages are not written.
         """
-        # If this fails, the unmount takes longer.
-        with _opened(mounted, os.O_RDONLY | os.O_DIRECTORY) as fd, contextlib.suppress(OSError):
-            fcntl.ioctl(fd, _EXT4_IOC_SHUTDOWN, struct.pack("I", _EXT4_GOING_FLAGS_NOLOGFLUSH))
-
-    def copy_sparse(self, source: Path, target: Path) -> None:
-        """Copy a file and keep its holes. Share its extents if possible (ioctl_ficlone(2))."""
-        with (
-            _opened(source, os.O_RDONLY) as old,
-            _opened(target, os.O_RDWR | os.O_CREAT | os.O_EXCL) as new,
-        ):
-            try:
-                fcntl.ioctl(new, _FICLONE, old)
-                return
-            except OSError:
-                _copy_extents(old, new)
+        fd = os.open(mounted, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            with contextlib.suppress(OSError):  # if this fails, the unmount takes longer
+                fcntl.ioctl(fd, _EXT4_IOC_SHUTDOWN, struct.pack("I", _EXT4_GOING_FLAGS_NOLOGFLUSH))
+        finally:
+            os.close(fd)
 
     def punch_hole(self, file: int, start: int, end: int) -> None:
         """Free a part of a file; its size and offsets stay (fallocate(2)).
@@ -307,34 +283,6 @@ class Kernel:
         ):
             raise self._refusal("free a part of a file")
 
-    def _free_loop(self, file: int) -> tuple[Path, int]:
-        information = struct.pack(
-            "5Q4I64s64s32s2Q", 0, 0, 0, 0, 0, 0, 0, 0, _LO_FLAGS_AUTOCLEAR, b"", b"", b"", 0, 0
-        )
-        request = struct.pack("II", file, 4096) + information + bytes(64)
-        with _opened(Path("/dev/loop-control"), os.O_RDWR) as control:
-            for _ in range(64):  # another process may use the number first
-                number = fcntl.ioctl(control, _LOOP_CTL_GET_FREE)
-                device = Path(f"/dev/loop{number}")
-                if not device.exists():  # no devtmpfs
-                    with contextlib.suppress(FileExistsError):
-                        os.mknod(device, 0o600 | 0o060000, os.makedev(7, number))
-                fd = os.open(device, os.O_RDWR | os.O_CLOEXEC)
-                try:
-                    fcntl.ioctl(fd, _LOOP_CONFIGURE, request)
-                    return device, fd
-                except OSError as error:
-                    os.close(fd)
-                    if error.errno != errno.EBUSY:
-                        raise KernelRefused(
-                            f"The kernel did not set up {device}: {error.strerror}.",
-                            errno=error.errno or 0,
-                        ) from None
-        raise HostLacks(
-            "No loop device is free on this machine.",
-            hint="Raise the loop module's max_loop, or detach unused ones (losetup -d).",
-        )
-
     # Firewall
 
     def nft(self, commands: str) -> str:
@@ -342,11 +290,11 @@ class Kernel:
 
         Without a process this takes 0.1 ms instead of 4 ms.
         """
-        return _run_nft(commands)[1]
+        return libnftables.run(commands)[1]
 
     def nft_json(self, command: str) -> tuple[str, str]:
         """Run a read command as `nft -j` does. Return its output, and the error if any."""
-        return _run_nft(command, flags=_NFT_JSON)
+        return libnftables.run(command, flags=libnftables.JSON_OUTPUT)
 
     # Seccomp
 
@@ -354,7 +302,7 @@ class Kernel:
         self, default: int, rules: Sequence[SeccompRule], architectures: Sequence[str]
     ) -> bytes:
         """Compile rules to BPF with libseccomp (seccomp_export_bpf(3)); skip unknown syscalls."""
-        return _compile_seccomp(default, rules, architectures)
+        return libseccomp.compile_filter(default, rules, architectures)
 
     # Below the methods
 
@@ -390,149 +338,3 @@ _HINTS = {
     errno.ENOSYS: "Linux 6.1 or later is needed.",
     errno.EBUSY: "A process still uses it; `fuser -vm` on the path shows which one.",
 }
-
-
-@contextmanager
-def _opened(path: Path, flags: int) -> Iterator[int]:
-    fd = os.open(path, flags | os.O_CLOEXEC, 0o600)
-    try:
-        yield fd
-    finally:
-        os.close(fd)
-
-
-def _copy_extents(old: int, new: int) -> None:
-    size = os.fstat(old).st_size
-    os.ftruncate(new, size)
-    start = 0
-    while start < size:
-        try:
-            start = os.lseek(old, start, os.SEEK_DATA)
-        except OSError as error:
-            if error.errno == errno.ENXIO:  # the rest is a hole
-                return
-            raise
-        end = os.lseek(old, start, os.SEEK_HOLE)
-        os.lseek(new, start, os.SEEK_SET)
-        while start < end:
-            start += os.sendfile(new, old, start, end - start)
-
-
-_ESCAPE = re.compile(r"\\([0-7]{3})")
-
-
-def _parse_mount(line: str) -> Mount:
-    before, _, after = line.partition(" - ")
-    kind, source, options = after.split(" ", 2)
-    target = _ESCAPE.sub(lambda match: chr(int(match[1], 8)), before.split(" ")[4])
-    return Mount(
-        target=Path(target), kind=kind, source=source, options=frozenset(options.split(","))
-    )
-
-
-ALLOW = 0x7FFF0000  # SECCOMP_RET_ALLOW
-
-
-def errno_action(code: int) -> int:
-    """Return the action that fails a call with this errno (SECCOMP_RET_ERRNO)."""
-    return 0x00050000 | code
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SeccompRule:
-    """The action for a syscall if all conditions on its arguments hold (seccomp_rule_add(3))."""
-
-    syscall: str
-    action: int
-    conditions: tuple[tuple[int, int, int, int], ...] = ()  # argument, operator, datum a, datum b
-
-
-_nft_turn = threading.Lock()  # libnftables is not documented as thread-safe
-
-
-_NFT_JSON = 1 << 4  # NFT_CTX_OUTPUT_JSON
-
-
-def _run_nft(commands: str, *, flags: int = 0) -> tuple[str, str]:
-    """Return the output and the error."""
-    try:
-        library = ctypes.CDLL("libnftables.so.1")
-    except OSError:
-        raise HostLacks(
-            "The library libnftables.so.1 is not installed on this machine.",
-            hint="Install nftables, or run `make up`.",
-        ) from None
-    library.nft_ctx_new.restype = ctypes.c_void_p
-    library.nft_ctx_get_error_buffer.restype = ctypes.c_char_p
-    library.nft_ctx_get_output_buffer.restype = ctypes.c_char_p
-    with _nft_turn:
-        context = ctypes.c_void_p(library.nft_ctx_new(ctypes.c_uint32(0)))
-        try:
-            library.nft_ctx_buffer_output(context)
-            library.nft_ctx_buffer_error(context)
-            library.nft_ctx_output_set_flags(context, ctypes.c_uint(flags))
-            failed = library.nft_run_cmd_from_buffer(context, commands.encode())
-            complaint: bytes = library.nft_ctx_get_error_buffer(context) or b""
-            output: bytes = library.nft_ctx_get_output_buffer(context) or b""
-            return output.decode(), (
-                (complaint.decode(errors="replace").strip() or "no reason given") if failed else ""
-            )
-        finally:
-            library.nft_ctx_free(context)
-
-
-class _Comparison(ctypes.Structure):
-    _fields_ = (
-        ("argument", ctypes.c_uint),
-        ("operator", ctypes.c_int),
-        ("datum_a", ctypes.c_uint64),
-        ("datum_b", ctypes.c_uint64),
-    )
-
-
-_OPTIMIZE, _BINARY_TREE = 8, 2  # SCMP_FLTATR_CTL_OPTIMIZE
-
-
-def _compile_seccomp(
-    default: int, rules: Sequence[SeccompRule], architectures: Sequence[str]
-) -> bytes:
-    try:
-        library = ctypes.CDLL("libseccomp.so.2")
-    except OSError:
-        raise HostLacks(
-            "The library libseccomp.so.2 is not installed on this machine.",
-            hint="Install libseccomp2, or run `make up`.",
-        ) from None
-    library.seccomp_init.restype = ctypes.c_void_p
-    context = ctypes.c_void_p(library.seccomp_init(ctypes.c_uint32(default)))
-    try:
-        library.seccomp_attr_set(context, _OPTIMIZE, _BINARY_TREE)
-        for name in architectures:
-            library.seccomp_arch_add(
-                context, ctypes.c_uint32(library.seccomp_arch_resolve_name(name.encode()))
-            )
-        for rule in rules:
-            number = library.seccomp_syscall_resolve_name(rule.syscall.encode())
-            if number == -1:  # __NR_SCMP_ERROR: newer than the library
-                continue
-            conditions = (_Comparison * len(rule.conditions))(
-                *(_Comparison(*condition) for condition in rule.conditions)
-            )
-            added = library.seccomp_rule_add_array(
-                context, ctypes.c_uint32(rule.action), number, len(rule.conditions), conditions
-            )
-            if added < 0:
-                raise KernelRefused(
-                    f"libseccomp refused a rule for {rule.syscall}: {os.strerror(-added)}.",
-                    errno=-added,
-                )
-        with tempfile.TemporaryFile() as whole:
-            file = whole.fileno()
-            if (exported := library.seccomp_export_bpf(context, file)) < 0:
-                raise KernelRefused(
-                    f"libseccomp could not write the filter: {os.strerror(-exported)}.",
-                    errno=-exported,
-                )
-            return os.pread(file, os.fstat(file).st_size, 0)
-    finally:
-        library.seccomp_release(context)

@@ -1,9 +1,9 @@
 """System calls that Python lacks, and that affect only the calling process or a descriptor.
 
-They open names below a folder and confine a process. This module and `runtime.kernel`, which
-changes the machine, are the only ones that use ctypes. Each call fails with OSError and the
-kernel's errno. Numbers and structures are those of include/uapi/linux; openat2 has the same number
-on every machine.
+They open names below a folder and confine a process. Only this module, `runtime.kernel`, which
+changes the machine, and the two modules for libnftables and libseccomp use ctypes. Each call fails
+with OSError and the kernel's errno. Numbers and structures are those of include/uapi/linux; openat2
+has the same number on every machine.
 """
 
 from __future__ import annotations

@@ -8,7 +8,8 @@ from __future__ import annotations
 import errno
 import platform
 
-from runtime.kernel import ALLOW, Kernel, SeccompRule, errno_action
+from runtime.kernel import Kernel
+from runtime.libseccomp import ALLOW, SeccompRule, errno_action
 
 _FICLONE = 0x40049409
 _EQUAL = 4  # SCMP_CMP_EQ

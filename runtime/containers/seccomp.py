@@ -18,7 +18,8 @@ from pathlib import Path
 from typing import Any
 
 from runtime.errors import HostLacks
-from runtime.kernel import ALLOW, Kernel, SeccompRule, errno_action
+from runtime.kernel import Kernel
+from runtime.libseccomp import ALLOW, SeccompRule, errno_action
 
 PROFILES = (Path("/usr/share/containers/seccomp.json"), Path("/etc/containers/seccomp.json"))
 

@@ -17,7 +17,12 @@ SOURCES = sorted(
 )
 DOORS = {
     "subprocess": {"runtime/process.py", "platform/portal/programs/running.py"},
-    "ctypes": {"runtime/kernel.py", "runtime/syscalls.py"},
+    "ctypes": {
+        "runtime/kernel.py",
+        "runtime/syscalls.py",
+        "runtime/libnftables.py",
+        "runtime/libseccomp.py",
+    },
     "os.fork": {"runtime/confined/zygote.py", "runtime/confined/probe.py"},
     "pyroute2": {"runtime/network/"},
     "os.environ": {

@@ -99,7 +99,7 @@ ALLOWED = {
         "root file systems of the distribution's packages, or of an image that the operator names"
     ),
     "runtime/packages.py": "a policy file of the package manager, while set-up runs",
-    "runtime/kernel.py": "device nodes of loop devices, by number",
+    "runtime/loop_device.py": "device nodes of loop devices, by number",
     "runtime/host.py": "looks at the machine",
 }
 

@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from runtime.errors import KernelRefused
-from runtime.kernel import ALLOW, Kernel, MountFlag, SeccompRule, errno_action
+from runtime.kernel import Kernel, MountFlag
+from runtime.libseccomp import ALLOW, SeccompRule, errno_action
 from runtime.process import run
 
 
@@ -103,19 +104,6 @@ def test_a_loop_device_ends_with_its_mount_and_hides_the_file_path(
     while _is_backed(backing):
         assert time.monotonic() < deadline
         time.sleep(0.01)
-
-
-def test_a_sparse_copy_keeps_bytes_and_holes(kernel: Kernel, tmp_path: Path) -> None:
-    source, target = tmp_path / "source", tmp_path / "target"
-    with source.open("wb") as file:
-        file.write(b"first")
-        file.seek(50 * 2**20)
-        file.write(b"last")
-        file.truncate(100 * 2**20)
-    kernel.copy_sparse(source, target)
-    assert target.stat().st_size == source.stat().st_size
-    assert target.stat().st_blocks * 512 < 2**20
-    run(["cmp", source, target])
 
 
 def test_a_user_namespace_maps_ids_and_leaves_the_files_unchanged(

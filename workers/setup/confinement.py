@@ -15,7 +15,8 @@ from pathlib import Path
 
 from runtime.config import NodeConfig, from_environment
 from runtime.errors import KernelRefused, ProcessFailed, RuntimeFailure
-from runtime.kernel import Kernel, Mount, MountFlag
+from runtime.kernel import Kernel, MountFlag
+from runtime.mount_table import Mount
 from runtime.process import run
 from workers.setup.tree import ROOT
 

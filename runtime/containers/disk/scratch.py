@@ -13,6 +13,7 @@ from runtime import journal
 from runtime.contract.quantities import Bytes
 from runtime.kernel import Kernel, MountFlag
 from runtime.process import run
+from runtime.trees.content import copy_content
 
 SMALLEST = Bytes(8 * 2**20)
 _MKFS = (
@@ -34,7 +35,12 @@ _FOLDERS = ("upper", "work", "tmp", "etc")
 
 def mount_scratch(kernel: Kernel, templates: Path, image: Path, target: Path, size: Bytes) -> None:
     """Create and mount an empty disk of `size` bytes. It exists until `target` is unmounted."""
-    kernel.copy_sparse(_template(templates, max(size, SMALLEST)), image)
+    with _template(templates, max(size, SMALLEST)).open("rb") as template:
+        fresh = os.open(image, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        try:
+            copy_content(template.fileno(), fresh)
+        finally:
+            os.close(fresh)
     with kernel.loop_device(image) as device:
         kernel.mount(
             device,

@@ -13,7 +13,7 @@ from runtime.containers.seccomp import rules
 from runtime.containers.sockets import parse
 from runtime.containers.spec import Bind, ContainerSpec, Limits, Purpose
 from runtime.contract.quantities import Bytes, Millicores
-from runtime.kernel import ALLOW
+from runtime.libseccomp import ALLOW
 
 SPEC = ContainerSpec(
     id="web-1",
