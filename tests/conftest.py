@@ -17,7 +17,7 @@ import pytest
 import redis
 from hypothesis import HealthCheck, settings
 
-from runtime.confined import session
+from runtime.confined.groups import in_use
 from runtime.containers.cgroups.helper_groups import HelperGroups
 from tests import fingerprint, leaks
 
@@ -109,12 +109,10 @@ def _empty_helper_groups_are_removed() -> Iterator[None]:
 
     An engine creates their parent, which only `make down` removes.
     """
-    before = list(session._in_use)
+    before = list(in_use)
     yield
-    made = set(session._in_use) - set(
-        before
-    )  # by an engine of this test only: others are still in use
-    session._in_use[:] = before
+    made = set(in_use) - set(before)  # by an engine of this test only: others are still in use
+    in_use[:] = before
     for groups in made:
         assert isinstance(groups, HelperGroups)
         groups.remove_empty()

@@ -17,12 +17,12 @@ from runtime.builds.packages.sources import ToolSettings, surroundings
 from runtime.builds.sandbox import InstallRun, run_install
 from runtime.builds.source import code
 from runtime.builds.steps import Install, step_key
-from runtime.containers.spec import first_id_of
 from runtime.contract.quantities import Bytes
 from runtime.errors import CacheTooLarge
 from runtime.images.digest import Digest, chain_id
 from runtime.images.manifest import Layer
 from runtime.kernel import MountFlag
+from runtime.team_ids import first_id_of
 
 _QUIET = MountFlag.READ_ONLY | MountFlag.NO_SETUID | MountFlag.NO_DEVICES
 

@@ -17,66 +17,33 @@ import os
 import select
 import signal
 import socket
-import sys
-import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext, suppress
+from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, ParamSpec, Protocol, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
 from runtime import cancellation, errors
 from runtime.confined import wire
+from runtime.confined.groups import Groups, HelperGroup, in_use
 from runtime.confined.registry import name_of
 from runtime.confined.wire import Closed, Malformed
+from runtime.confined.zygote_process import LOOK_AT, ZYGOTE
 from runtime.errors import HelperFailed, HostLacks, KernelRefused, LimitReached, RuntimeFailure
 from runtime.kernel import Kernel, MountFlag
-from runtime.process import Running, spawn
+from runtime.team_ids import first_id_of
 from runtime.trees.folder import Folder
 
 P = ParamSpec("P")
 R = TypeVar("R")
 
 PLATFORM = 0  # the team number of work for no team
-FIRST_ID, IDS_PER_TEAM = 1_000_000, 65_536  # lower host ids belong to users and daemons of the host
 MEMORY = 1 << 30  # bytes of address space
 PATIENCE = 1800.0  # seconds; timeout of a call
 _LOOK = 0.1  # seconds between two checks for cancellation
 _QUIET = MountFlag.NO_SETUID | MountFlag.NO_DEVICES | MountFlag.NO_EXEC
-
-
-class HelperGroup(Protocol):
-    """A control group for one helper."""
-
-    @property
-    def doors(self) -> tuple[Path, ...]:
-        """The files (cgroup.procs) to which a process writes to join the group, one per
-        hierarchy.
-        """
-
-    def reached(self) -> str:
-        """Return the limit that ended the helper, such as "256 MiB of memory"; empty if none
-        did.
-        """
-
-
-class Groups(Protocol):
-    """Control groups for helpers, under their team's limits."""
-
-    def helper(
-        self, team: int, *, processes: int | None = None
-    ) -> AbstractContextManager[HelperGroup]:
-        """Create a group for a helper of this team; the block removes it.
-
-        `processes` limits its processes and threads.
-        """
-
-
-def first_id_of(team: int) -> int:
-    """Return the host id of a team's root user."""
-    return FIRST_ID + team * IDS_PER_TEAM
 
 
 @dataclass(slots=True)
@@ -184,7 +151,7 @@ class Session:
         if not answer.get("ready"):
             raise HostLacks(
                 f"A confined helper could not drop its privileges: {answer.get('fault')}.",
-                hint=_LOOK_AT,
+                hint=LOOK_AT,
             )
 
     def _answer(
@@ -259,7 +226,7 @@ class Confinement:
     def __init__(self, *, kernel: Kernel | None = None, groups: Groups | None = None) -> None:
         self._kernel, self._groups = (
             kernel or Kernel(),
-            groups or (_in_use[-1] if _in_use else None),
+            groups or (in_use[-1] if in_use else None),
         )
 
     @contextmanager
@@ -292,7 +259,7 @@ class Confinement:
             ours, theirs = socket.socketpair()
             stack.callback(ours.close)
             with theirs:
-                process, ids = _ZYGOTE.fork(
+                process, ids = ZYGOTE.fork(
                     {"first_id": first_id_of(team), "memory": memory}, [theirs.fileno(), *doors]
                 )
             stack.callback(os.close, process)
@@ -308,91 +275,7 @@ class Confinement:
                 _innermost.reset(token)
 
 
-_in_use: list[Groups] = []
 _innermost: ContextVar[Session | None] = ContextVar("innermost helper session", default=None)
-
-
-def use_groups(groups: Groups) -> None:
-    """Put this process's helpers into these control groups from now on.
-
-    Without groups, only their address space is limited.
-    """
-    _in_use[:] = [groups]
-
-
-@contextmanager
-def group_for(team: int, *, processes: int) -> Iterator[HelperGroup | None]:
-    """Create a control group for another program that handles a team's bytes.
-
-    Yield None if this process has no groups.
-    """
-    with _in_use[-1].helper(team, processes=processes) if _in_use else nullcontext(None) as group:
-        yield group
-
-
-class _Zygote:
-    """The process that forks helpers.
-
-    It starts with the first helper, and again after it was killed.
-    """
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._orders: socket.socket | None = None
-        self._process: Running[bytes] | None = None
-        self._of = 0
-
-    def fork(self, order: dict[str, int], fds: list[int]) -> tuple[int, int]:
-        """Fork a helper. Return its pidfd and a descriptor of its user namespace."""
-        with self._lock:
-            for last in (False, True):
-                try:
-                    wire.send(self._started(), order, fds)
-                    answer = wire.receive(self._started())
-                    break
-                except Closed:  # it was killed: start another
-                    self._end()
-                    if last:
-                        raise HostLacks(
-                            "Could not start a confined helper: its zygote exits at once.",
-                            hint=_LOOK_AT,
-                        ) from None
-            if len(answer.fds) != 2:
-                raise HostLacks(
-                    f"Could not start a confined helper: {answer.body.get('fault')}.", hint=_LOOK_AT
-                )
-            return answer.fds[0], answer.fds[1]
-
-    def _started(self) -> socket.socket:
-        if self._orders is None or self._of != os.getpid():
-            ours, theirs = socket.socketpair()
-            with theirs:
-                command = [sys.executable, "-m", "runtime.confined.zygote", str(theirs.fileno())]
-                self._process = spawn(
-                    command, pass_fds=(theirs.fileno(),), env=_ENVIRONMENT, cwd=_ROOT
-                )
-            self._orders, self._of = ours, os.getpid()
-        return self._orders
-
-    def _end(self) -> None:
-        if self._orders is not None:
-            self._orders.close()
-            self._orders = None
-        if self._process is not None:
-            self._process.kill()
-            self._process.wait()
-            self._process = None
-
-
-_ROOT = Path(__file__).parents[2]
-_ENVIRONMENT = {
-    "PATH": os.defpath,
-    "PYTHONPATH": str(_ROOT),
-    "MALLOC_ARENA_MAX": "1",
-    "PYTHONDONTWRITEBYTECODE": "1",
-}
-_LOOK_AT = "Check `sysctl user.max_user_namespaces`, and read the worker's log."
-_ZYGOTE = _Zygote()
 
 
 @contextmanager

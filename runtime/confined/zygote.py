@@ -22,8 +22,8 @@ from runtime.confined import calls, child, wire
 from runtime.confined.registry import MODULES
 from runtime.confined.wire import Closed, Message
 from runtime.syscalls import Namespace
+from runtime.team_ids import IDS_PER_TEAM
 
-_IDS = 65_536
 _ENCODINGS = ("utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "latin-1", "ascii", "cp437")
 _ANY_FOLDER = "/tmp"  # noqa: S108  # only a place to mount the empty root on, in our own namespace
 
@@ -75,7 +75,7 @@ def _fork(order: Message, orders: socket.socket, proc: int, program: bytes) -> N
             raise OSError("the helper ended before it was confined")
         first = order.body["first_id"]
         for kind in ("uid_map", "gid_map"):
-            _write(proc, f"{pid}/{kind}", f"0 {first} {_IDS}".encode())
+            _write(proc, f"{pid}/{kind}", f"0 {first} {IDS_PER_TEAM}".encode())
         passed.append(os.open(f"{pid}/ns/user", os.O_RDONLY | os.O_CLOEXEC, dir_fd=proc))
         ours.send(b"!")
         wire.send(orders, {"pid": pid}, passed)

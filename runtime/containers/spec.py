@@ -12,9 +12,7 @@ from pathlib import Path
 
 from runtime.contract.quantities import Bytes, Millicores
 from runtime.network.policy import NetworkPolicy
-
-FIRST_ID = 1_000_000  # lower ids belong to users and daemons of the host
-IDS_PER_TEAM = 65_536
+from runtime.team_ids import first_id_of
 
 
 class Purpose(StrEnum):
@@ -98,8 +96,3 @@ class ContainerSpec:
     def first_id(self) -> int:
         """Return the host id of root inside the container (user_namespaces(7))."""
         return first_id_of(self.team)
-
-
-def first_id_of(team: int) -> int:
-    """Return the host id of root inside a team's containers."""
-    return FIRST_ID + team * IDS_PER_TEAM

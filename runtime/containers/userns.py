@@ -20,10 +20,10 @@ from pathlib import Path
 
 from runtime import journal
 from runtime.containers import kernel_accounts
-from runtime.containers.spec import IDS_PER_TEAM
 from runtime.errors import LaunchFailed
 from runtime.kernel import Kernel
 from runtime.process import NOWHERE, PIPE, Running, spawn
+from runtime.team_ids import IDS_PER_TEAM
 
 _PATIENCE = 10.0  # seconds
 _OWNER_UID = 0xB704

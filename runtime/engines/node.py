@@ -18,7 +18,7 @@ from runtime.builds.import_image import PushedImage, ReferredImage
 from runtime.builds.packages.cache import PackageCaches
 from runtime.builds.requests import BuildRequest, BuiltImage
 from runtime.config import NodeConfig
-from runtime.confined.session import use_groups
+from runtime.confined.groups import use_groups
 from runtime.containers.cgroups.helper_groups import HelperGroups
 from runtime.containers.container import Container, Status, Usage
 from runtime.containers.lifecycle import Containers

@@ -11,9 +11,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from runtime.confined.session import Session, first_id_of
+from runtime.confined.session import Session
 from runtime.containers.disk.overlay import MountRoot
 from runtime.kernel import Kernel
+from runtime.team_ids import first_id_of
 from runtime.trees.folder import Folder
 
 

@@ -17,7 +17,8 @@ from pathlib import Path
 
 from runtime import journal, process
 from runtime.config import NodeConfig, package_environment
-from runtime.confined.session import PLATFORM, group_for
+from runtime.confined.groups import group_for
+from runtime.confined.session import PLATFORM
 from runtime.contract.quantities import Bytes
 from runtime.errors import (
     HostLacks,

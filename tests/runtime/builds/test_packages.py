@@ -13,7 +13,7 @@ import pytest
 
 from runtime.builds.packages.cache import KEPT, PackageCaches
 from runtime.config import NodeConfig
-from runtime.containers.spec import first_id_of
+from runtime.team_ids import first_id_of
 from tests.runtime.builds.conftest import Forge
 
 MIB = 2**20

@@ -15,11 +15,12 @@ import pytest
 from runtime import cancellation
 from runtime.config import NodeConfig
 from runtime.confined import probe, registry, removal, zygote
-from runtime.confined.session import Confinement, first_id_of
+from runtime.confined.session import Confinement
 from runtime.containers.cgroups.helper_groups import HelperGroups
 from runtime.containers.cgroups.version import open_cgroups
 from runtime.errors import Cancelled, HelperFailed, HostLacks, LimitReached
 from runtime.kernel import Kernel
+from runtime.team_ids import first_id_of
 
 TEAM = 7
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from runtime.confined import session
+from runtime.confined.groups import in_use, use_groups
 from runtime.containers.cgroups.helper_groups import HelperGroups
 from runtime.containers.cgroups.version import open_cgroups
 from runtime.errors import LimitReached
@@ -24,11 +24,11 @@ NAME = "ttransfer"
 
 @pytest.fixture(autouse=True)
 def groups(yard: Yard) -> Iterator[None]:
-    before = list(session._in_use)
+    before = list(in_use)
     config = replace(yard.config, name=NAME)
-    session.use_groups(HelperGroups(config))
+    use_groups(HelperGroups(config))
     yield
-    session._in_use[:] = before
+    in_use[:] = before
     cgroups = open_cgroups(config.cgroup_parent, Kernel())
     assert not cgroups.known(), "the group is removed after the transfer"
     cgroups.remove_all()

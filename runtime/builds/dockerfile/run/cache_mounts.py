@@ -18,10 +18,10 @@ from runtime.builds.dockerfile.run.values import Run
 from runtime.builds.dockerfile.union import union
 from runtime.builds.packages.cache import PackageCaches
 from runtime.confined import removal
-from runtime.containers.spec import first_id_of
 from runtime.contract.quantities import Bytes
 from runtime.errors import BuildFailed
 from runtime.images.scratch import remove_tree
+from runtime.team_ids import first_id_of
 
 CACHE_LIMIT = Bytes(4 << 30)  # of all cache mounts of a team
 _LOOK = 5.0  # seconds between two measurements of a cache
