@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cache
 from itertools import groupby
 
-from runtime.contract.error_codes import explained
+from runtime.contract.code_explanations import explained
 from runtime.contract.notices import NOTED
 
 

@@ -16,7 +16,8 @@ from collections.abc import Mapping
 from html import escape
 from urllib.parse import quote
 
-from runtime.contract.error_codes import EXPLAINED, Code
+from runtime.contract.code_explanations import EXPLAINED
+from runtime.contract.error_codes import Code
 from runtime.contract.notices import Explanation
 from runtime.router.policy import Policy
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from runtime.contract.error_codes import EXPLAINED, Code, code_of
+from runtime.contract.code_explanations import EXPLAINED
+from runtime.contract.error_codes import Code, code_of
 from runtime.router.config.render import ACCESS_FIELDS, instance_of
 
 

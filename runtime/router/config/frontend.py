@@ -7,7 +7,8 @@ these answers. A request of an app without a policy skips all rules of policies.
 from __future__ import annotations
 
 from runtime.config import NodeConfig
-from runtime.contract.error_codes import EXPLAINED, Code
+from runtime.contract.code_explanations import EXPLAINED
+from runtime.contract.error_codes import Code
 from runtime.router.config import connections, headers
 from runtime.router.map_entries import FIELDS, PATH_FIELDS, PLAIN, RATE_PERIOD, SITUATIONS, Maps
 from runtime.router.routes import AppSituation

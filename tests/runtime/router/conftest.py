@@ -17,7 +17,8 @@ import pytest
 
 from runtime import process
 from runtime.config import NodeConfig
-from runtime.contract.error_codes import EXPLAINED, Code
+from runtime.contract.code_explanations import EXPLAINED
+from runtime.contract.error_codes import Code
 from runtime.router.router import Router
 from runtime.router.routes import AppRoutes, AppSituation, Endpoint
 from runtime.router.runtime_api import RouterDown

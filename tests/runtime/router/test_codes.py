@@ -6,7 +6,9 @@ import re
 
 import pytest
 
-from runtime.contract.error_codes import EXPLAINED, Code, code_of, manual
+from runtime.contract.code_explanations import EXPLAINED
+from runtime.contract.code_manual import manual
+from runtime.contract.error_codes import Code, code_of
 from runtime.contract.notices import MEMORY_EXCEEDED, NETWORK_LIMITED, NOTED
 from tests.architecture.tree import ROOT
 

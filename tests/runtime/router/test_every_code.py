@@ -13,7 +13,8 @@ from ipaddress import ip_network
 
 import pytest
 
-from runtime.contract.error_codes import EXPLAINED, Code
+from runtime.contract.code_explanations import EXPLAINED
+from runtime.contract.error_codes import Code
 from runtime.router.policy import BasicAuth, Policy, RequestLimits
 from runtime.router.routes import AppSituation, Endpoint
 from tests.runtime.router.conftest import (

@@ -11,7 +11,8 @@ import time
 import httpx
 import pytest
 
-from runtime.contract.error_codes import EXPLAINED, Code
+from runtime.contract.code_explanations import EXPLAINED
+from runtime.contract.error_codes import Code
 from runtime.router import pages
 from runtime.router.routes import AppSituation, Endpoint
 from tests.runtime.router.conftest import (
