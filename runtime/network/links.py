@@ -11,19 +11,19 @@ import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass
-from ipaddress import IPv4Address, IPv4Interface
+from ipaddress import IPv4Address
 from pathlib import Path
 
 from pyroute2 import IPRoute
 
-from runtime import journal
 from runtime.config import NodeConfig, proxy_ports
-from runtime.errors import NetworkRefused
 from runtime.kernel import Kernel
-from runtime.network import firewall, namespaces, teams
+from runtime.network import firewall, forwarding, namespaces, teams
 from runtime.network.addresses import gateway, hardware_address, interface_prefix
+from runtime.network.attachment import Attachment
 from runtime.network.bandwidth import shape
+from runtime.network.bridge import Bridge, has_node_bridges
+from runtime.network.container_end import INSIDE, configure, shape_inside
 from runtime.network.floods import FloodLimits
 from runtime.network.interfaces import (
     absent_is_fine,
@@ -31,7 +31,6 @@ from runtime.network.interfaces import (
     delete_link,
     index_of,
     is_up,
-    missing,
     refusal,
     required_index,
     set_sysctl,
@@ -43,25 +42,11 @@ from runtime.network.policies import Lookup, Policies, look_up
 from runtime.network.policy import NetworkPolicy
 from runtime.network.traffic import Amount, Counted, Dropped, Traffic, TrafficTotals, month_of
 
-_INSIDE = "eth0"
-# alias of each node's bridge, by which a machine's nodes find each other (ip link, ifalias)
-_ALIAS = "Slipway node "
 _NTF_MASTER, _NUD_NOARP = (
     0x04,
     0x40,
 )  # a static entry of the bridge, not of the port (linux/neighbour.h)
 _ALONE = {"isolated": 1, "learning": 0, "unicast_flood": 0, "mcast_flood": 0, "bcast_flood": 0}
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Attachment:
-    """A container's connection to the network."""
-
-    container_id: str
-    netns: Path
-    address: IPv4Address
-    gateway: IPv4Address
-    interface: str  # the host's end
 
 
 class Network:
@@ -90,6 +75,8 @@ class Network:
         self._folder = config.state / "network"
         self._pins = config.run / "netns"
         self._gateway = gateway(config.network)
+        self._bridge = Bridge(config)
+        self._forwarding = self._folder / "forwarding.json"
         self._leases = Leases(self._folder, node=config.name, network=config.network)
         self._policies = Policies(self._folder, lookup)
         self._traffic = Traffic(self._folder)
@@ -105,9 +92,9 @@ class Network:
         self._leases.set_owners(owners or {})
         with self._policies.held(), self._leases.held() as leases:
             with refusal("set up the bridge", self._config.bridge), IPRoute() as route:
-                self._check_range(route)
-                self._ensure_bridge(route)
-                self._forward(uplinks_of(route))
+                self._bridge.check_range(route)
+                self._bridge.ensure(route)
+                forwarding.turn_on(self._forwarding, uplinks_of(route))
                 local, resolvers = addresses_of(route), self._resolvers()
             policies = self._policies_of(leases)
             with self._traffic.changed() as sums:
@@ -264,7 +251,9 @@ class Network:
                     delete_link(route, link["index"])
             if (bridge := index_of(self._config.bridge)) is not None:
                 delete_link(route, bridge)
-            self._stop_forwarding(route)
+            if not has_node_bridges(route):  # another node of this machine needs it
+                forwarding.turn_off(self._forwarding)
+            self._forwarding.unlink(missing_ok=True)
         firewall.apply(firewall.removal(self._config.name) + "\n")
         for container in self._leases.all():
             self._leases.drop(container)
@@ -310,18 +299,18 @@ class Network:
             return
         with absent_is_fine(), suppress(FileNotFoundError):
             shape(route, port, bits_per_second)
-            namespaces.inside(attachment.netns, lambda: _shape_inside(bits_per_second))
+            namespaces.inside(attachment.netns, lambda: shape_inside(bits_per_second))
 
     def _plug(self, route: IPRoute, attachment: Attachment, bits_per_second: int) -> int:
         """Create the link without its last step. Return the index of its end on the bridge."""
-        bridge, mtu = self._bridge(route)
+        bridge, mtu = self._bridge.index_and_mtu(route)
         mac = hardware_address(attachment.address)
         with attachment.netns.open("rb") as namespace:
-            peer = {"ifname": _INSIDE, "net_ns_fd": namespace.fileno(), "address": mac, "mtu": mtu}
+            peer = {"ifname": INSIDE, "net_ns_fd": namespace.fileno(), "address": mac, "mtu": mtu}
             route.link(
                 "add", ifname=attachment.interface, kind="veth", mtu=mtu, master=bridge, peer=peer
             )
-        namespaces.inside(attachment.netns, lambda: _configure_inside(attachment, bits_per_second))
+        namespaces.inside(attachment.netns, lambda: configure(attachment, bits_per_second))
         port = required_index(attachment.interface)
         if bits_per_second:
             shape(route, port, bits_per_second)
@@ -333,13 +322,6 @@ class Network:
         )
         return port
 
-    def _bridge(self, route: IPRoute) -> tuple[int, int]:
-        """Return the bridge's index and MTU."""
-        with absent_is_fine():
-            for link in route.link("get", ifname=self._config.bridge):
-                return int(link["index"]), int(link.get("mtu"))
-        raise missing(self._config.bridge)
-
     def _unplug(self, route: IPRoute, attachment: Attachment) -> None:
         if (port := index_of(attachment.interface)) is not None:
             delete_link(route, port)
@@ -347,73 +329,6 @@ class Network:
             with absent_is_fine():
                 route.neigh("del", dst=str(attachment.address), ifindex=bridge)
         namespaces.remove(self._kernel, attachment.netns)
-
-    def _ensure_bridge(self, route: IPRoute) -> None:
-        name, mtu = (
-            self._config.bridge,
-            min((int(str(link.get("mtu"))) for link in uplinks_of(route)), default=1500),
-        )
-        if index_of(name) is None:
-            route.link(
-                "add",
-                ifname=name,
-                kind="bridge",
-                address=hardware_address(self._gateway),
-                br_mcast_snooping=0,
-            )
-        index = required_index(name)
-        route.link("set", index=index, mtu=mtu, ifalias=f"{_ALIAS}{self._config.name}")
-        set_sysctl(f"net/ipv6/conf/{name}/disable_ipv6", "1")
-        if self._gateway not in addresses_of(route, index):
-            route.addr(
-                "add",
-                index=index,
-                address=str(self._gateway),
-                prefixlen=self._config.network.prefixlen,
-            )
-        for setting, value in (
-            ("forwarding", 1),
-            ("send_redirects", 0),
-            ("accept_redirects", 0),
-            ("rp_filter", 1),
-        ):
-            set_sysctl(f"net/ipv4/conf/{name}/{setting}", str(value))
-        route.link("set", index=index, state="up")
-
-    def _check_range(self, route: IPRoute) -> None:
-        ours = index_of(self._config.bridge)
-        for row in route.get_addr(family=2):
-            other = IPv4Interface(f"{row.get('address')}/{row['prefixlen']}")
-            if row["index"] != ours and other.network.overlaps(self._config.network):
-                holder = row.get("label") or f"interface {row['index']}"
-                raise NetworkRefused(
-                    f"The range {self._config.network} for containers overlaps {other.network} on"
-                    f" {holder}.",
-                    hint="Choose a free range: SLIPWAY_NETWORK in .env, for example 10.211.0.0/16.",
-                )
-
-    def _forward(self, uplinks: list[dict[str, object]]) -> None:
-        """Turn on forwarding for these interfaces, so that answers reach containers.
-
-        The machine's global switch remains as it is.
-        """
-        record = self._folder / "forwarding.json"
-        ours = set(journal.read_json(record) or [])
-        for link in uplinks:
-            name = str(link.get("ifname"))  # pyroute2's messages find attributes with .get()
-            if set_sysctl(f"net/ipv4/conf/{name}/forwarding", "1"):
-                ours.add(name)
-                journal.write_json(record, sorted(ours))
-
-    def _stop_forwarding(self, route: IPRoute) -> None:
-        """Undo `_forward`, unless another node of this machine still needs it."""
-        others = any(
-            str(link.get("ifalias") or "").startswith(_ALIAS) for link in route.get_links()
-        )
-        record = self._folder / "forwarding.json"
-        for name in [] if others else journal.read_json(record) or []:
-            set_sysctl(f"net/ipv4/conf/{name}/forwarding", "0")
-        record.unlink(missing_ok=True)
 
     def _attachment(self, container_id: str, lease: Lease) -> Attachment:
         return Attachment(
@@ -426,35 +341,3 @@ class Network:
 
     def _pin(self, container_id: str) -> Path:
         return self._pins / container_id
-
-
-def _shape_inside(bits_per_second: int) -> None:
-    with IPRoute() as route:
-        shape(route, required_index(_INSIDE), bits_per_second)
-
-
-def _configure_inside(attachment: Attachment, bits_per_second: int) -> None:
-    """Configure a container's end of the link, with a host route to the gateway only.
-
-    All packets go to the gateway, so it refuses forbidden ones at once.
-    """
-    set_sysctl("net/ipv6/conf/default/disable_ipv6", "1")
-    set_sysctl(f"net/ipv6/conf/{_INSIDE}/disable_ipv6", "1")
-    set_sysctl("net/ipv4/ip_unprivileged_port_start", "0")
-    gate = str(attachment.gateway)
-    with IPRoute() as route:
-        route.link("set", index=1, state="up")
-        index = required_index(_INSIDE)
-        route.addr("add", index=index, address=str(attachment.address), prefixlen=32)
-        route.link("set", index=index, state="up")
-        route.neigh(
-            "replace",
-            dst=gate,
-            lladdr=hardware_address(attachment.gateway),
-            ifindex=index,
-            state="permanent",
-        )
-        route.route("add", dst=f"{gate}/32", oif=index, scope="link")
-        route.route("add", dst="default", gateway=gate, oif=index)
-        if bits_per_second:
-            shape(route, index, bits_per_second)

@@ -18,7 +18,8 @@ import pytest
 from runtime import process
 from runtime.config import NodeConfig
 from runtime.kernel import Kernel
-from runtime.network.links import Attachment, Network
+from runtime.network.attachment import Attachment
+from runtime.network.links import Network
 from tests.ranges import free_range
 
 PEER = Path(__file__).with_name("peer.py")

@@ -14,7 +14,7 @@ from ipaddress import IPv4Address
 import pytest
 
 from runtime.network.addresses import hardware_address
-from runtime.network.links import Attachment
+from runtime.network.attachment import Attachment
 from tests.runtime.network.conftest import OUTSIDE, World, run
 
 EVERYBODY = bytes.fromhex("ffffffffffff")
