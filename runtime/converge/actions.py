@@ -19,13 +19,13 @@ class MarkReady:
     """Record that the instance is healthy, so that later observations need not check it again."""
 
     instance: str
-    place: Slot
+    slot: Slot
     at: float
     after: float  # seconds since its start
     check: HealthCheck | None = None  # the check that it passed
 
     def describe(self) -> str:
-        return f"{self.place} is healthy after {self.after:.1f} s"
+        return f"{self.slot} is healthy after {self.after:.1f} s"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,12 +36,12 @@ class TakeOutOfRotation:
     """
 
     instance: str
-    place: Slot
+    slot: Slot
     at: float
     reason: str
 
     def describe(self) -> str:
-        return f"{self.place} gets no new requests while another instance is healthy: {self.reason}"
+        return f"{self.slot} gets no new requests while another instance is healthy: {self.reason}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,15 +49,15 @@ class ReturnToRotation:
     """Record that the instance passes its health check again, or that its last result is stale."""
 
     instance: str
-    place: Slot
+    slot: Slot
     after: float  # seconds of failing
     known: bool = True
 
     def describe(self) -> str:
         if not self.known:
-            return f"{self.place} gets requests: its health was not checked recently"
+            return f"{self.slot} gets requests: its health was not checked recently"
         return (
-            f"{self.place} answers its health check again after {self.after:.0f} s, and gets"
+            f"{self.slot} answers its health check again after {self.after:.0f} s, and gets"
             " requests"
         )
 
@@ -137,12 +137,12 @@ class RemoveRoutes:
 class StartInstance:
     """Start a new instance in an empty slot. `apply` draws its id at random."""
 
-    place: Slot
+    slot: Slot
     release: DesiredRelease
     process: DesiredProcess
 
     def describe(self) -> str:
-        return f"Start {self.place} with {self.process.limits.cpu} and {self.process.limits.memory}"
+        return f"Start {self.slot} with {self.process.limits.cpu} and {self.process.limits.memory}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -150,12 +150,12 @@ class SetLimits:
     """Set new limits for a running instance, without a restart."""
 
     instance: str
-    place: Slot
+    slot: Slot
     limits: Limits
 
     def describe(self) -> str:
         return (
-            f"Limit {self.place} to {self.limits.cpu}, {self.limits.memory} and"
+            f"Limit {self.slot} to {self.limits.cpu}, {self.limits.memory} and"
             f" {self.limits.processes} processes"
         )
 
@@ -186,10 +186,10 @@ class FreezeInstance:
     """Freeze all processes of the instance."""
 
     instance: str
-    place: Slot
+    slot: Slot
 
     def describe(self) -> str:
-        return f"Freeze {self.place}"
+        return f"Freeze {self.slot}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -197,22 +197,22 @@ class ThawInstance:
     """Thaw the processes of a frozen instance."""
 
     instance: str
-    place: Slot
+    slot: Slot
 
     def describe(self) -> str:
-        return f"Thaw {self.place}"
+        return f"Thaw {self.slot}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CreateInstance:
     """Create an instance of a sleeping app without starting it, so that a wake is fast."""
 
-    place: Slot
+    slot: Slot
     release: DesiredRelease
     process: DesiredProcess
 
     def describe(self) -> str:
-        return f"Create {self.place} without starting it"
+        return f"Create {self.slot} without starting it"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -220,11 +220,11 @@ class DrainInstance:
     """Send the instance nothing new. It stops when its connections end, or at the deadline."""
 
     instance: str
-    place: Slot
+    slot: Slot
     at: float
 
     def describe(self) -> str:
-        return f"Drain {self.place}"
+        return f"Drain {self.slot}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -232,15 +232,14 @@ class RecordCrash:
     """Count a crash of an instance that should run, and remove the instance."""
 
     instance: str
-    place: Slot
+    slot: Slot
     at: float
     reason: str
     lost: bool
 
     def describe(self) -> str:
         return (
-            f"{self.place} ended:"
-            f" {self.reason.splitlines()[0] if self.reason else 'unknown reason'}"
+            f"{self.slot} ended: {self.reason.splitlines()[0] if self.reason else 'unknown reason'}"
         )
 
 
@@ -248,10 +247,10 @@ class RecordCrash:
 class ResetBackoff:
     """Reset the crashes of a slot: it was healthy long enough, or its group is gone."""
 
-    place: Slot
+    slot: Slot
 
     def describe(self) -> str:
-        return f"Reset the crash count of {self.place}"
+        return f"Reset the crash count of {self.slot}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -276,10 +275,10 @@ class StopInstance:
     """Stop an instance (SIGTERM, then SIGKILL) and remove all that belongs to it."""
 
     instance: str
-    place: Slot
+    slot: Slot
 
     def describe(self) -> str:
-        return f"Stop {self.place}"
+        return f"Stop {self.slot}"
 
 
 Action = (

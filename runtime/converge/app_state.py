@@ -81,9 +81,9 @@ class AppState:
                 return self.woken(action.at)
             case FailCandidate():
                 crashes = {
-                    place: crashes
-                    for place, crashes in self.crashes.items()
-                    if place.group != action.group
+                    slot: crashes
+                    for slot, crashes in self.crashes.items()
+                    if slot.group != action.group
                 }
                 verdict = FailedAttempt(
                     release=action.group.release,
@@ -97,7 +97,7 @@ class AppState:
                 return state
             case RecordCrash():
                 return self.crashed(
-                    action.place,
+                    action.slot,
                     at=action.at,
                     reason=action.reason,
                     instance=action.instance,
@@ -107,21 +107,21 @@ class AppState:
                 return replace(
                     self,
                     crashes={
-                        place: crashes
-                        for place, crashes in self.crashes.items()
-                        if place != action.place
+                        slot: crashes
+                        for slot, crashes in self.crashes.items()
+                        if slot != action.slot
                     },
                 )
             case _:
                 return self
 
     def crashed(
-        self, place: Slot, *, at: float, reason: str, instance: str = "", lost: bool = False
+        self, slot: Slot, *, at: float, reason: str, instance: str = "", lost: bool = False
     ) -> AppState:
         """Return the state with one more crash in a slot."""
-        count = self.crashes[place].count + 1 if place in self.crashes else 1
+        count = self.crashes[slot].count + 1 if slot in self.crashes else 1
         crashes = Crashes(count=count, at=at, reason=reason, instance=instance, lost=lost)
-        return replace(self, crashes={**self.crashes, place: crashes})
+        return replace(self, crashes={**self.crashes, slot: crashes})
 
     def woken(self, at: float) -> AppState:
         """Return the state of an app that no longer sleeps."""
@@ -180,7 +180,7 @@ def load(path: Path) -> AppState:
     return AppState(
         serving=Group(*serving) if serving else None,
         marks={key: _read_marks(marks) for key, marks in raw.get("marks", {}).items()},
-        crashes={_place(entry.pop("place")): Crashes(**entry) for entry in raw.get("crashes", [])},
+        crashes={_slot(entry.pop("place")): Crashes(**entry) for entry in raw.get("crashes", [])},
         verdict=FailedAttempt(**verdict) if verdict else None,
         asleep=Asleep(since=raw["asleep"]) if raw.get("asleep") else None,
         woken_at=raw.get("woken_at", 0.0),
@@ -203,8 +203,8 @@ def save(path: Path, state: AppState) -> None:
                 for key, marks in state.marks.items()
             },
             "crashes": [
-                {"place": _text(place), **_fields(crashes)}
-                for place, crashes in state.crashes.items()
+                {"place": _text(slot), **_fields(crashes)}  # the key of earlier versions too
+                for slot, crashes in state.crashes.items()
             ],
             "verdict": _fields(state.verdict) if state.verdict else None,
             "asleep": state.asleep.since if state.asleep else None,
@@ -257,10 +257,10 @@ def _promoted(stage: CanaryStage | None, action: PromoteGroup) -> CanaryStage | 
     return replace(stage, step=stage.step + 1, since=action.at)
 
 
-def _text(place: Slot) -> str:
-    return f"{place.group.release}/{place.group.generation}/{place.process}/{place.number}"
+def _text(slot: Slot) -> str:
+    return f"{slot.group.release}/{slot.group.generation}/{slot.process}/{slot.number}"
 
 
-def _place(text: str) -> Slot:
+def _slot(text: str) -> Slot:
     release, generation, process, number = text.split("/")
     return Slot(Group(int(release), int(generation)), process, int(number))

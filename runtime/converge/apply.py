@@ -144,7 +144,7 @@ class Applier:
             self.containers.set_limits(action.instance, action.limits)
         except RuntimeFailure as failure:  # it uses more memory, or has just ended
             self.say(
-                app, f"{action.place} keeps its limits until it is restarted: {failure.explain()}"
+                app, f"{action.slot} keeps its limits until it is restarted: {failure.explain()}"
             )
             return state.refused(action.instance, limits_text(action.limits))
         return state
@@ -154,7 +154,7 @@ class Applier:
     ) -> AppState:
         self.containers.set_team_limits(desired.team, desired.team_limits)
         named = [
-            (launch, container_spec.new_name(desired.app, launch.place.process, self.new_suffix()))
+            (launch, container_spec.new_name(desired.app, launch.slot.process, self.new_suffix()))
             for launch in launches
         ]
         for (launch, fresh), trouble in zip(
@@ -163,7 +163,7 @@ class Applier:
             if trouble:  # not the release's fault, so it is retried like a lost instance
                 reason = f"It could not be started: {trouble}"
                 state = state.crashed(
-                    launch.place, at=self.clock(), reason=reason, instance=fresh, lost=True
+                    launch.slot, at=self.clock(), reason=reason, instance=fresh, lost=True
                 )
         return state
 
@@ -181,7 +181,7 @@ class Applier:
                 launch.release,
                 image,
                 id=fresh,
-                place=launch.place,
+                slot=launch.slot,
                 command=launch.process.command,
                 limits=launch.process.limits,
             )

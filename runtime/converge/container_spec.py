@@ -101,27 +101,27 @@ def spec_for(
     image: Image,
     *,
     id: str,
-    place: Slot,
+    slot: Slot,
     command: str,
     limits: Limits,
 ) -> ContainerSpec:
     """Return the specification of the container for a slot."""
     labels = {
         "kind": INSTANCE,
-        "process": place.process,
-        "release": str(place.group.release),
-        "generation": str(place.group.generation),
-        "place": str(place.number),
+        "process": slot.process,
+        "release": str(slot.group.release),
+        "generation": str(slot.group.generation),
+        "place": str(slot.number),  # a label of running containers too, so it keeps its name
         "port": str(_port(image)),
     }
-    if place.process == WEB or any(path.process == place.process for path in desired.paths):
+    if slot.process == WEB or any(path.process == slot.process for path in desired.paths):
         labels["health"] = json.dumps(to_document(release.health))
     return _spec(
         desired,
         release,
         image,
         id=id,
-        process=place.process,
+        process=slot.process,
         command=command,
         limits=limits,
         labels=labels,

@@ -79,14 +79,14 @@ class Observer:
 
         `desired` only supplies the health checks and settings.
         """
-        found = [(container, place) for container, place in self._containers(desired.app)]
+        found = [(container, slot) for container, slot in self._containers(desired.app)]
         answers = self._answers(desired, found, state, now)
         pulses = self.pulses(desired.app)
         return ObservedApp(
             app=desired.app,
             instances=tuple(
-                self._instance(desired, state, container, place, answers, pulses, now)
-                for container, place in found
+                self._instance(desired, state, container, slot, answers, pulses, now)
+                for container, slot in found
             ),
             serving=state.serving,
             crashes=state.crashes,
@@ -146,14 +146,14 @@ class Observer:
             container = self.containers.state(folder.name)
             if container is None or container.spec.app != app:
                 continue
-            place = container_spec.slot_of(container)
-            if place is not None:
-                yield container, place
+            slot = container_spec.slot_of(container)
+            if slot is not None:
+                yield container, slot
 
     def _answers(
         self, desired: DesiredApp, found: list[tuple[Container, Slot]], state: AppState, now: float
     ) -> Mapping[str, explain.ProbeAnswer]:
-        public = [container for container, place in found if place.process in desired.public]
+        public = [container for container, slot in found if slot.process in desired.public]
         unready = [
             container
             for container in public
@@ -195,7 +195,7 @@ class Observer:
         desired: DesiredApp,
         state: AppState,
         container: Container,
-        place: Slot,
+        slot: Slot,
         answers: Mapping[str, explain.ProbeAnswer],
         pulses: Mapping[str, ProbeResult],
         now: float,
@@ -203,12 +203,12 @@ class Observer:
         marks = state.marks.get(container.id, InstanceState())
         answer = answers.get(container.id)
         phase = _PHASES[container.status]
-        public = place.process in desired.public
+        public = slot.process in desired.public
         runs = phase is Phase.RUNNING and public
         draining = marks.draining_since is not None and runs
         return ObservedInstance(
             id=container.id,
-            place=place,
+            slot=slot,
             phase=phase,
             limits=container.spec.limits,
             public=public,

@@ -83,7 +83,7 @@ class ObservedInstance:
     """One container of the app."""
 
     id: str
-    place: Slot
+    slot: Slot
     phase: Phase
     limits: Limits
     public: bool  # gets requests: `web`, and types that a path leads to

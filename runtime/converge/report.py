@@ -45,29 +45,29 @@ def report(observed: ObservedApp, now: float) -> tuple[InstanceReport, ...]:
         if instance.phase is not Phase.CREATED or observed.asleep is not None
     ]
     present = tuple(_present(observed, instance, now) for instance in made)
-    filled = {instance.place for instance in observed.instances}
+    filled = {instance.slot for instance in observed.instances}
     absent = tuple(
         InstanceReport(
             id=crashes.instance,
-            process=place.process,
-            release=place.group.release,
+            process=slot.process,
+            release=slot.group.release,
             state=State.CRASHED,
             detail=f"{crashes.reason}\n{_next_start(crashes, now)}",
             restarts=crashes.count,
             started_at=None,
         )
-        for place, crashes in observed.crashes.items()
-        if crashes.instance and crashes.instance not in there and place not in filled
+        for slot, crashes in observed.crashes.items()
+        if crashes.instance and crashes.instance not in there and slot not in filled
     )
     return present + absent
 
 
 def _present(observed: ObservedApp, instance: ObservedInstance, now: float) -> InstanceReport:
-    crashes = observed.crashes.get(instance.place)
+    crashes = observed.crashes.get(instance.slot)
     return InstanceReport(
         id=instance.id,
-        process=instance.place.process,
-        release=instance.place.group.release,
+        process=instance.slot.process,
+        release=instance.slot.group.release,
         state=(
             State.ASLEEP
             if observed.asleep is not None and instance.public
@@ -106,8 +106,8 @@ def _was_started_by_waking(observed: ObservedApp, instance: ObservedInstance) ->
     return (
         woken
         and instance.public
-        and instance.place.group == observed.serving
-        and instance.place not in observed.crashes
+        and instance.slot.group == observed.serving
+        and instance.slot not in observed.crashes
     )
 
 

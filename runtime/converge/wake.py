@@ -32,7 +32,7 @@ class Booting:
 
     container: Container
     endpoint: Endpoint
-    place: Slot
+    slot: Slot
     check: HealthCheck
     host: str
 
@@ -115,7 +115,7 @@ class Waker:
             return False  # it ended or is to be stopped
         if (
             state.asleep is not None
-            or state.serving != booting.place.group
+            or state.serving != booting.slot.group
             or booting.endpoint in routes.endpoints
         ):
             return False  # a deploy came in between
@@ -126,7 +126,7 @@ class Waker:
             state.noting(
                 MarkReady(
                     instance=booting.container.id,
-                    place=booting.place,
+                    slot=booting.slot,
                     at=now,
                     after=after,
                     check=booting.check,
@@ -147,26 +147,26 @@ class Waker:
 
         A command is too expensive to run a hundred times a second.
         """
-        check, place = container_spec.check_of(container), container_spec.slot_of(container)
+        check, slot = container_spec.check_of(container), container_spec.slot_of(container)
         if (
             routes is None
             or check is None
             or check.kind is CheckKind.COMMAND
-            or place is None
+            or slot is None
             or container.address is None
         ):
             return []
-        if place.process != WEB and not any(path.process == place.process for path in routes.paths):
+        if slot.process != WEB and not any(path.process == slot.process for path in routes.paths):
             return []  # no path leads there any more
         port = int(container.spec.labels["port"])
         end = Endpoint(
-            instance=container.id, address=container.address, port=port, process=place.process
+            instance=container.id, address=container.address, port=port, process=slot.process
         )
         return [
             Booting(
                 container=container,
                 endpoint=end,
-                place=place,
+                slot=slot,
                 check=check,
                 host=next(iter(routes.hosts), routes.app),
             )

@@ -35,7 +35,7 @@ def judge_candidate(state: PlanState) -> PlanState:
     members = [
         instance
         for instance in state.instances
-        if instance.place.group == group and instance.id not in state.condemned
+        if instance.slot.group == group and instance.id not in state.condemned
     ]
     reason = next(_failures(state, candidate, members), None)
     if reason is None:
@@ -62,21 +62,21 @@ def _failures(
 ) -> Iterator[str]:
     for instance in members:
         if instance.phase is Phase.EXITED:
-            yield _finding(instance.place, instance.evidence or "It exited.")
+            yield _finding(instance.slot, instance.evidence or "It exited.")
         elif is_overdue(instance, candidate, state.now):
             yield _finding(
-                instance.place,
+                instance.slot,
                 instance.evidence or f"It was not ready within {candidate.boot_seconds:.0f} s.",
             )
         elif is_given_up(instance, state.now):
             yield (
-                f"{instance.place} became ready, and then no longer answered its health check:"
+                f"{instance.slot} became ready, and then no longer answered its health check:"
                 f" {why_it_fails(instance)}"
             )
     group = group_of(candidate)
-    for place, crashes in sorted(state.observed.crashes.items()):
-        if place.group == group and (not crashes.lost or crashes.count > backoff.AT_ONCE):
-            yield _finding(place, crashes.reason)
+    for slot, crashes in sorted(state.observed.crashes.items()):
+        if slot.group == group and (not crashes.lost or crashes.count > backoff.AT_ONCE):
+            yield _finding(slot, crashes.reason)
     if (
         state.moving is StrategyKind.CANARY
         and state.stage is not None
@@ -90,5 +90,5 @@ def _failures(
             yield evidence
 
 
-def _finding(place: Slot, seen: str) -> str:
-    return f"{place} did not become ready. {seen}"
+def _finding(slot: Slot, seen: str) -> str:
+    return f"{slot} did not become ready. {seen}"

@@ -77,7 +77,7 @@ def _freeze_or_thaw(state: PlanState, instance: ObservedInstance) -> PlanState:
     if instance.frozen:
         is_to_run = state.asleep is None or not instance.public
         return (
-            state.marked(ThawInstance(instance=instance.id, place=instance.place))
+            state.marked(ThawInstance(instance=instance.id, slot=instance.slot))
             if is_to_run
             else state
         )
@@ -91,6 +91,6 @@ def _freeze_or_thaw(state: PlanState, instance: ObservedInstance) -> PlanState:
         return state
     if state.is_quiet(instance):
         return replace(
-            state, ends=(*state.ends, FreezeInstance(instance=instance.id, place=instance.place))
+            state, ends=(*state.ends, FreezeInstance(instance=instance.id, slot=instance.slot))
         )
     return state.waits()  # until the router sends it nothing and its open requests end

@@ -35,7 +35,7 @@ def note_failing(state: PlanState) -> PlanState:
             state = state.marked(
                 TakeOutOfRotation(
                     instance=instance.id,
-                    place=instance.place,
+                    slot=instance.slot,
                     at=state.now,
                     reason=why_it_fails(instance),
                 )
@@ -44,7 +44,7 @@ def note_failing(state: PlanState) -> PlanState:
             state = state.marked(
                 ReturnToRotation(
                     instance=instance.id,
-                    place=instance.place,
+                    slot=instance.slot,
                     after=state.now - since,
                     known=instance.pulse is None,
                 )
@@ -59,17 +59,15 @@ def choose_restarts(state: PlanState, replicas: Sequence[ReplicaSet]) -> PlanSta
     """
     if state.asleep is not None:
         return state
-    filled = {instance.place: instance for instance in state.in_service()}
+    filled = {instance.slot: instance for instance in state.in_service()}
     for replica_set in replicas:
-        for places in _by_process(replica_set):
+        for slots in _by_process(replica_set):
             given_up = [
-                filled[place]
-                for place in places
-                if place in filled and is_given_up(filled[place], state.now)
+                filled[slot]
+                for slot in slots
+                if slot in filled and is_given_up(filled[slot], state.now)
             ]
-            if given_up and not any(
-                _is_coming(state, place, filled.get(place)) for place in places
-            ):
+            if given_up and not any(_is_coming(state, slot, filled.get(slot)) for slot in slots):
                 state = replace(state, restarting=state.restarting | {given_up[0].id})
     return state
 
@@ -101,10 +99,10 @@ def _has_others(end: Endpoint, well: set[tuple[str, bool]]) -> bool:
 
 def _by_process(replicas: ReplicaSet) -> Iterator[list[Slot]]:
     for process in replicas.release.processes:
-        yield [place for place, _ in replicas.places() if place.process == process.name]
+        yield [slot for slot, _ in replicas.slots() if slot.process == process.name]
 
 
-def _is_coming(state: PlanState, place: Slot, occupant: ObservedInstance | None) -> bool:
+def _is_coming(state: PlanState, slot: Slot, occupant: ObservedInstance | None) -> bool:
     if occupant is not None:
         return not is_healthy(occupant, state.now)
-    return state.free_at(place) <= state.now
+    return state.free_at(slot) <= state.now

@@ -74,7 +74,7 @@ def plan(desired: DesiredApp, observed: ObservedApp, now: float) -> Plan:
 def _plan_removal(observed: ObservedApp) -> Plan:
     actions: list[Action] = [RemoveRoutes(app=observed.app)] if observed.routes is not None else []
     actions += [
-        StopInstance(instance=instance.id, place=instance.place) for instance in observed.instances
+        StopInstance(instance=instance.id, slot=instance.slot) for instance in observed.instances
     ]
     return Plan(actions=tuple(actions), outcome=Outcome(state=OutcomeState.NONE))
 
@@ -92,15 +92,13 @@ def _mark_ready(state: PlanState) -> PlanState:
             at = state.now if at is None else at
             after = at - (instance.started_at or at)
             state = state.marked(
-                MarkReady(
-                    instance=instance.id, place=instance.place, at=at, after=after, check=check
-                )
+                MarkReady(instance=instance.id, slot=instance.slot, at=at, after=after, check=check)
             )
     return state
 
 
 def _liveness_check_of(state: PlanState, instance: ObservedInstance) -> HealthCheck | None:
-    release = state.release_of(instance.place.group)
+    release = state.release_of(instance.slot.group)
     return (
         (instance.marks.check or (release.health if release is not None else None))
         if instance.public
@@ -115,7 +113,7 @@ def _advance_canary(state: PlanState) -> PlanState:
         return state
     step = state.step
     is_next = step < len(steps) and (state.stage is None or step > state.stage.step)
-    if not is_next or not is_complete(state, candidate, {WEB: state.canary_places}):
+    if not is_next or not is_complete(state, candidate, {WEB: state.canary_count}):
         return state.waits()
     stage = CanaryStage(
         group=group_of(candidate), attempt=candidate.attempt, step=step, since=state.now
@@ -154,7 +152,7 @@ def _switch_to(state: PlanState, group: Group) -> PlanState:
     drained = (
         []
         if is_first
-        else [instance.id for instance in state.in_service() if instance.place.group != group]
+        else [instance.id for instance in state.in_service() if instance.slot.group != group]
     )
     promoted = state.marked(PromoteGroup(group=group, drained=tuple(sorted(drained)), at=state.now))
     return replace(promoted, draining=state.draining.union(drained), serving=group)
@@ -189,7 +187,7 @@ def _stop_asleep(state: PlanState, instance: ObservedInstance) -> PlanState:
 
 def _keep_created(state: PlanState, instance: ObservedInstance, wanted: bool) -> PlanState:
     """Keep a container that is ready to be woken. Remove one that was left half-made."""
-    if wanted and state.stopped and instance.public and instance.place not in state.occupants:
+    if wanted and state.stopped and instance.public and instance.slot not in state.occupants:
         return state.occupied(instance)
     return state.retired(instance)
 
@@ -200,7 +198,7 @@ def _must_stay(state: PlanState, instance: ObservedInstance) -> bool:
     Its release is no longer current, so exited instances of it are not replaced, but it still
     serves.
     """
-    group = instance.place.group
+    group = instance.slot.group
     known = any(group == staffed for _, staffed in state.groups_to_keep)
     waits = state.target is not None and state.desired.strategy.kind is not StrategyKind.RECREATE
     return group == state.serving and not known and instance.phase is Phase.RUNNING and waits
@@ -227,8 +225,8 @@ def _slot_of(
         (
             (group.release, process)
             for group in replicas
-            for slot, process in group.places()
-            if slot == instance.place
+            for slot, process in group.slots()
+            if slot == instance.slot
         ),
         None,
     )
@@ -237,7 +235,7 @@ def _slot_of(
 def _keep(
     state: PlanState, instance: ObservedInstance, release: DesiredRelease, process: DesiredProcess
 ) -> PlanState:
-    if instance.place in state.occupants:
+    if instance.slot in state.occupants:
         return state.dismissed(instance)
     if instance.phase is not Phase.RUNNING or is_overdue(instance, release, state.now):
         return _record_crash(state, instance, instance.evidence or "It ended.")
@@ -248,13 +246,13 @@ def _keep(
     state = state.occupied(instance)
     if instance.limits != process.limits and instance.marks.refused != limits_text(process.limits):
         state = state.started(
-            SetLimits(instance=instance.id, place=instance.place, limits=process.limits)
+            SetLimits(instance=instance.id, slot=instance.slot, limits=process.limits)
         )
     return state if is_healthy(instance, state.now) else state.waits()
 
 
 def _record_crash(state: PlanState, instance: ObservedInstance, reason: str) -> PlanState:
-    crashes = state.observed.crashes.get(instance.place)
+    crashes = state.observed.crashes.get(instance.slot)
     if crashes is not None and crashes.instance == instance.id:
         return state.retired(
             instance
@@ -262,7 +260,7 @@ def _record_crash(state: PlanState, instance: ObservedInstance, reason: str) -> 
     at = instance.exited_at if instance.exited_at is not None else state.now
     crash = RecordCrash(
         instance=instance.id,
-        place=instance.place,
+        slot=instance.slot,
         at=at,
         reason=reason,
         lost=instance.phase is Phase.LOST,
@@ -273,28 +271,26 @@ def _record_crash(state: PlanState, instance: ObservedInstance, reason: str) -> 
 
 def _fill_slots(state: PlanState, replicas: ReplicaSet) -> PlanState:
     apart = state.desired.strategy.kind is StrategyKind.RECREATE
-    if apart and any(instance.place.group != replicas.group for instance in state.instances):
+    if apart and any(instance.slot.group != replicas.group for instance in state.instances):
         return state.waits()  # until no old instance is left that could write the same data
     release = replace(replicas.release, generation=replicas.group.generation)
-    for place, process in replicas.places():
-        if place in state.occupants:
+    for slot, process in replicas.slots():
+        if slot in state.occupants:
             continue
-        free_at = state.free_at(place)
+        free_at = state.free_at(slot)
         if state.stopped and process.name in state.desired.public:
-            state = state.started(CreateInstance(place=place, release=release, process=process))
+            state = state.started(CreateInstance(slot=slot, release=release, process=process))
         elif free_at <= state.now:
-            state = state.started(StartInstance(place=place, release=release, process=process))
+            state = state.started(StartInstance(slot=slot, release=release, process=process))
         else:
             state = state.looking_at(free_at)
     return state
 
 
 def _reset_backoffs(state: PlanState) -> PlanState:
-    wanted = {
-        place for release, group in state.groups_to_keep for place in slots_of(release, group)
-    }
-    for place in sorted(state.observed.crashes):
-        occupant = state.occupants.get(place)
+    wanted = {slot for release, group in state.groups_to_keep for slot in slots_of(release, group)}
+    for slot in sorted(state.observed.crashes):
+        occupant = state.occupants.get(slot)
         ready_at = (
             occupant.marks.ready_at
             if occupant is not None and occupant.id not in state.gone
@@ -304,11 +300,11 @@ def _reset_backoffs(state: PlanState) -> PlanState:
         # A container that is created but not started has no health. Its crashes count as old when
         # the last one is long ago.
         rests = occupant is not None and occupant.phase is Phase.CREATED
-        well_since = state.observed.crashes[place].at if rests else ready_at
-        if place not in wanted or (
+        well_since = state.observed.crashes[slot].at if rests else ready_at
+        if slot not in wanted or (
             well_since is not None
             and not failing
             and state.now - well_since >= backoff.CLEARED_AFTER
         ):
-            state = state.marked(ResetBackoff(place=place))
+            state = state.marked(ResetBackoff(slot=slot))
     return state

@@ -163,7 +163,7 @@ class PlanState:
     def serving_is_down(self) -> bool:
         """Return whether the serving group has no healthy instance."""
         return not any(
-            instance.place.group == self.serving and is_healthy(instance, self.now)
+            instance.slot.group == self.serving and is_healthy(instance, self.now)
             for instance in self.in_service()
         )
 
@@ -185,7 +185,7 @@ class PlanState:
         return self.step >= len(self.desired.strategy.steps)
 
     @property
-    def canary_places(self) -> int:
+    def canary_count(self) -> int:
         """Return the number of canary instances for the current share of requests.
 
         It is large enough that none gets more requests than an old instance, within the formation.
@@ -215,9 +215,9 @@ class PlanState:
             None,
         )
 
-    def free_at(self, place: Slot) -> float:
+    def free_at(self, slot: Slot) -> float:
         """Return the time when an empty slot may be filled: now, or the end of its back-off."""
-        crashes = self.observed.crashes.get(place)
+        crashes = self.observed.crashes.get(slot)
         return (
             crashes.at + backoff.delay(crashes.count, lost=crashes.lost)
             if crashes is not None
@@ -241,7 +241,7 @@ class PlanState:
         takes = self.routed(instance.id) and instance.public and self.asleep is None
         if not takes or self.desired.strategy.kind is StrategyKind.RECREATE:
             return True
-        process = instance.place.process
+        process = instance.slot.process
         wanted = min((count_of(release, process) for release, _ in self.groups_to_keep), default=0)
         watched = (
             group_of(self.candidate)
@@ -251,8 +251,8 @@ class PlanState:
         others = [
             other
             for other in self.in_service()
-            if other.place.process == process
-            and other.place.group != watched
+            if other.slot.process == process
+            and other.slot.group != watched
             and is_live(other, self.now)
         ]
         return sum(other.id != instance.id for other in others) >= wanted
@@ -294,7 +294,7 @@ class PlanState:
         if not self.may_leave(instance):
             return self.waits()
         if instance.phase is Phase.RUNNING and self.known_to_router(instance.id):
-            drain = DrainInstance(instance=instance.id, place=instance.place, at=self.now)
+            drain = DrainInstance(instance=instance.id, slot=instance.slot, at=self.now)
             return replace(
                 self,
                 stored_actions=(*self.stored_actions, drain),
@@ -304,7 +304,7 @@ class PlanState:
 
     def retired(self, instance: ObservedInstance) -> PlanState:
         """Return the state in which an instance is stopped and removed."""
-        return self.removed(instance, StopInstance(instance=instance.id, place=instance.place))
+        return self.removed(instance, StopInstance(instance=instance.id, slot=instance.slot))
 
     def removed(self, instance: ObservedInstance, action: Action) -> PlanState:
         """Return the state in which `action` removes an instance."""
@@ -312,7 +312,7 @@ class PlanState:
 
     def occupied(self, instance: ObservedInstance) -> PlanState:
         """Return the state in which an instance fills its slot."""
-        return replace(self, occupants={**self.occupants, instance.place: instance})
+        return replace(self, occupants={**self.occupants, instance.slot: instance})
 
     def marked(self, *actions: Action) -> PlanState:
         """Return the state with more actions that are stored first."""

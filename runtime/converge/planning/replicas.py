@@ -21,7 +21,7 @@ class ReplicaSet:
     group: Group
     counts: Mapping[str, int]
 
-    def places(self) -> Iterator[tuple[Slot, DesiredProcess]]:
+    def slots(self) -> Iterator[tuple[Slot, DesiredProcess]]:
         for process in self.release.processes:
             for number in range(1, self.counts.get(process.name, 0) + 1):
                 yield Slot(self.group, process.name, number), process
@@ -38,7 +38,7 @@ def replica_sets(state: PlanState) -> tuple[ReplicaSet, ...]:
     if state.moving is StrategyKind.ROLLING and len(full) == 2:
         return _rolling(state, *full)
     if state.moving is StrategyKind.CANARY and not state.may_have_all:
-        return (replace(full[0], counts={WEB: state.canary_places}), *full[1:])
+        return (replace(full[0], counts={WEB: state.canary_count}), *full[1:])
     return full
 
 
@@ -46,20 +46,20 @@ def is_complete(
     state: PlanState, release: DesiredRelease, counts: Mapping[str, int] | None = None
 ) -> bool:
     """Return whether every slot, or every slot of `counts`, has a live instance in service."""
-    filled = {instance.place for instance in state.in_service() if is_live(instance, state.now)}
+    filled = {instance.slot for instance in state.in_service() if is_live(instance, state.now)}
     wanted = ReplicaSet(
         release=release,
         group=group_of(release),
         counts=_counts(release) if counts is None else counts,
     )
-    return all(place in filled for place, _ in wanted.places())
+    return all(slot in filled for slot, _ in wanted.slots())
 
 
 def slots_of(release: DesiredRelease, group: Group) -> Iterator[Slot]:
     """Return all slots of a complete group."""
     return (
-        place
-        for place, _ in ReplicaSet(release=release, group=group, counts=_counts(release)).places()
+        slot
+        for slot, _ in ReplicaSet(release=release, group=group, counts=_counts(release)).slots()
     )
 
 
@@ -69,8 +69,8 @@ def _rolling(
     """Replace one old instance for each new healthy one, and start up to `surge` more new ones."""
     ready: dict[str, int] = {}
     for instance in state.in_service():
-        if instance.place.group == target.group and is_healthy(instance, state.now):
-            ready[instance.place.process] = ready.get(instance.place.process, 0) + 1
+        if instance.slot.group == target.group and is_healthy(instance, state.now):
+            ready[instance.slot.process] = ready.get(instance.slot.process, 0) + 1
     fresh = {
         name: (
             min(count, ready.get(name, 0) + state.desired.strategy.surge)

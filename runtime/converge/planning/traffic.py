@@ -44,7 +44,7 @@ def routes_of(state: PlanState) -> tuple[AppRoutes, PlanState]:
 
 def _endpoints(state: PlanState, instance: ObservedInstance) -> tuple[list[Endpoint], PlanState]:
     """Return the endpoints of an instance, and the state with the time when they must change."""
-    if instance.place.process not in state.desired.public or instance.phase is not Phase.RUNNING:
+    if instance.slot.process not in state.desired.public or instance.phase is not Phase.RUNNING:
         return [], state
     # A draining instance keeps its endpoint while it is stopped. At its deadline it gets SIGTERM
     # with open connections, and closes them itself.
@@ -59,17 +59,17 @@ def _endpoints(state: PlanState, instance: ObservedInstance) -> tuple[list[Endpo
         ), state
     if not is_healthy(instance, state.now):
         return [], state
-    if instance.place.group == state.serving:
+    if instance.slot.group == state.serving:
         return _serving_endpoints(state, instance)
     if (
         instance.id not in state.condemned
         and state.target is not None
-        and instance.place.group == group_of(state.target)
+        and instance.slot.group == group_of(state.target)
     ):
         if state.moving is StrategyKind.CANARY:
             return (
                 [_endpoint(instance, canary=True)]
-                if state.stage is not None and instance.place.process == WEB
+                if state.stage is not None and instance.slot.process == WEB
                 else []
             ), state
         if state.moving is StrategyKind.ROLLING:
@@ -110,7 +110,7 @@ def _endpoint(
         address=instance.address,
         port=instance.port,
         draining=draining,
-        process=instance.place.process,
+        process=instance.slot.process,
         canary=canary,
     )
 
@@ -136,17 +136,17 @@ def _situation(state: PlanState, endpoints: list[Endpoint], process: str) -> App
         return AppSituation.SERVING
     if state.serving is None or state.target is None:
         return AppSituation.NOT_DEPLOYED
-    places = [
-        place
+    slots = [
+        slot
         for replicas in replica_sets(state)
-        for place, _ in replicas.places()
-        if place.process == process
+        for slot, _ in replicas.slots()
+        if slot.process == process
     ]
-    if not places:
+    if not slots:
         return AppSituation.NO_INSTANCE
     # If all instances that should serve wait for a back-off, or boot after one, they will hardly be
     # ready in time. A lost instance is back sooner.
-    crashes = [state.observed.crashes.get(place) for place in places]
+    crashes = [state.observed.crashes.get(slot) for slot in slots]
     hopeless = all(
         found is not None and found.count > backoff.AT_ONCE and not found.lost for found in crashes
     )

@@ -76,9 +76,9 @@ def test_the_last_instance_keeps_its_traffic_and_its_failures_are_shown():
 def test_an_instance_that_keeps_failing_is_restarted_and_counts_as_a_crash():
     world = live({WEB: 2})
     sick, _ = world.serving()
-    place = world.instances[sick].place
+    slot = world.instances[sick].slot
     for times in range(1, 6):
-        (now_there,) = [key for key, instance in world.instances.items() if instance.place == place]
+        (now_there,) = [key for key, instance in world.instances.items() if instance.slot == slot]
         fall_sick(world, now_there)
         (buried,) = [action for action in played(world, 92) if isinstance(action, RecordCrash)]
         assert buried.instance == now_there
@@ -87,7 +87,7 @@ def test_an_instance_that_keeps_failing_is_restarted_and_counts_as_a_crash():
             == "It no longer answered its health check: GET / got no answer within 5 s, 9 times in"
             " a row."
         )
-        assert world.record.crashes[place].count == times
+        assert world.record.crashes[slot].count == times
         if times > 3:
             world.run(30.0 * 2 ** (times - 4) + 5)
 
@@ -177,7 +177,7 @@ def test_healthy_instances_always_return_to_the_pool_despite_kills(data):
     world = live({WEB: data.draw(st.integers(1, 4)), "worker": 1})
     for _ in range(data.draw(st.integers(1, 12))):
         known = sorted(
-            key for key, instance in world.instances.items() if instance.place.process == WEB
+            key for key, instance in world.instances.items() if instance.slot.process == WEB
         )
         for key in data.draw(st.sets(st.sampled_from(known))) if known else ():
             world.instances[key].sick_since = (
@@ -198,7 +198,7 @@ def test_healthy_instances_always_return_to_the_pool_despite_kills(data):
     world.run(1200, tick=5.0)
     assert (
         len(world.serving())
-        == sum(instance.place.process == WEB for instance in world.instances.values())
+        == sum(instance.slot.process == WEB for instance in world.instances.values())
         > 0
     )
 
@@ -207,7 +207,7 @@ def _check_pool(world: World) -> None:
     up = [
         key
         for key, instance in world.instances.items()
-        if instance.place.process == WEB and world.answers(key)
+        if instance.slot.process == WEB and world.answers(key)
     ]
     failing = {
         key
@@ -263,4 +263,4 @@ def test_slots_of_different_process_types_are_independent():
     (only,) = world.serving()
     fall_sick(world, only)
     (buried,) = [action for action in played(world, 95) if isinstance(action, RecordCrash)]
-    assert buried.place == Slot(world.record.serving, WEB, 1)
+    assert buried.slot == Slot(world.record.serving, WEB, 1)

@@ -29,7 +29,7 @@ def live(counts: dict[str, int], *, paths: tuple[PathRoute, ...] = PATHS) -> Wor
 
 
 def of(world: World, process: str) -> list[str]:
-    return [key for key, instance in world.instances.items() if instance.place.process == process]
+    return [key for key, instance in world.instances.items() if instance.slot.process == process]
 
 
 def serving(world: World, process: str) -> list[str]:
@@ -37,7 +37,7 @@ def serving(world: World, process: str) -> list[str]:
     return [
         key
         for key in world.serving()
-        if world.instances[key].place.process == process and world.answers(key)
+        if world.instances[key].slot.process == process and world.answers(key)
     ]
 
 
@@ -123,7 +123,7 @@ def test_an_old_instance_stays_while_the_count_needs_it():
     while not [
         key
         for key in of(world, API)
-        if world.instances[key].place.group.release == 2 and world.answers(key)
+        if world.instances[key].slot.group.release == 2 and world.answers(key)
     ]:
         world.now += 0 if world.step().actions else 0.1
     crash(world, victim)

@@ -191,7 +191,7 @@ def test_a_current_instance_that_crashes_during_a_rollout_is_restarted():
     world.instances[victim].phase, world.instances[victim].exited_at = Phase.EXITED, world.now
     world.run(4)
     assert len(world.serving()) == 2
-    assert {world.instances[key].place.group.release for key in world.serving()} == {1}
+    assert {world.instances[key].slot.group.release for key in world.serving()} == {1}
     world.settle()
     assert world.current.number == 2
 
@@ -204,9 +204,9 @@ def test_a_superseded_candidate_never_serves():
     while world.candidate:
         world.step()
         world.now += 0.1
-        assert {world.instances[key].place.group.release for key in world.serving()} <= {1, 3}
+        assert {world.instances[key].slot.group.release for key in world.serving()} <= {1, 3}
     world.settle()
-    assert {instance.place.group.release for instance in world.instances.values()} == {3}
+    assert {instance.slot.group.release for instance in world.instances.values()} == {3}
 
 
 def test_deletion_removes_the_app_from_the_router_before_it_stops_it():

@@ -106,7 +106,7 @@ def test_any_events_converge_to_the_desired_state(way, events):
         for number, temper in world.tempers.items()
     }
     for instance in world.instances.values():
-        instance.temper = world.tempers[instance.place.group.release]
+        instance.temper = world.tempers[instance.slot.group.release]
     world.settle()
     desired = world.current.processes if world.current else ()
     wanted = sorted(
@@ -114,12 +114,12 @@ def test_any_events_converge_to_the_desired_state(way, events):
     )
     assert (
         sorted(
-            (instance.place.process, instance.place.number) for instance in world.instances.values()
+            (instance.slot.process, instance.slot.number) for instance in world.instances.values()
         )
         == wanted
     )
     assert all(
-        instance.phase is Phase.RUNNING and instance.place.group.release == world.current.number
+        instance.phase is Phase.RUNNING and instance.slot.group.release == world.current.number
         for instance in world.instances.values()
     )
     assert len(world.serving()) == sum(1 for name, _ in wanted if name == WEB)
@@ -161,7 +161,7 @@ def test_rollouts_never_leave_fewer_healthy_instances_than_desired(way, count, r
             if world.candidate is None and made.settled:
                 break
         assert world.candidate is None
-    assert len({instance.place.group for instance in world.instances.values()}) == 1
+    assert len({instance.slot.group for instance in world.instances.values()}) == 1
 
 
 @settings(max_examples=100, deadline=None)
@@ -179,7 +179,7 @@ def test_equal_observations_give_equal_plans_and_notes_are_recorded_once(way, ev
     assert first == second
     ids = [action.instance for action in first.actions if isinstance(action, RecordCrash)]
     assert len(ids) == len(set(ids))
-    places = [action.place for action in first.actions if isinstance(action, StartInstance)]
-    assert len(places) == len(set(places))
+    slots = [action.slot for action in first.actions if isinstance(action, StartInstance)]
+    assert len(slots) == len(set(slots))
     assert sum(isinstance(action, PromoteGroup) for action in first.actions) <= 2
     assert sum(isinstance(action, FailCandidate) for action in first.actions) <= 1

@@ -28,7 +28,7 @@ def idle(counts=None, *, seconds=700.0):
 
 def phases(world):
     return sorted(
-        (instance.place.process, instance.phase.value, instance.frozen)
+        (instance.slot.process, instance.phase.value, instance.frozen)
         for instance in world.instances.values()
     )
 

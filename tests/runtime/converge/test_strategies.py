@@ -23,7 +23,7 @@ RECREATE = Strategy(kind=StrategyKind.RECREATE)
 
 
 def releases(world, instances):
-    return sorted(world.instances[key].place.group.release for key in instances)
+    return sorted(world.instances[key].slot.group.release for key in instances)
 
 
 def watch(world, *, tick=0.2, most=2000):
@@ -174,9 +174,7 @@ def test_a_restart_of_an_app_with_canaries_is_rolling():
     )
     world.run(10)
     assert not any(endpoint.canary for endpoint in world.routes.endpoints)
-    assert {instance.place.group.generation for instance in world.instances.values()} == {
-        generation
-    }
+    assert {instance.slot.group.generation for instance in world.instances.values()} == {generation}
 
 
 def test_recreate_stops_all_old_instances_first_and_holds_requests():
@@ -185,7 +183,7 @@ def test_recreate_stops_all_old_instances_first_and_holds_requests():
     world.candidate = world.release(2, counts={WEB: 2, "worker": 1})
     situations = []
     for made in watch(world):
-        assert len({instance.place.group for instance in world.instances.values()}) <= 1
+        assert len({instance.slot.group for instance in world.instances.values()}) <= 1
         situations += [
             action.routes.situation for action in made.actions if isinstance(action, SetRoutes)
         ]
@@ -203,7 +201,7 @@ def test_recreate_restores_the_old_release_on_failure_and_holds_requests():
     world.candidate = world.release(2, counts={WEB: 1}, temper=DIES)
     for _ in range(200):
         made = world.step()
-        assert len({instance.place.group for instance in world.instances.values()}) <= 1
+        assert len({instance.slot.group for instance in world.instances.values()}) <= 1
         assert world.routes.situation in (AppSituation.SERVING, AppSituation.HOLDING)
         world.now += 0 if made.actions else 0.2
         if made.settled and world.candidate is None:
@@ -236,7 +234,7 @@ def test_recreate_never_runs_two_releases_at_once_despite_kills(rollouts):
                 assert (
                     len(
                         {
-                            instance.place.group
+                            instance.slot.group
                             for instance in world.instances.values()
                             if instance.phase is Phase.RUNNING
                         }

@@ -53,7 +53,7 @@ class Temper:
 
 @dataclass(slots=True, kw_only=True)
 class SimInstance:
-    place: Slot
+    slot: Slot
     phase: Phase
     limits: Limits
     temper: Temper
@@ -274,10 +274,10 @@ class World:
     def _observed(self, id: str, instance: SimInstance) -> ObservedInstance:
         return ObservedInstance(
             id=id,
-            place=instance.place,
+            slot=instance.slot,
             phase=instance.phase,
             limits=instance.limits,
-            public=instance.place.process in self.desired.public,
+            public=instance.slot.process in self.desired.public,
             address="10.0.0.2",
             port=8000,
             started_at=instance.started_at,
@@ -313,7 +313,7 @@ class World:
                 self.born += 1
                 fresh = f"i{self.born}"
                 instance = SimInstance(
-                    place=action.place,
+                    slot=action.slot,
                     phase=Phase.CREATED,
                     limits=action.process.limits,
                     temper=self.tempers[action.release.number],
@@ -330,7 +330,7 @@ class World:
 
     def _start(self, instance: SimInstance) -> None:
         instance.phase, instance.started_at = Phase.RUNNING, self.now
-        self.launches.append((self.now, instance.place))
+        self.launches.append((self.now, instance.slot))
 
     def _stop(self, id: str) -> None:
         if id in self.instances and self.instances[id].phase is Phase.RUNNING:

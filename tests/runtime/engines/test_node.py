@@ -316,7 +316,7 @@ def test_kill_9_of_the_reconciler_leaves_nothing_behind_or_undone(station, app):
         final = station.settle(app)
         assert len(station.ids(app.app)) == 2
         assert all(
-            instance.phase is Phase.RUNNING and instance.place.group.release == number
+            instance.phase is Phase.RUNNING and instance.slot.group.release == number
             for instance in final.observed.instances
         )
         assert station.get(app.app).text.startswith(f"v{number} ")
