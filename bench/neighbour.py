@@ -169,7 +169,7 @@ class Rig:
         return list(json.loads(done.stdout)) if done.returncode == 0 else [FAILED]
 
     @contextmanager
-    def beside(self, bomb: Bomb) -> Iterator[None]:
+    def next_to(self, bomb: Bomb) -> Iterator[None]:
         """Run a bomb as the platform does."""
         name = f"bomb-{secrets.token_hex(3)}"
         spec = self.spec(name, BOMB_TEAM, ("bombs", *bomb.words), build=bomb.build)
@@ -210,13 +210,13 @@ def report(rounds: int = 1, wanted: Collection[str] = ()) -> Iterator[tuple[str,
 
 
 def _compare(rig: Rig, bomb: Bomb, rounds: int) -> str:
-    alone, beside = list[tuple[float, float]](), list[tuple[float, float]]()
+    alone, next_to = list[tuple[float, float]](), list[tuple[float, float]]()
     for _ in range(rounds):
         alone.append(_percentiles(rig.load()))
-        with rig.beside(bomb):
-            beside.append(_percentiles(rig.load()))
+        with rig.next_to(bomb):
+            next_to.append(_percentiles(rig.load()))
     (p50, p99), (p50_beside, p99_beside) = (
-        tuple(map(median, zip(*found, strict=True))) for found in (alone, beside)
+        tuple(map(median, zip(*found, strict=True))) for found in (alone, next_to)
     )
     times = (
         f"p50 {p50:.1f} ms alone, {p50_beside:.1f} with it; p99 {p99:.1f} alone, {p99_beside:.1f}"

@@ -65,7 +65,7 @@ def _soak(config: NodeConfig, token: str, amounts: Amounts) -> int:
                 rollouts=amounts.rollouts,
                 scalings=amounts.scalings,
                 restarts=amounts.restarts,
-                tell=_tell,
+                tell=_print_progress,
             )
         lines = [*outcome.lines(), *sleepers.lines()]
     finally:
@@ -78,7 +78,7 @@ def _soak(config: NodeConfig, token: str, amounts: Amounts) -> int:
     return failed
 
 
-def _tell(progress: str) -> None:
+def _print_progress(progress: str) -> None:
     print(progress, file=sys.stderr, flush=True)
 
 

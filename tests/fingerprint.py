@@ -129,11 +129,11 @@ def differences(
             and (old is None or new is None or old.owner == new.owner)
         ):
             continue
-        lines.append(_told(name, old, new))
+        lines.append(_described(name, old, new))
     return lines
 
 
-def _told(name: str, old: Thing | None, new: Thing | None) -> str:
+def _described(name: str, old: Thing | None, new: Thing | None) -> str:
     if old is None or new is None:
         thing = old or new
         assert thing is not None

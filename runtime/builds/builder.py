@@ -18,7 +18,7 @@ from runtime.builds.budget import Budget
 from runtime.builds.context import BuildContext
 from runtime.builds.dockerfile.health import health_of
 from runtime.builds.image_build import ImageBuild
-from runtime.builds.import_image import PushedImage, ReferredImage, take_in
+from runtime.builds.import_image import PushedImage, ReferredImage, import_image
 from runtime.builds.layer_cache import StepCache
 from runtime.builds.log_figures import count, seconds, sizes
 from runtime.builds.packages.cache import PackageCaches
@@ -101,7 +101,7 @@ class Builder:
                 )
                 return ImageBuild(context, self._pulls, request).run()
 
-    def take_in(
+    def import_image(
         self,
         image: PushedImage | ReferredImage,
         log: Log,
@@ -113,16 +113,20 @@ class Builder:
         disk.check_room(self._config)
         started = time.monotonic()
         with self._store.lease(), cancellation.when(cancelled), disk.reporting_when_full():
-            taken = take_in(self._config, self._store, image, log)
+            imported = import_image(self._config, self._store, image, log)
             cancellation.check()
-            digest = self._store.write_image(taken.layers, taken.config, {ORIGINAL: taken.original})
+            digest = self._store.write_image(
+                imported.layers, imported.config, {ORIGINAL: imported.original}
+            )
             self._store.tag(f"{image.app}:build-{image.build_id}", digest)
-        log(f"Processes: {', '.join(taken.processes)}")
+        log(f"Processes: {', '.join(imported.processes)}")
         log(
-            f"Image: {digest.short}, {sizes(taken.layers)} in {count(len(taken.layers), 'layer')},"
-            f" imported in {seconds(started)}"
+            f"Image: {digest.short}, {sizes(imported.layers)} in"
+            f" {count(len(imported.layers), 'layer')}, imported in {seconds(started)}"
         )
-        return BuiltImage(digest=digest, processes=taken.processes, health=health_of(taken.config))
+        return BuiltImage(
+            digest=digest, processes=imported.processes, health=health_of(imported.config)
+        )
 
     def sweep(self) -> list[str]:
         """Remove the remains of killed builds: workspaces without a lock, and their containers.

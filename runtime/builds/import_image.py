@@ -84,7 +84,7 @@ class ImportedImage:
     original: Digest
 
 
-def take_in(
+def import_image(
     config: NodeConfig, store: Store, image: PushedImage | ReferredImage, log: Callable[[str], None]
 ) -> ImportedImage:
     """Import an image; the caller holds a lease.

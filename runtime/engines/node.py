@@ -172,7 +172,7 @@ class NodeEngine:
         """Build an image from a source. Raises BadArchive, BadSource or BuildFailed."""
         return self.builder.build(request, log, cancelled=cancelled)
 
-    def take_in(
+    def import_image(
         self,
         image: PushedImage | ReferredImage,
         log: Callable[[str], None],
@@ -180,7 +180,7 @@ class NodeEngine:
         cancelled: Callable[[], bool],
     ) -> BuiltImage:
         """Import an image that was built elsewhere. Raises ImageDamaged or BadSource."""
-        return self.builder.take_in(image, log, cancelled=cancelled)
+        return self.builder.import_image(image, log, cancelled=cancelled)
 
     def upgrade(self, digest: str, progress: Callable[[str], None]) -> Upgrade:
         """Move an image to its newest stack, if safe. Hold a lease until a row names it."""

@@ -141,7 +141,7 @@ class Router:
                 if (gone := self._ledger.forget(app)) is None:
                     return
                 entries = self._ledger.entries(gone)
-                self._api.tell(
+                self._api.send_commands(
                     [f"del map {path} {key}" for path in reversed(entries) for key in entries[path]]
                 )
                 for slot in gone.slots.values():
@@ -172,7 +172,7 @@ class Router:
                 token in known for token in drop
             ):
                 self._ledger.edit_challenges(put, drop=drop)
-                self._api.tell([command])
+                self._api.send_commands([command])
 
     def routes(self) -> dict[str, AppRoutes]:
         """Return the desired routes by app, from the files."""
@@ -251,7 +251,7 @@ class Router:
                 f"add map {path} {key} {value}" for key, value in entries.items() if key not in live
             ]
             if commands:
-                self._api.tell(commands)
+                self._api.send_commands(commands)
                 found.append(f"The router's map {path.stem} differed in {len(commands)} entries.")
         servers = live_servers(self._api.ask("show servers state"))
         owners = {slot: placed for placed in truth.values() for slot in placed.slots.values()}
@@ -287,12 +287,12 @@ class Router:
                 servers_delta(slot, now, expected_servers(before, slot))
                 for slot in now.slots.values()
             ]
-            self._tell(now, expected, [*unseen, *entry_edits(seen, old), *gone])
+            self._send(now, expected, [*unseen, *entry_edits(seen, old), *gone])
             unseen, gone = [], []
         deltas, there = self._look(now, seen)
         edits = [*unseen, *entry_edits(seen, there), *gone]
         if edits or any(deltas):
-            said = self._tell(now, deltas, edits)
+            said = self._send(now, deltas, edits)
             deltas, there = self._look(now, seen)
             if any(deltas) or entry_edits(seen, there):
                 raise RouterRefused(
@@ -302,7 +302,7 @@ class Router:
         for delta in deltas:
             self._delete(delta.delete)
 
-    def _tell(self, now: StoredRoutes, deltas: list[SlotDelta], edits: list[str]) -> str:
+    def _send(self, now: StoredRoutes, deltas: list[SlotDelta], edits: list[str]) -> str:
         """Send commands to HAProxy, and return its output.
 
         The order is: new servers, entries that the app's record refers to, the record, old servers.
@@ -311,10 +311,10 @@ class Router:
         opening = [command for delta in deltas for command in delta.open]
         closing = [command for delta in deltas for command in delta.close]
         if not loses_last_server(now, deltas):
-            return self._api.tell([*opening, *edits, *closing])
-        said = self._api.tell([*opening, *edits])
+            return self._api.send_commands([*opening, *edits, *closing])
+        said = self._api.send_commands([*opening, *edits])
         time.sleep(_UNDER_WAY)
-        return said + self._api.tell(closing)
+        return said + self._api.send_commands(closing)
 
     def _look(self, placed: StoredRoutes, entries: Entries) -> tuple[list[SlotDelta], Entries]:
         """Return the difference in each of an app's slots, and HAProxy's values of the given map
@@ -339,7 +339,7 @@ class Router:
         delta = servers_delta(
             slot, owner, live_servers(self._api.ask(question)).get(slot_name(slot), ())
         )
-        self._api.tell([*delta.open, *delta.close])
+        self._api.send_commands([*delta.open, *delta.close])
         self._delete(delta.delete)
 
     def _delete(self, commands: tuple[str, ...]) -> None:

@@ -49,7 +49,7 @@ class RuntimeApi:
         """
         return _exchange(self._worker, f"{command} <<\n{payload.strip()}\n")
 
-    def tell(self, commands: Sequence[str]) -> str:
+    def send_commands(self, commands: Sequence[str]) -> str:
         """Send commands in as few lines as possible.
 
         Return the answers' non-empty lines, joined.

@@ -107,7 +107,7 @@ def bootstrap(
             input="\n".join(mirror.sources).encode(),
             timeout=1800,
             env=environment,
-            on_output=lambda line: _tell(line, progress),
+            on_output=lambda line: _report_line(line, progress),
             stoppable=True,
         )
     except HostLacks:
@@ -164,7 +164,7 @@ def trust_bytecode(tree: Path) -> None:
                 file.write(_UNCHECKED_HASH)
 
 
-def _tell(line: bytes, progress: Progress) -> None:
+def _report_line(line: bytes, progress: Progress) -> None:
     text = line.decode(errors="replace").strip()
     if text.startswith("I: ") and "hook" not in text:
         progress(f"    {text.removeprefix('I: ').removesuffix('...')}")

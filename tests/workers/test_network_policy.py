@@ -25,7 +25,7 @@ from runtime.network.policy import Destination, EgressPolicy, NetworkPolicy
 from runtime.network.traffic import Amount, Counted, Dropped, month_of
 from tests.portal.conftest import Crew, make_crew
 from workers.bridge import translate
-from workers.supervisor.traffic_meter import TOLD_EVERY, TrafficMeter
+from workers.supervisor.traffic_meter import REPORT_EVERY, TrafficMeter
 
 
 @pytest.fixture
@@ -125,16 +125,16 @@ def test_an_apps_log_reports_dropped_queries_once_an_hour(broker: redis.Redis) -
     )
     assert kernel.lines == [("a", expected)]
     kernel.dropped["a-1"] = Dropped(queries=10)
-    kernel.now += TOLD_EVERY / 2
+    kernel.now += REPORT_EVERY / 2
     metering.round()
     assert len(kernel.lines) == 1
     kernel.dropped["b-1"] = Dropped(flows=1, datagrams=1)
     metering.round()
     assert [app for app, _ in kernel.lines] == ["a", "b", "b"]
-    kernel.now += TOLD_EVERY / 2
+    kernel.now += REPORT_EVERY / 2
     metering.round()
     assert "7 DNS queries were dropped" in kernel.lines[3][1], "the drops since the previous line"
-    kernel.now += 2 * TOLD_EVERY
+    kernel.now += 2 * REPORT_EVERY
     metering.round()
     assert len(kernel.lines) == 4, "without a new drop there is no new line"
 

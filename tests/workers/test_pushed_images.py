@@ -102,8 +102,8 @@ def test_a_pushed_image_runs_although_its_first_worker_was_killed(dock):
         Env=["PATH=/usr/bin:/bin"],
     )  # fmt: skip
     builds.mark_building(row)
-    dock.engine.take_in(
-        translate.image_to_take_in(row, dock.engine), lambda _: None, cancelled=lambda: False
+    dock.engine.import_image(
+        translate.image_to_import(row, dock.engine), lambda _: None, cancelled=lambda: False
     )
     assert any(blob_store.RECEIVED.iterdir()), (
         "killed here: the image is in the store, its release is not made"

@@ -114,7 +114,7 @@ def test_no_strategy_fails_a_request_on_a_path(plant):
     app, api = plant.app(), "python3 /srv/app.py api ok"
     settings(app, paths=[["/api", "api"]])
     assert rolled_out(plant, app, api=api).state == RolloutState.LIVE
-    scaled(plant, app, 1, process="api", beside=1)
+    scaled(plant, app, 1, process="api", others=1)
     with (
         load(plant, app, connections=4, path="/api/kept") as kept,
         load(plant, app, connections=2, keep_alive=False) as web,
@@ -234,7 +234,7 @@ def traffic(took: list[float], failed: int) -> GroupTraffic:
     )
 
 
-def scaled(plant, app, count: int, *, process: str = "web", beside: int = 0) -> None:
+def scaled(plant, app, count: int, *, process: str = "web", others: int = 0) -> None:
     from portal.apps.sizes import Size
     from portal.lifecycle.app_actions import scale
 
@@ -246,5 +246,5 @@ def scaled(plant, app, count: int, *, process: str = "web", beside: int = 0) -> 
         },
     )
     plant.until(
-        lambda: Instance.objects.filter(app=app, state=InstanceState.LIVE).count() == count + beside
+        lambda: Instance.objects.filter(app=app, state=InstanceState.LIVE).count() == count + others
     )

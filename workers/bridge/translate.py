@@ -272,7 +272,7 @@ def credentials_of(build: Build) -> dict[str, str]:
     return decrypt_config(build.encrypted_credentials) if build.encrypted_credentials else {}
 
 
-def image_to_take_in(build: Build, engine: NodeEngine) -> PushedImage | ReferredImage:
+def image_to_import(build: Build, engine: NodeEngine) -> PushedImage | ReferredImage:
     """Return the image to import for a build.
 
     Its layers may unpack to as much as a build may write. A pushed image may use layers of the

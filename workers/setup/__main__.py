@@ -71,7 +71,7 @@ def up(environment: Environment) -> None:
     """Start the platform from any state of the machine, and run in the foreground until Ctrl-C."""
     config = from_environment(environment)
     if systemd.is_installed(config):
-        _tell_installed(config, environment)
+        _print_unit_status(config, environment)
         return
     if pid := holder(config):
         print(
@@ -239,7 +239,7 @@ def doctor(environment: Environment) -> None:
     _examine(config, port_is_ours=holder(config) is not None or systemd.is_active(config))
     if absent := missing(PLATFORM):
         print("`make up` would install:")
-        _tell_needs(absent)
+        _print_needs(absent)
     if short := Reserve(config).describe():
         print(short)
     print("This machine has everything that Slipway needs.")
@@ -276,7 +276,7 @@ def _environment() -> dict[str, str]:
 def _examine(config: NodeConfig, *, port_is_ours: bool) -> None:
     found = lacks(look(config, port_is_ours=port_is_ours), config)
     if found:
-        _tell_lacks(found)
+        _print_lacks(found)
         raise CannotGoOn
 
 
@@ -292,7 +292,7 @@ def _ensure_confinement(config: NodeConfig, environment: Environment) -> None:
     confinement.ensure(config, environment)
 
 
-def _tell_lacks(found: list[Lack]) -> None:
+def _print_lacks(found: list[Lack]) -> None:
     print("Slipway cannot run here yet; nothing was changed.", file=sys.stderr)
     for lack in found:
         print(f"- {lack.describe()}", file=sys.stderr)
@@ -319,13 +319,13 @@ def _install(needs: Iterable[Need], environment: Environment) -> None:
         return
     tool = "dnf" if shutil.which("dnf") and not shutil.which("apt-get") else "apt-get"
     print("These packages are missing on this machine and will be installed now:")
-    _tell_needs(absent)
+    _print_needs(absent)
     with step(f"{tool}: {len(absent)} packages") as current:
         current.note = command_line(absent, tool=tool) if len(absent) < 4 else ""
         install(absent, tool=tool, environment=environment, on_output=current.output)
 
 
-def _tell_needs(needs: Iterable[Need]) -> None:
+def _print_needs(needs: Iterable[Need]) -> None:
     for need in needs:
         print(f"  {need.debian:34} {need.purpose}")
 
@@ -337,7 +337,7 @@ def _end_strays(config: NodeConfig) -> None:
     strays.end(strays.routers(config))
 
 
-def _tell_installed(config: NodeConfig, environment: Environment) -> None:
+def _print_unit_status(config: NodeConfig, environment: Environment) -> None:
     name = units.target(config)
     if systemd.is_active(config):
         print(

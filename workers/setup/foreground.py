@@ -22,7 +22,7 @@ from workers.setup.processes import platform_logs
 from workers.setup.tree import PYTHON, ROOT
 
 _LOOK = 0.2  # seconds between two looks
-_TOLD_AGAIN = 30.0  # seconds between two lines about the same process
+_REPORT_AGAIN_AFTER = 30.0  # seconds between two lines about the same process
 _EXITED = re.compile(r"exited: (\S+) \((.*)\)")
 
 
@@ -49,7 +49,7 @@ class Foreground:
             configuration,
         ]
         self._log = _Tail(platform_logs(config) / "processes.log")
-        self._told: dict[str, float] = {}
+        self._reported_at: dict[str, float] = {}
         # Left by a killed manager; they serve until the new router does.
         self._old_routers: list[int] = []
         self._manager = self._start()
@@ -114,16 +114,16 @@ class Foreground:
     def _look_at_log(self, *, silently: bool = False) -> None:
         for line in self._log.new_lines():
             if (exited := _EXITED.search(line)) and not silently:
-                self._tell(exited[1], exited[2])
+                self._report_exit(exited[1], exited[2])
 
-    def _tell(self, name: str, how: str) -> None:
+    def _report_exit(self, name: str, how: str) -> None:
         now = time.monotonic()
-        if now - self._told.get(name, -_TOLD_AGAIN) >= _TOLD_AGAIN:
+        if now - self._reported_at.get(name, -_REPORT_AGAIN_AFTER) >= _REPORT_AGAIN_AFTER:
             _say(
                 f"  {name} ended ({how}) and is restarted. Its log:"
                 f" {platform_logs(self._config) / name}.log"
             )
-            self._told[name] = now
+            self._reported_at[name] = now
 
     def _end_orphans(self) -> None:
         """End processes that the manager left, except the router, to free their sockets."""

@@ -87,8 +87,8 @@ class Example:
 
     def _build(self, api: httpx.Client, step: SetupStep) -> None:
         if not App.objects.filter(name=EXAMPLE).exists():
-            _told(api.post("/apps", json={"team": TEAM, "name": EXAMPLE}))
-        build = _told(
+            _document_of(api.post("/apps", json={"team": TEAM, "name": EXAMPLE}))
+        build = _document_of(
             api.post(
                 f"/apps/{EXAMPLE}/builds", files={"archive": (f"{EXAMPLE}.tar.gz", self.archive)}
             )
@@ -100,7 +100,7 @@ class Example:
             for line in log[shown:]:
                 step.output(line.encode())
             shown = len(log)
-            build = _told(api.get(address))
+            build = _document_of(api.get(address))
         if build["state"] != "succeeded":
             raise ExampleFailed(f"Building {EXAMPLE} failed: {build['reason']}")
         self._roll_out(api, step)
@@ -184,7 +184,7 @@ def _latest(answer: httpx.Response) -> dict[str, Any]:
     return dict(next(iter(answer.json()), {})) if answer.is_success else {}
 
 
-def _told(answer: httpx.Response) -> dict[str, Any]:
+def _document_of(answer: httpx.Response) -> dict[str, Any]:
     if not answer.is_success:
         raise ExampleFailed(
             f"The portal refused {answer.request.method} {answer.request.url.path} with"

@@ -83,7 +83,7 @@ class Series:
         self._windows: dict[str, _Window] = {}
         # App -> number of requests, of open requests, and traffic in its current text for
         # Prometheus.
-        self._told: dict[str, tuple[int, int, Amount]] = {}
+        self._in_texts: dict[str, tuple[int, int, Amount]] = {}
         self._exchanged: Mapping[str, Amount] = {}  # network traffic as of the last point
         self._began = False
         self._complained = False
@@ -137,7 +137,7 @@ class Series:
             if tally is not None:
                 self._now[app] = tally
                 continue
-            for known in (self._now, self._written, self._windows, self._told):
+            for known in (self._now, self._written, self._windows, self._in_texts):
                 known.pop(app, None)
             self._busy.discard(app)
 
@@ -173,14 +173,14 @@ class Series:
         for app in self._now.keys() | outside.keys():
             tally, amount = self._now.get(app), outside.get(app)
             mark = (tally.requests if tally else 0, in_flight.get(app, 0), amount or Amount())
-            if self._told.get(app) != mark:
+            if self._in_texts.get(app) != mark:
                 of_requests = (
                     exposition(Metrics(apps={app: tally}), {app: mark[1]}) if tally else ""
                 )
                 texts[app] = of_requests + (traffic.exposition(app, amount) if amount else "")
-                self._told[app] = mark
-        for app in self._told.keys() - self._now.keys() - outside.keys():
-            del self._told[app]
+                self._in_texts[app] = mark
+        for app in self._in_texts.keys() - self._now.keys() - outside.keys():
+            del self._in_texts[app]
         return texts
 
     def _write(
@@ -207,10 +207,10 @@ class Series:
         except redis.RedisError as error:
             if not self._complained:
                 log.warning("The charts get no points while Redis is away: %s", error)
-            self._complained, self._told = True, {}
+            self._complained, self._in_texts = True, {}
             return False
-        if length != len(self._told) + 1:  # and the router's
-            self._told = {}  # the hash was emptied: the next round writes all texts again
+        if length != len(self._in_texts) + 1:  # and the router's
+            self._in_texts = {}  # the hash was emptied: the next round writes all texts again
         self._began, self._complained = True, False
         return True
 

@@ -51,7 +51,7 @@ class ExitWatch:
         for gone in self._watched.keys() - present.keys():
             self._forget(gone)
         for container in present.values():
-            self._take_in(container)
+            self._watch_container(container)
         for name in [
             name
             for name, reported_at in self._done.items()
@@ -61,7 +61,7 @@ class ExitWatch:
             self._ended(present[name])
         for key, _ in self._selector.select(timeout):
             self._forget(key.data.id)
-            self._tell(key.data)
+            self._report_end(key.data)
 
     def close(self) -> None:
         """Close all pidfds."""
@@ -69,11 +69,11 @@ class ExitWatch:
             self._forget(watched)
         self._selector.close()
 
-    def _take_in(self, container: Container) -> None:
+    def _watch_container(self, container: Container) -> None:
         if container.id in self._watched or container.id in self._done:
             return
         if container.status in (Status.EXITED, Status.BROKEN):
-            self._tell(container)  # ended before this look, or while no supervisor ran
+            self._report_end(container)  # ended before this look, or while no supervisor ran
             return
         if container.status is not Status.RUNNING or container.pid is None:
             return
@@ -88,7 +88,7 @@ class ExitWatch:
         self._watched[container.id] = fd
         self._selector.register(fd, selectors.EVENT_READ, container)
 
-    def _tell(self, container: Container) -> None:
+    def _report_end(self, container: Container) -> None:
         self._done[container.id] = self._clock()
         if container.spec.labels["kind"] == INSTANCE:
             self._engine.remove_endpoint(container.spec.app, container.id)

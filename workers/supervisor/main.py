@@ -145,7 +145,7 @@ class Supervisor:
             thread.start()
         for thread in threads:
             thread.join()
-        self._giving_way.let_all_go_on()
+        self._giving_way.thaw_all()
         self._pulses.stop()
         self._visitors.stop()
         self._exits.close()

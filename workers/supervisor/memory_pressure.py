@@ -48,7 +48,7 @@ class MemoryPressure:
                 self._thawed_at = self._clock()
         self._may_be_frozen = any(build.frozen for build in self._builds())
 
-    def let_all_go_on(self) -> None:
+    def thaw_all(self) -> None:
         """Thaw all builds when the supervisor ends, because nothing else would thaw them."""
         for build in self._builds():
             if build.frozen:

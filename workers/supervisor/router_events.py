@@ -231,14 +231,16 @@ class RouterEvents:
     async def _bring_up(self, app: str, process: str) -> Endpoint:
         waking = self._loop.run_in_executor(self._wakers, self._engine.wake, app)
         served = asyncio.Event()
-        self._follow(self._then_tell(waking, served, app))
+        self._follow(self._finish_wake(waking, served, app))
         # Raises the error of a failed wake.
         booting = [instance for instance in await waking if instance.endpoint.process == process]
         if not booting:
             served.set()  # nothing boots: only reconciliation opens the route, so do not delay it
             return await serving_endpoint(self._engine.router.route, app, process)
         share = asyncio.Semaphore(_ASKERS_OF_ONE_APP)
-        ways = [asyncio.ensure_future(self._let_in(instance, share)) for instance in booting]
+        ways = [
+            asyncio.ensure_future(self._admit_when_healthy(instance, share)) for instance in booting
+        ]
         # Reconciliation may be faster.
         ways.append(
             asyncio.ensure_future(serving_endpoint(self._engine.router.route, app, process))
@@ -259,7 +261,7 @@ class RouterEvents:
             for way in ways:
                 way.cancel()
 
-    async def _let_in(self, booting: Booting, share: asyncio.Semaphore) -> Endpoint:
+    async def _admit_when_healthy(self, booting: Booting, share: asyncio.Semaphore) -> Endpoint:
         """Check a started instance until it is healthy, and open the app's routes to it.
 
         This is faster than the next round of reconciliation.
@@ -276,7 +278,7 @@ class RouterEvents:
         nothing_more: asyncio.Future[Endpoint] = self._loop.create_future()
         return await nothing_more
 
-    async def _then_tell(
+    async def _finish_wake(
         self, waking: asyncio.Future[tuple[Booting, ...]], served: asyncio.Event, app: str
     ) -> None:
         await asyncio.wait((waking,))

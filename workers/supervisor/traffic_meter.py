@@ -20,7 +20,7 @@ from runtime.network.floods import FloodLimits
 from runtime.network.traffic import Amount, Counted, Dropped, month_of
 
 log = logging.getLogger(__name__)
-TOLD_EVERY = 3600.0  # seconds between two lines about the same limit in an app's log
+REPORT_EVERY = 3600.0  # seconds between two lines about the same limit in an app's log
 _KEPT = 62 * 86400  # seconds
 
 Say = Callable[[str, str, float], None]  # app, sentence, when
@@ -53,8 +53,10 @@ class TrafficMeter:
         self._client, self._count, self._say, self._clock = client, count, say, clock
         self._apps: Mapping[str, Amount] = {}
         self._dropped: Mapping[str, Dropped] = {}  # container -> as of the last round
-        self._told: dict[tuple[str, str], float] = {}  # app and limit -> time of the last log line
-        self._untold: dict[tuple[str, str], int] = {}  # the number dropped since then
+        self._reported_at: dict[
+            tuple[str, str], float
+        ] = {}  # app and limit -> time of the last log line
+        self._unreported: dict[tuple[str, str], int] = {}  # the number dropped since then
         self._kinds = _kinds(limits or FloodLimits())
         self._complained = False
 
@@ -63,7 +65,7 @@ class TrafficMeter:
         now = self._clock()
         counted = self._count()
         self._apps = counted.apps
-        self._tell_drops(counted, now)
+        self._report_drops(counted, now)
         key = f"slipway:egress:{month_of(now)}"
         try:
             with self._client.pipeline(transaction=False) as pipeline:
@@ -84,18 +86,20 @@ class TrafficMeter:
         """Return the total that each app has sent and received, as of the last round."""
         return self._apps
 
-    def _tell_drops(self, counted: Counted, now: float) -> None:
+    def _report_drops(self, counted: Counted, now: float) -> None:
         for container, dropped in counted.dropped.items():
             app, before = counted.owners[container].app, self._dropped.get(container, Dropped())
             for kind in self._kinds:
                 if app and (more := kind.of(dropped.since(before))):
-                    self._untold[app, kind.what] = self._untold.get((app, kind.what), 0) + more
+                    self._unreported[app, kind.what] = (
+                        self._unreported.get((app, kind.what), 0) + more
+                    )
         self._dropped = counted.dropped
         for kind in self._kinds:
-            for app in [app for app, what in self._untold if what == kind.what]:
-                if now - self._told.get((app, kind.what), -TOLD_EVERY) >= TOLD_EVERY:
-                    number = self._untold.pop((app, kind.what))
-                    self._told[app, kind.what] = now
+            for app in [app for app, what in self._unreported if what == kind.what]:
+                if now - self._reported_at.get((app, kind.what), -REPORT_EVERY) >= REPORT_EVERY:
+                    number = self._unreported.pop((app, kind.what))
+                    self._reported_at[app, kind.what] = now
                     self._say(
                         app,
                         f"{NETWORK_LIMITED}: {number} {kind.what} were dropped. {kind.limit}",

@@ -69,7 +69,7 @@ class UsageSampling:
             or (usage := self._engine.usage(container.id)) is None
         ):
             return None
-        self._tell_kills(container, usage.oom_kills)
+        self._report_kills(container, usage.oom_kills)
         now = time.monotonic()
         before = self._cpu.get(container.id)
         self._cpu[container.id] = (now, usage.cpu_seconds)
@@ -82,7 +82,7 @@ class UsageSampling:
             "at": time.time(),
         }
 
-    def _tell_kills(self, container: Container, kills: int) -> None:
+    def _report_kills(self, container: Container, kills: int) -> None:
         """Log in the app's log that the kernel killed a process for its memory.
 
         Nothing else reports it if the instance keeps running.

@@ -145,8 +145,8 @@ def _built(
 ) -> BuiltImage:
     if row.source.kind == SourceKind.ARCHIVE:
         return engine.build(request, log_file.output, cancelled=cancelled)
-    return engine.take_in(
-        translate.image_to_take_in(row, engine), log_file.output, cancelled=cancelled
+    return engine.import_image(
+        translate.image_to_import(row, engine), log_file.output, cancelled=cancelled
     )
 
 

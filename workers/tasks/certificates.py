@@ -57,7 +57,7 @@ def _tend(engine: NodeEngine, wanted: Domain | str) -> None:
     """Order one certificate that was due. Its domain may be gone by now."""
     if isinstance(wanted, str):
         if wanted in platform_certificates.hosts():
-            _order_own(engine, wanted)
+            _order_platform_certificate(engine, wanted)
         return
     domain = access.verified_domains().filter(pk=wanted.pk).first()
     if domain is not None and not _take_upload(engine, domain):
@@ -145,7 +145,7 @@ def _take_upload(engine: NodeEngine, domain: Domain) -> bool:
             domain, failure.explain(), now=now, renew_at=_renew_at(served) if served else None
         )
         return True
-    _tell(domain, found, uploaded=True)
+    _record_served(domain, found, uploaded=True)
     return True
 
 
@@ -161,12 +161,12 @@ def _order(engine: NodeEngine, domain: Domain) -> None:
         and not served.due(now)
         and (row is None or row.not_after != served.not_after)
     ):
-        _tell_again(engine, domain, served)
+        _install_again(engine, domain, served)
     else:
-        _order_anew(engine, domain)
+        _order_and_record(engine, domain)
 
 
-def _tell_again(engine: NodeEngine, domain: Domain, served: Certificate) -> None:
+def _install_again(engine: NodeEngine, domain: Domain, served: Certificate) -> None:
     """Install a certificate again whose row does not know of it.
 
     The worker was killed before it updated the row, or the router did not accept the certificate.
@@ -176,10 +176,10 @@ def _tell_again(engine: NodeEngine, domain: Domain, served: Certificate) -> None
     except RuntimeFailure as failure:
         certificates.mark_refused(domain, failure.explain(), now=timezone.now())
     else:
-        _tell(domain, served, uploaded=False)
+        _record_served(domain, served, uploaded=False)
 
 
-def _order_anew(engine: NodeEngine, domain: Domain) -> None:
+def _order_and_record(engine: NodeEngine, domain: Domain) -> None:
     try:
         found = _ordered(engine, domain.host)
     except RuntimeFailure as failure:
@@ -187,10 +187,10 @@ def _order_anew(engine: NodeEngine, domain: Domain) -> None:
             domain, failure.explain(), now=timezone.now(), after=_not_before(failure)
         )
     else:
-        _tell(domain, found, uploaded=False)
+        _record_served(domain, found, uploaded=False)
 
 
-def _order_own(engine: NodeEngine, host: str) -> None:
+def _order_platform_certificate(engine: NodeEngine, host: str) -> None:
     row, now = platform_certificates.rows().get(host), timezone.now()
     if row is not None and row.next_try_at is not None and row.next_try_at > now:
         return  # another worker was faster
@@ -200,7 +200,7 @@ def _order_own(engine: NodeEngine, host: str) -> None:
         if served is None or served.due(now) or is_recorded:
             served = _ordered(engine, host)
         else:
-            Certificates(engine.config).install(name_for(host), served)  # as in _tell_again
+            Certificates(engine.config).install(name_for(host), served)  # as in _install_again
     except RuntimeFailure as failure:
         platform_certificates.mark_refused(
             host, failure.explain(), now=timezone.now(), after=_not_before(failure)
@@ -235,7 +235,7 @@ def _not_before(failure: RuntimeFailure) -> float:
     return failure.retry_after if isinstance(failure, CertificateRefused) else 0
 
 
-def _tell(domain: Domain, certificate: Certificate, *, uploaded: bool) -> None:
+def _record_served(domain: Domain, certificate: Certificate, *, uploaded: bool) -> None:
     certificates.mark_served(
         domain,
         uploaded=uploaded,

@@ -26,7 +26,7 @@ SECONDS = 15.0
 def converge(app_id: int) -> None:
     """Reconcile an app for at most SECONDS."""
     if reconcile.reconcile_app(app_id, node.engine(), seconds=SECONDS):
-        _let_go(app_id)
+        _remove_deleted(app_id)
 
 
 @celery.task(name="slipway.instance_ended")
@@ -80,7 +80,7 @@ def apply_quota(team_id: int) -> None:
         celery.send_task("slipway.converge", [app_id])
 
 
-def _let_go(app_id: int) -> None:
+def _remove_deleted(app_id: int) -> None:
     """Remove a deleted app's files and then its row, once nothing of it runs."""
     app = App.objects.filter(pk=app_id, deleted_at__isnull=False).first()
     if app is None:

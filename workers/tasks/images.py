@@ -26,7 +26,7 @@ from workers.celery import app as celery
 
 log = logging.getLogger(__name__)
 
-MOST_TOLD = 2000  # changes in a result; the rest is only counted
+MOST_LISTED = 2000  # changes in a result; the rest is only counted
 
 
 @celery.task(name="slipway.image_job")
@@ -122,12 +122,12 @@ def _compare(job: ImageJob, engine: NodeEngine) -> dict[str, Any]:
     store = engine.images
     with store.lease():
         before, after = (store.image(job.arguments[name]).layers for name in ("before", "after"))
-        return _told(store.reader.compare(before, after), whole=True)
+        return _listed(store.reader.compare(before, after), whole=True)
 
 
 def _written(job: ImageJob, engine: NodeEngine) -> dict[str, Any]:
     found = engine.written(job.arguments["instance"])
-    return _told(found.changes, whole=found.whole)
+    return _listed(found.changes, whole=found.whole)
 
 
 def _commit(job: ImageJob, engine: NodeEngine) -> None:
@@ -170,13 +170,13 @@ def _group(user: str) -> int:
         return 0
 
 
-def _told(changes: Iterable[Change], *, whole: bool) -> dict[str, Any]:
-    """Return the first MOST_TOLD changes by path, and the numbers of all."""
+def _listed(changes: Iterable[Change], *, whole: bool) -> dict[str, Any]:
+    """Return the first MOST_LISTED changes by path, and the numbers of all."""
     found = list(changes)
     counts = Counter(change.kind.value for change in found)
     return {
         "changes": [
-            [change.kind.value, change.text[:400], change.size] for change in found[:MOST_TOLD]
+            [change.kind.value, change.text[:400], change.size] for change in found[:MOST_LISTED]
         ],
         "added": counts["A"],
         "changed": counts["C"],

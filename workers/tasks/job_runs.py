@@ -78,7 +78,7 @@ def _tend(app: App, engine: NodeEngine) -> None:
     for run in open_runs(app):
         container = containers.pop(run.pk, None)
         if run.state == RunState.RUNNING:
-            _go_on(app, run, container, engine)
+            _continue_run(app, run, container, engine)
         elif jobs.take_up(run, most=AT_ONCE_PER_TEAM):
             _start(app, run, engine)
     for container in containers.values():  # their runs are over
@@ -103,7 +103,7 @@ def _start(app: App, run: Run, engine: NodeEngine) -> None:
         jobs.mark_started(run)
 
 
-def _go_on(app: App, run: Run, container: Container | None, engine: NodeEngine) -> None:
+def _continue_run(app: App, run: Run, container: Container | None, engine: NodeEngine) -> None:
     """Start a run if its worker was killed before the start; else check if it ended."""
     if container is None or container.status is Status.CREATED:
         if run.started_at is not None:

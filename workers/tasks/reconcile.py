@@ -106,7 +106,7 @@ def _step(app: App, engine: NodeEngine) -> StepResult:
     desired = translate.desired_app(app)
     look = engine.look(desired)
     if rollout is not None:
-        _tell_outcome(rollout, look)
+        _record_outcome(rollout, look)
     _mirror(app, look)
     try:
         engine.act(desired, look)
@@ -115,7 +115,7 @@ def _step(app: App, engine: NodeEngine) -> StepResult:
         return StepResult()  # the next step, after a pause, tries again
     finally:
         if rollout is not None:
-            _tell_steps(rollout, look)
+            _record_steps(rollout, look)
     return StepResult(settled=look.plan.settled, acted=bool(look.plan.actions))
 
 
@@ -124,7 +124,7 @@ def _mirror(app: App, look: Observation) -> None:
     translate.write_sleep_state(app, look.observed, look.at)
 
 
-def _tell_outcome(rollout: Rollout, look: Observation) -> None:
+def _record_outcome(rollout: Rollout, look: Observation) -> None:
     """Record the rollout's outcome, before the actions are applied.
 
     A release is live as soon as the router sends requests to it. The old instances may still run.
@@ -144,7 +144,7 @@ def _tell_outcome(rollout: Rollout, look: Observation) -> None:
         )
 
 
-def _tell_steps(rollout: Rollout, look: Observation) -> None:
+def _record_steps(rollout: Rollout, look: Observation) -> None:
     texts = [action.describe() for action in look.plan.actions if not isinstance(action, _QUIET)]
     if not texts:
         return

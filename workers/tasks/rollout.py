@@ -46,7 +46,7 @@ def roll_out(rollout_id: int) -> None:
             if held and _prepare(rollout, engine):
                 _launch(rollout, engine)
     celery.send_task("slipway.converge", [rollout.release.app_id])
-    _hand_on(rollout)
+    _send_waiting_rollouts(rollout)
 
 
 def lock_of(app_name: str, engine: NodeEngine) -> Path:
@@ -54,7 +54,7 @@ def lock_of(app_name: str, engine: NodeEngine) -> Path:
     return engine.config.locks / f"rollout-{app_name}"
 
 
-def _hand_on(rollout: Rollout) -> None:
+def _send_waiting_rollouts(rollout: Rollout) -> None:
     """Send the team's waiting rollouts again. The upkeep task finds any that this misses."""
     waiting = Rollout.objects.filter(
         state__in=OPEN, release__app__team=rollout.release.app.team_id

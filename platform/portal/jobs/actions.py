@@ -156,7 +156,7 @@ def finish(run: Run, state: RunState, reason: str = "") -> bool:
     if not _move(run, state, reason=reason, finished_at=timezone.now()):
         return False
     if run.kind == RunKind.POSTDEPLOY:
-        _tell_timeline(run, state, reason)
+        _record_in_timeline(run, state, reason)
     elif state == RunState.FAILED:
         audit.record(None, f"cron job {run.name} failed: {reason}", app=run.app)
     return True
@@ -227,7 +227,7 @@ def _move(run: Run, state: RunState, **values: object) -> bool:
     return moved
 
 
-def _tell_timeline(run: Run, state: RunState, reason: str) -> None:
+def _record_in_timeline(run: Run, state: RunState, reason: str) -> None:
     verb = {RunState.SUCCEEDED: "succeeded", RunState.STOPPED: "was stopped"}.get(state, "failed")
     words = (
         f"The post-deploy script {verb}. {reason}" if reason else f"The post-deploy script {verb}"

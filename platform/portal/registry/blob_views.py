@@ -89,7 +89,7 @@ async def _begin(request: HttpRequest, team: str, app: str) -> HttpResponseBase:
     return _under_way(found, begun, 0, status=202)
 
 
-async def _tell(request: HttpRequest, team: str, app: str, id: str) -> HttpResponseBase:
+async def _report_progress(request: HttpRequest, team: str, app: str, id: str) -> HttpResponseBase:
     _, found = await sync_to_async(repository_of)(request, team, app)
     return _under_way(found, id, uploads.size_of(found, id), status=204)
 
@@ -120,7 +120,7 @@ async def _cancel(request: HttpRequest, team: str, app: str, id: str) -> HttpRes
 
 blob = for_registry_clients(GET=_read, HEAD=_read, DELETE=_refuse_deletion)
 begin = for_registry_clients(POST=_begin)
-upload = for_registry_clients(GET=_tell, PATCH=_append, PUT=_finish, DELETE=_cancel)
+upload = for_registry_clients(GET=_report_progress, PATCH=_append, PUT=_finish, DELETE=_cancel)
 
 
 def _created(app: App, digest: str) -> HttpResponse:

@@ -72,7 +72,7 @@ class PortalHandler(ASGIHandler):
             try:
                 visitor = await self._visitor_of(scope)
                 scope = {**scope, _VISITOR: visitor, _HELD: held}
-                await self._take_in(scope, receive, send, visitor, held)
+                await self._process(scope, receive, send, visitor, held)
             except Refused as refused:
                 if isinstance(refused, TooManyRequests):
                     await asyncio.sleep(_PAUSE)
@@ -104,7 +104,7 @@ class PortalHandler(ASGIHandler):
             )
         return response
 
-    async def _take_in(
+    async def _process(
         self, scope: Any, receive: Any, send: Any, visitor: Visitor, held: AsyncExitStack
     ) -> None:
         """Limit the body, then process the request."""

@@ -34,7 +34,7 @@ def autoscale(app: App, *, count: int, reason: str) -> None:
         return
     after, refused = _allowed(app, Size.of(row), count)
     if after == row.count:
-        _tell_refused(app, before=row.count, wanted=count, reason=reason, refused=refused)
+        _record_refusal(app, before=row.count, wanted=count, reason=reason, refused=refused)
         return
     # a manifest must not undo it
     ProcessFormation.objects.filter(pk=row.pk).update(count=after, by_person=True)
@@ -59,7 +59,7 @@ def _allowed(app: App, size: Size, count: int) -> tuple[int, str]:
     return size.count, refused
 
 
-def _tell_refused(app: App, *, before: int, wanted: int, reason: str, refused: str) -> None:
+def _record_refusal(app: App, *, before: int, wanted: int, reason: str, refused: str) -> None:
     last = Scaling.objects.filter(app=app).first()
     if (
         last is not None

@@ -97,7 +97,7 @@ class Executor:
         words = Words(self.recipe.escape, state.values())
         if instruction.name == "ARG":
             self._declare(state, instruction, words)
-            state.tell(instruction, empty=True)
+            state.add_to_history(instruction, empty=True)
         elif instruction.name == "RUN":
             self._runs.add(state, instruction, words, label, find)
         elif instruction.name in ("COPY", "ADD"):
@@ -107,7 +107,7 @@ class Executor:
             if instruction.name == "WORKDIR":
                 self._copies.add_directory(state, instruction, label)
             else:
-                state.tell(instruction, empty=True)
+                state.add_to_history(instruction, empty=True)
         else:
             raise instruction.wrong(f"{instruction.name} is not allowed here.")
 

@@ -24,10 +24,10 @@ def read(files: Mapping[str, bytes]) -> AppFile:
     if name is None:
         return AppFile()
     found = _READERS[name](_text(name, files[name]))
-    beside = [other for other in NAMES if other in files and other != name]
-    if not beside:
+    others = [other for other in NAMES if other in files and other != name]
+    if not others:
         return found
-    return replace(found, notes=(f"{name} is used; {', '.join(beside)} is ignored.", *found.notes))
+    return replace(found, notes=(f"{name} is used; {', '.join(others)} is ignored.", *found.notes))
 
 
 def _text(name: str, data: bytes) -> str:

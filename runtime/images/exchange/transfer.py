@@ -233,7 +233,7 @@ class Transfer:
                     command,
                     timeout=self._time_limit,
                     env=environment,
-                    on_output=self._tell,
+                    on_output=self._report_layer,
                     stoppable=True,
                     watch=watch,
                     groups=doors,
@@ -246,7 +246,7 @@ class Transfer:
                     ) from None
                 raise
 
-    def _tell(self, line: bytes) -> None:
+    def _report_layer(self, line: bytes) -> None:
         if match := _BLOB.fullmatch(line.strip()):
             self._progress(f"    layer {match[1].decode()}")
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from runtime.builds.egress import check_registry
-from runtime.builds.import_image import ReferredImage, take_in
+from runtime.builds.import_image import ReferredImage, import_image
 from runtime.config import NodeConfig
 from runtime.contract.quantities import Bytes
 from runtime.errors import NotAllowed
@@ -69,5 +69,5 @@ def test_a_deployed_image_of_a_registry_follows_the_policy_too(tmp_path: Path) -
     )
     lines: list[str] = []
     with pytest.raises(NotAllowed, match=r"registry\.test"):
-        take_in(config, Store(config), image, lines.append)
+        import_image(config, Store(config), image, lines.append)
     assert lines == [], "no request was sent"

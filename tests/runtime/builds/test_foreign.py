@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from runtime.builds.import_image import PORT_LABEL, ImportedImage, PushedImage, take_in
+from runtime.builds.import_image import PORT_LABEL, ImportedImage, PushedImage, import_image
 from runtime.config import NodeConfig
 from runtime.contract.quantities import Bytes
 from runtime.errors import BadSource, ImageDamaged
@@ -82,7 +82,7 @@ class Dock:
             most=Bytes(most),
         )
         with self.store.lease():
-            return take_in(self.config, self.store, image, lambda _: None)
+            return import_image(self.config, self.store, image, lambda _: None)
 
 
 def a_tar(name: str, text: str) -> bytes:

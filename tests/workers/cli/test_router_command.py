@@ -108,7 +108,7 @@ def test_the_routers_routes_can_be_listed_and_repaired(
         "/api": {"process": "api", "situation": "holding"}
     }
     assert router("check") == "The router has exactly the routes it should have."
-    front.router._api.tell([f"del map {RouteStore(front.config).maps.hosts} hello.test"])
+    front.router._api.send_commands([f"del map {RouteStore(front.config).maps.hosts} hello.test"])
     assert router("check") == "The router's map host differed in 1 entries."
     assert front.get().status_code == 200
 

@@ -25,7 +25,7 @@ class StageState:
     def config(self) -> ImageConfig:
         return self.settings.config
 
-    def tell(self, instruction: Instruction, *, empty: bool) -> None:
+    def add_to_history(self, instruction: Instruction, *, empty: bool) -> None:
         """Add an instruction to the image's history as it is written, without values of build
         arguments.
         """

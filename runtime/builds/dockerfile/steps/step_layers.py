@@ -60,7 +60,7 @@ class StepLayers:
                 )
             for key in keys:
                 self.context.cache.keep(key, layer, Step(text=instruction.text))
-        state.tell(instruction, empty=layer.diff_id == EMPTY)
+        state.add_to_history(instruction, empty=layer.diff_id == EMPTY)
         if layer.diff_id == EMPTY:
             return
         state.layers.append(layer)

@@ -233,7 +233,7 @@ def test_many_concurrent_writers_leave_one_consistent_state(running: RouterUnder
 def test_changes_made_outside_the_router_are_reverted_and_listed(running: RouterUnderTest):
     app = running.app("a-1")
     running.router.set(routes_to(end(app)))
-    running.router._api.tell(
+    running.router._api.send_commands(
         [
             "set server b00000/a-1 state maint",
             f"del map {running.config.router}/maps/host.map hello.test",
@@ -253,7 +253,7 @@ def test_a_change_also_reverts_changes_made_outside_the_router(running: RouterUn
     first, second, third = (end(running.app(f"a-{number}")) for number in range(3))
     running.router.set(routes_to(first, second))
     maps = f"{running.config.router}/maps/host.map"
-    running.router._api.tell(
+    running.router._api.send_commands(
         [
             "set server b00000/a-0 state maint",
             "set server b00000/a-1 state maint",

@@ -116,7 +116,7 @@ def killed_writer(
         journal.write_atomic = counted
         router = Router(config)
         if not {tells}:
-            for method in {("ask", "tell")!r}:
+            for method in {("ask", "send_commands")!r}:
                 setattr(router._api, method, lambda *_: os.kill(os.getpid(), signal.SIGKILL))
         router.set(AppRoutes(app={routes.app!r}, hosts={routes.hosts!r}, endpoints={routes.endpoints!r}))
     """  # noqa: E501
