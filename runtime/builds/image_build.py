@@ -60,10 +60,11 @@ class ImageBuild:
             self.context.log(note)
         text = self._dockerfile_text(tree)
         if text is not None:
+            declared = self._declared(tree)  # its errors are shown before anything is pulled
             foreign = dockerfile.foreign_bases(text, self._arguments, offer(self.context.config))
             decided = self._instead_of_dockerfile(tree, foreign)
             if decided is None:
-                return self._dockerfile(tree, text)
+                return self._dockerfile(tree, text, declared)
         else:
             decided = self._plan(tree.source(self.app_file))
         self._say(decided)
@@ -188,7 +189,7 @@ class ImageBuild:
             team=self.request.team,
         )
 
-    def _dockerfile(self, tree: Checkout, text: bytes) -> BuiltImage:
+    def _dockerfile(self, tree: Checkout, text: bytes, declared: Mapping[str, str]) -> BuiltImage:
         """Build with the source's own Dockerfile; see runtime.builds.dockerfile."""
         self.context.log("Detected: Dockerfile")
         self.context.apply_team_limits()
@@ -204,7 +205,7 @@ class ImageBuild:
             text,
             options,
             resolve=self._pull,
-            declared=self._declared(tree),
+            declared=declared,
         )
         return self._finish(made.layers, dockerfile.labelled(made), made.processes)
 
@@ -216,6 +217,8 @@ class ImageBuild:
             f"Source: {count(done.files, 'file')}, {Bytes(done.size)}, from"
             f" {self.request.filename}{unwrapped}"
         )
+        if done.left_out:
+            self.context.log(done.left_out)
         return tree
 
     def _say(self, decided: BuildPlan) -> None:
@@ -240,7 +243,7 @@ class ImageBuild:
             environment={**ground.environment, **decided.environment},
             working_directory="/app",
             user="1000:1000",
-            command=() if not web else words(web) if decided.bare else ("/bin/sh", "-c", web),
+            command=() if not web else words(web) if decided.bare else ("/bin/bash", "-c", web),
             labels={
                 "slipway.language": decided.detected.language.value,
                 "slipway.processes": json.dumps(processes, sort_keys=True),

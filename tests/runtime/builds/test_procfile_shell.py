@@ -51,6 +51,7 @@ def test_a_procfile_may_use_bash(forge: Forge) -> None:
         "app.py": TELLS_ITS_ENVIRONMENT,
     }
     built = forge.build(files)
+    assert forge.store.image(built.digest).config.command[0] == "/bin/bash"
     with served(forge, built) as url:
         assert '"A": "1"' in get(url)[1]
         assert "port starts with 50" in forge.containers.log_path("served").read_text()

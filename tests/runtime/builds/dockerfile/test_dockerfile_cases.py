@@ -217,6 +217,16 @@ def test_a_procfile_does_not_replace_a_base_image_that_cannot_be_pulled(forge: F
         )
 
 
+def test_an_error_of_the_procfile_is_shown_before_a_base_is_pulled(forge: Forge) -> None:
+    with pytest.raises(BadSource, match=r"Procfile, line 1: '<<<<<<< HEAD' is a mark of a merge"):
+        built(
+            forge,
+            'FROM registry.invalid/thing:1\nRUN false\nCMD ["./serve"]\n',
+            {"Procfile": "<<<<<<< HEAD\nweb: /go/bin/web\n"},
+        )
+    assert "registry.invalid" not in forge.said()
+
+
 def test_two_stars_match_any_depth_and_parents_are_kept(forge: Forge) -> None:
     files = {
         f"{folder}package.json": folder
