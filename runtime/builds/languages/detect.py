@@ -13,7 +13,7 @@ from enum import StrEnum
 
 from runtime.builds.languages.jar import attribute, is_program_place
 from runtime.builds.languages.javascript import config_files, framework
-from runtime.builds.languages.javascript.dev_server import is_bundlers_server
+from runtime.builds.languages.javascript.dev_server import is_development_server
 from runtime.builds.languages.javascript.scripts import build_script
 from runtime.builds.languages.unsupported import refuse_documents, refuse_project
 from runtime.contract.manifest import TOML, AppFile, Static
@@ -364,7 +364,7 @@ def _starts(source: Source) -> bool:
     if build_script(scripts) and framework.server(source.texts, package):
         return True
     if start := str(scripts.get("start", "")):
-        return not is_bundlers_server(start)
+        return not is_development_server(start)
     named = any(name in source.files for name in ("server.js", "index.js", "app.js"))
     return named or bool(package.get("main"))
 

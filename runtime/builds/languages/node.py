@@ -11,7 +11,10 @@ from runtime.builds.languages import node_package_manager
 from runtime.builds.languages.detect import Source
 from runtime.builds.languages.javascript import framework, node_version
 from runtime.builds.languages.javascript import scripts as names
-from runtime.builds.languages.javascript.dev_server import is_development_server
+from runtime.builds.languages.javascript.dev_server import (
+    is_development_server,
+    watched_program,
+)
 from runtime.builds.languages.javascript.package import package, parsed
 from runtime.builds.languages.language import USUAL_PATH, Inputs, Language, Runtimes
 from runtime.builds.languages.node_package_manager import Installer
@@ -93,6 +96,8 @@ class Node(Language):
             why = f"{server.framework} has this server"
             said = f" and the start script `{start}` is for development" if start else ""
             return server.command, why + said
+        if (watched := watched_program(start)) in source.files:
+            return f"node {watched}", f"the start script `{start}` is for development"
         if start:
             return f"{'yarn' if by.plays else 'npm'} start", "package.json has a start script"
         for file in (

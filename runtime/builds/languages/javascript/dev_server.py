@@ -37,18 +37,25 @@ _WRAPPERS = frozenset(
     ("cross-env", "cross-env-shell", "env", "dotenv", "dotenvx", "env-cmd", "npx", "bunx", "exec")
 )
 _WITH_VALUE = frozenset(("-e", "-f", "-v", "-p", "-c", "--file", "--environments"))
+_OF_NODEMON = frozenset(("-w", "--watch", "-e", "--ext", "-i", "--ignore", "-d", "--delay"))
 _ASSIGNMENT = re.compile(r"[A-Za-z_]\w*=.*", re.DOTALL)
 _LISTS = re.compile(r"[;&|<>()`]|\$\(")
 
 
-def is_bundlers_server(script: str) -> bool:
-    """Return whether the script only runs a bundler's own development server."""
-    return _runs(script, _BUNDLERS)
-
-
 def is_development_server(script: str) -> bool:
     """Return whether the script only runs a development server, of a bundler or a framework."""
-    return _runs(script, _BUNDLERS) or _runs(script, _FRAMEWORKS)
+    return _runs(script, {**_BUNDLERS, **_FRAMEWORKS})
+
+
+def watched_program(script: str) -> str:
+    """Return the file that nodemon starts and watches, "" if the script does something else."""
+    words = _words(script)
+    if not words or words[0] != "nodemon" or {"-x", "--exec"} & set(words):
+        return ""
+    words = words[1:]
+    while words and words[0].startswith("-"):
+        words = words[2:] if words[0] in _OF_NODEMON else words[1:]
+    return words[0].removeprefix("./") if words else ""
 
 
 def _runs(script: str, servers: dict[str, frozenset[str]]) -> bool:

@@ -10,7 +10,6 @@ import pytest
 from runtime.builds.languages.detect import LanguageName
 from runtime.builds.languages.javascript import site_output
 from runtime.builds.languages.javascript.dev_server import (
-    is_bundlers_server,
     is_development_server,
 )
 from runtime.builds.plan import BuildPlan
@@ -34,7 +33,7 @@ WRAPPED = (
 @pytest.mark.parametrize("wrapped", WRAPPED)
 @pytest.mark.parametrize("server", ["vite", "vite --host", "react-scripts start", "ng serve"])
 def test_a_development_server_is_recognised_behind_its_wrappers(wrapped: str, server: str) -> None:
-    assert is_bundlers_server(wrapped.format(server))
+    assert is_development_server(wrapped.format(server))
 
 
 @pytest.mark.parametrize("wrapped", WRAPPED)
@@ -48,6 +47,22 @@ def test_another_program_is_not_a_development_server(wrapped: str, script: str) 
 )
 def test_a_script_of_several_commands_is_not_a_development_server(script: str) -> None:
     assert not is_development_server(script)
+
+
+@pytest.mark.parametrize(
+    ("start", "web"),
+    [
+        ("nodemon server.js", "node server.js"),
+        ("cross-env A=b nodemon --watch src -e js ./server.js --port 1", "node server.js"),
+        ("nodemon --exec ts-node server.js", "npm start"),
+        ("nodemon missing.js", "npm start"),
+        ("nodemon", "npm start"),
+    ],
+)
+def test_a_program_that_nodemon_watches_is_started_without_it(start: str, web: str) -> None:
+    package = json.dumps({"scripts": {"start": start}, "devDependencies": {"nodemon": "3"}})
+    decided = of({"package.json": package, "server.js": ""})
+    assert decided.processes["web"] == web
 
 
 def app(
@@ -112,6 +127,12 @@ def test_a_frameworks_production_server_is_started(
     ("needs", "scripts", "files", "folder"),
     [
         ("next", {}, {"next__config__ts": 'const c = { output: "export" }'}, "out"),
+        (
+            "next",
+            {"start": "dotenv -e .env -- next dev"},
+            {"next__config__js": "m = { output: 'export' }"},
+            "out",
+        ),
         (
             "next",
             {},
