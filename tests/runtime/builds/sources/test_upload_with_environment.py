@@ -12,8 +12,8 @@ import pytest
 
 from runtime.errors import BadArchive
 from tests.runtime.builds.conftest import Forge
+from tests.runtime.builds.sources.test_procfile_shell import TELLS_ITS_ENVIRONMENT
 from tests.runtime.builds.test_builds import get, served
-from tests.runtime.builds.test_procfile_shell import TELLS_ITS_ENVIRONMENT
 
 
 def packed(folder: Path) -> bytes:
