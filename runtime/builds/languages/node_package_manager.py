@@ -31,7 +31,7 @@ _NOT_READ = ("bun.lockb", "bun.lock", "deno.lock")
 _STATED = re.compile(
     r"(npm|pnpm|yarn)@(\d+\.\d+\.\d+(?:-[\w.]+)?)(?:\+((?:sha1|sha224|sha256|sha384|sha512)\.[0-9a-f]+))?"
 )
-_LONGEST_WISH = 100  # characters, as in node.py
+_LONGEST_WISH = 100  # characters, as in javascript/node_version.py
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

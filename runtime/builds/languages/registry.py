@@ -8,7 +8,7 @@ from runtime.builds.languages.detect import LanguageName
 from runtime.builds.languages.go import Go
 from runtime.builds.languages.java import Java
 from runtime.builds.languages.language import Language
-from runtime.builds.languages.node import Node
+from runtime.builds.languages.nodejs import NodeJs
 from runtime.builds.languages.php import Php
 from runtime.builds.languages.plain import Plain
 from runtime.builds.languages.python import Python
@@ -17,7 +17,7 @@ from runtime.builds.languages.static import StaticSite
 
 LANGUAGES: Mapping[LanguageName, Language] = {
     LanguageName.PYTHON: Python(),
-    LanguageName.NODE: Node(),
+    LanguageName.NODE: NodeJs(),
     LanguageName.GO: Go(),
     LanguageName.PHP: Php(),
     LanguageName.RUBY: Ruby(),

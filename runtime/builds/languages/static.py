@@ -13,7 +13,7 @@ from runtime.builds.languages.javascript import site_output
 from runtime.builds.languages.javascript.package import package
 from runtime.builds.languages.javascript.site_output import FOLDER_NAME
 from runtime.builds.languages.language import Inputs, Language, Runtimes
-from runtime.builds.languages.node import Node, installer, run_build
+from runtime.builds.languages.nodejs import NodeJs, installer, run_build
 from runtime.builds.steps import Install, Tool
 from runtime.contract.manifest import Static
 from runtime.errors import BadSource
@@ -92,7 +92,7 @@ class StaticSite(Language):
             "Node.js builds the site; the image gets the build's output, without Node.js and"
             " node_modules."
         )
-        return (by_node, *(note for note in Node().notes(inputs) if note.startswith("Warning")))
+        return (by_node, *(note for note in NodeJs().notes(inputs) if note.startswith("Warning")))
 
 
 def _folder(inputs: Inputs) -> str:
@@ -125,7 +125,7 @@ def _serve(folder: str, asked: Static) -> str:
     )
 
 
-class _SiteBuild(Node):
+class _SiteBuild(NodeJs):
     """The stage that makes the site. Only _SITE remains of it, so nothing has to be removed."""
 
     def installs(self, inputs: Inputs) -> tuple[Install, ...]:

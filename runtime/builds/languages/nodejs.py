@@ -51,7 +51,7 @@ def installer(source: Source) -> Installer:
     return node_package_manager.choose(source, package(source))
 
 
-class Node(Language):
+class NodeJs(Language):
     def runtime(self, inputs: Inputs) -> Runtimes:
         runtime, words = node_version.choose(inputs)
         by = installer(inputs.source)
