@@ -20,6 +20,7 @@ urlpatterns = [
     path("", include("portal.pages.images.urls")),
     path("", include("portal.pages.live.urls")),
     path("", include("portal.pages.quotas.urls")),
+    path("", include("portal.pages.fixed_urls")),
     path("", include("portal.gitserver.urls")),
     path("v2/", include("portal.registry.urls")),
     path("api/", api.urls),

@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from portal.accounts.models import Person
 from portal.apps.models import App
 from portal.builds.models import Build, BuildState
-from portal.releases.access import newest_of_each_app, rollouts_of
+from portal.releases.access import config_of_release, newest_of_each_app, rollouts_of
 from portal.releases.models import Release, Rollout, RolloutState
 from portal.releases.timeline import TimelineStep, moments_of, steps_of
 
@@ -124,14 +124,26 @@ def newest_rollout(app: App) -> Newest | None:
 
 
 def previous_good(app: App) -> Release | None:
-    """Return the release to roll back to: the last release that was live before the current one."""
+    """Return the release to roll back to: the last release that was live before the current one.
+
+    A release with the image, config vars and process types of the current one is left out: it
+    already runs.
+    """
     current = app.current_release
     if current is None:
         return None
     was_live = Release.objects.filter(app=app, rollouts__state=RolloutState.LIVE).exclude(
         pk=current.pk
     )
-    return was_live.filter(number__lt=current.number).order_by("-number").first()
+    config = config_of_release(current)
+    for release in was_live.filter(number__lt=current.number).order_by("-number").distinct()[:100]:
+        if (
+            release.image != current.image
+            or release.processes != current.processes
+            or config_of_release(release) != config
+        ):
+            return release
+    return None
 
 
 def _released(app: App, release: Release, rollout: Rollout | None, *, is_newest: bool) -> Deploy:

@@ -9,8 +9,14 @@ from http import HTTPStatus
 
 from django.conf import settings
 from django.db import OperationalError
-from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.http import (
+    HttpRequest,
+    HttpResponse,
+    HttpResponsePermanentRedirect,
+    JsonResponse,
+)
 from django.template.loader import render_to_string
+from django.urls import is_valid_path
 from django.utils.deprecation import MiddlewareMixin
 from django.views import defaults
 
@@ -19,6 +25,7 @@ from portal.http.error_responses import json_of, wants_json, with_headers_of
 
 # PostgreSQL's code for a full disk (postgresql.org/docs/current/errcodes-appendix.html)
 _DISK_FULL = "53100"
+_OF_PROGRAMS = ("/api/", "/git/", "/v2/")  # their URLs have no pages
 
 
 class SecurityPolicy(MiddlewareMixin):
@@ -40,6 +47,20 @@ class Refusals(MiddlewareMixin):
         if refused is None:
             return None
         return json_of(refused) if wants_json(request) else _page(request, refused)
+
+    def process_response(self, request: HttpRequest, response: HttpResponse) -> HttpResponse:
+        """Answer a GET of a form's URL with a way to the page above it, instead of an empty 405.
+
+        After a refused form, the browser shows the page at that URL, and may load it again.
+        """
+        is_form = response.status_code == HTTPStatus.METHOD_NOT_ALLOWED and request.method == "GET"
+        if not is_form or wants_json(request) or request.path.startswith(_OF_PROGRAMS):
+            return response
+        page = _page_above(request.path)
+        response.content = render_to_string("405.html", {"page": page}, request)
+        response.headers["Content-Type"] = "text/html; charset=utf-8"
+        response.headers["Refresh"] = f"0; url={page}"
+        return response
 
 
 def server_error(request: HttpRequest) -> HttpResponse:
@@ -67,7 +88,12 @@ def server_error(request: HttpRequest) -> HttpResponse:
 
 
 def page_not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
-    """Return the response for a URL that does not exist."""
+    """Return the response for a URL that does not exist. Without a trailing slash, it may exist."""
+    shorter = request.path.rstrip("/")
+    is_read = request.method in ("GET", "HEAD")
+    if is_read and shorter not in ("", request.path) and is_valid_path(shorter):
+        query = request.META.get("QUERY_STRING", "")
+        return HttpResponsePermanentRedirect(f"{shorter}?{query}" if query else shorter)
     if request.path.startswith("/api/"):
         return JsonResponse(
             {
@@ -95,6 +121,14 @@ def refused_by_full_disk(error: BaseException | None) -> NoRoom | None:
             )
         error = error.__cause__ or error.__context__
     return None
+
+
+def _page_above(path: str) -> str:
+    """Return the nearest existing URL above a path, or the home page."""
+    while path := path.rpartition("/")[0]:
+        if is_valid_path(path):
+            return path
+    return "/"
 
 
 def _is_full_disk(error: BaseException) -> bool:

@@ -60,6 +60,7 @@ class Bar(TypedDict):
     width: str
     second_width: str
     level: str
+    second_level: str
 
 
 class Flash(TypedDict):
@@ -104,13 +105,17 @@ def bar(
     """
     width = percent_of(part, whole)
     second = behind if after is None else after
-    reached = width if after is None else max(width, percent_of(after, whole))
     return Bar(
         label=label,
         width=f"{width:.1f}%",
         second_width="" if second is None else f"{percent_of(second, whole):.1f}%",
-        level="full" if reached >= 100 else "high" if reached >= 80 else "",
+        level=_level(width),
+        second_level="" if after is None else _level(percent_of(after, whole)),
     )
+
+
+def _level(percent: float) -> str:
+    return "full" if percent >= 100 else "high" if percent >= 80 else ""
 
 
 @register.inclusion_tag("components/sparkline.html")

@@ -94,6 +94,8 @@ PAGES = (
     _form("apps/<slug:name>/delete", typed_name="shop"),
     _page("sign-in", rule=rules.EVERYONE),
     _form("sign-in", rule=rules.EVERYONE, username="nobody", password="a wrong one"),
+    _page("favicon.ico", rule=rules.EVERYONE),
+    _page("robots.txt", rule=rules.EVERYONE),
     _form("sign-out", rule=rules.EVERYONE),
     _form("theme", rule=rules.EVERYONE, theme="dark"),
     _page("teams/new", rule=rules.SIGNED_IN),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import secrets
+
 from django.contrib import messages
 from django.contrib.auth import update_session_auth_hash
 from django.http import HttpRequest, HttpResponse
@@ -25,6 +27,9 @@ from portal.quotas.lines import lines_of
 
 THEMES = ("system", "light", "dark")
 A_YEAR = 365 * 86400
+
+_USED_FORMS = "used-token-forms"  # in the session
+_USED_FORMS_KEPT = 20
 
 
 @require_POST
@@ -106,14 +111,22 @@ def remove_member(request: SignedInRequest, name: str, username: str) -> HttpRes
 @never_cache
 @require_http_methods(["GET", "POST"])
 def account(request: SignedInRequest) -> HttpResponse:
-    """Show tokens and the password form. A new token's text is only in the response to its form."""
-    form = TokenForm(request.POST or None)
+    """Show tokens and the password form. A new token's text is only in the response to its form.
+
+    Each form has its own number, so that a reload of that response creates no second token.
+    """
+    form, number = TokenForm(request.POST or None), request.POST.get("form_number", "")
+    if number and number in request.session.get(_USED_FORMS, ()):
+        messages.warning(request, "This form was already sent.\nIts token is in the list.")
+        return redirect("account")
     if form.is_valid():
         try:
             _, secret = account_actions.create_token(request.user, label=form.cleaned_data["label"])
         except Refused as refused:
             form_errors.mark(form, refused)
         else:
+            used = request.session.get(_USED_FORMS, ())
+            request.session[_USED_FORMS] = [*used, number][-_USED_FORMS_KEPT:]
             return _account_page(request, token_form=TokenForm(), secret=secret)
     return _account_page(request, token_form=form)
 
@@ -176,6 +189,7 @@ def _account_page(
         **forms,
         "tokens": access.tokens_of(request.user),
         "secret": secret,
+        "form_number": secrets.token_urlsafe(9),
         "git_example": f"git push {git_clone_url(request.user, 'APP')} main",
         "crumbs": breadcrumbs.of_page("Account"),
     }

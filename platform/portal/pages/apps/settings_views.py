@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from django.contrib import messages
 from django.http import HttpResponse
 from django.shortcuts import redirect, render
@@ -14,6 +16,7 @@ from portal.apps.access import app_for, config_of, formation_of
 from portal.apps.declared import Declared
 from portal.apps.health import HealthSource, counting_now, effective_check_of, health_of
 from portal.apps.models import App, ProcessFormation
+from portal.apps.sizes import Size
 from portal.errors import NotFound, Refused
 from portal.jobs.access import postdeploy_of
 from portal.lifecycle import app_actions
@@ -111,11 +114,11 @@ def scale(request: SignedInRequest, name: str) -> HttpResponse:
     """Set the count and size of the process types."""
     app = app_for(request.user, name)
     forms = size_forms(formation_of(app), request.POST)
+    sizes = {}
     if all_valid(forms):
+        sizes = {row.process: form.size(row) for row, form in forms}
         try:
-            app_actions.scale(
-                request.user, app=app, sizes={row.process: form.size(row) for row, form in forms}
-            )
+            app_actions.scale(request.user, app=app, sizes=sizes)
         except Refused as refused:
             form_errors.mark(forms[0][1], refused)
         else:
@@ -123,7 +126,7 @@ def scale(request: SignedInRequest, name: str) -> HttpResponse:
                 request, "Scaled.\nInstances are started or stopped as needed, without downtime."
             )
             return redirect("app-settings", name)
-    return _page(request, app, forms=forms)
+    return _page(request, app, forms=forms, sizes=sizes)
 
 
 @signed_in
@@ -195,6 +198,7 @@ def _page(
     config_form: ConfigVarForm | None = None,
     many_form: ManyVarsForm | None = None,
     forms: list[tuple[ProcessFormation, SizeForm]] | None = None,
+    sizes: Mapping[str, Size] | None = None,
     refused_health: HealthForm | None = None,
     delete_form: DeleteForm | None = None,
 ) -> HttpResponse:
@@ -212,7 +216,12 @@ def _page(
         "many_form": many_form or ManyVarsForm(),
         "size_forms": forms or size_forms(formation_of(app)),
         "commands_of": app.current_release.processes if app.current_release else {},
-        "lines": [line for line in lines_of(app.team) if line.name != "Apps"],
+        # after a refusal, the usage that the typed numbers would need
+        "lines": (
+            lines_after(app, sizes)
+            if sizes
+            else [line for line in lines_of(app.team) if line.name != "Apps"]
+        ),
         "quota": quota_of(app.team),
         "health": health,
         "health_form": refused_health or health_form(health),

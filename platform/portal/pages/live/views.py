@@ -34,7 +34,7 @@ from portal.releases.history import newest_rollout, previous_good, story_of
 
 LOG_SECONDS = 0.25  # interval between reads of a log file
 QUIET_LOOKS = 60
-OVERVIEW_PARTS = ("status", "pulse", "instances", "last_deploys", "runs")
+OVERVIEW_PARTS = ("status", "pulse", "acts", "instances", "last_deploys", "runs")
 
 Parts = tuple[dict[str, str], bool]  # HTML by name, and True if the stream ends after it
 Chunks = AsyncGenerator[str, None]
@@ -64,12 +64,13 @@ def streamed(
 
 
 @streamed
-async def app_events(_request: HttpRequest, person: Person, name: str) -> Chunks:
+async def app_events(request: HttpRequest, person: Person, name: str) -> Chunks:
     """Send the changing parts of the overview."""
     await sync_to_async(app_for)(person, name)
+    token = get_token(request)
 
     def look() -> Parts:
-        return overview_parts(app_for(person, name)), False
+        return overview_parts(app_for(person, name), token), False
 
     return _parts(name, look)
 
@@ -118,13 +119,14 @@ async def deploys_events(request: HttpRequest, person: Person, name: str) -> Chu
 async def build_events(request: HttpRequest, person: Person, name: str, number: int) -> Chunks:
     """Send the build's log and progress. `complete` is the last event."""
     build = await sync_to_async(build_for)(person, name, number)
+    token = get_token(request)
 
     def look() -> Parts:
         progress = progress_of(build_for(person, name, number))
+        context = {"app": progress.build.app, "progress": progress, "csrf_token": token}
         return {
-            "progress": render_to_string(
-                "builds/fragments/progress.html", {"app": progress.build.app, "progress": progress}
-            )
+            part: render_to_string(f"builds/fragments/{part}.html", context)
+            for part in ("progress", "cancel")
         }, progress.is_over
 
     return _parts(name, look, log=build_logs.path_of(build), place=_place(request))
@@ -172,14 +174,15 @@ async def log_events(request: HttpRequest, person: Person, name: str) -> Chunks:
     return _parts(name, look, log=app_logs.path_of(app), place=_place(request))
 
 
-def overview_parts(app: App) -> dict[str, str]:
-    """Return the HTML of each changing part of the overview, by name."""
+def overview_parts(app: App, token: str = "") -> dict[str, str]:
+    """Return the HTML of each changing part of the overview, by name. `token`: the CSRF token."""
     overview = overview_of(app)
     context = {
         "app": app,
         "overview": overview,
         "previous": previous_good(app),
         "pulse": overview.pulse,
+        "csrf_token": token,
     }
     return {
         part: render_to_string(f"apps/fragments/{part}.html", context) for part in OVERVIEW_PARTS

@@ -4,6 +4,7 @@ import uPlot from "uplot";
 
 const BYTES = ["B", "KiB", "MiB", "GiB", "TiB"];
 const HEIGHT = 184;
+const SPARSE = 40;
 const CHARTS = {
   requests: {
     value: (number) => `${short(number)}/s`,
@@ -88,7 +89,7 @@ function plotted(place, chart) {
         width: one.width,
         dash: one.dash,
         fill: one.fill ? colour(one.tone, 0.12) : undefined,
-        points: { show: false },
+        points: { show: isSparse, size: 5 },
         value: (_, number) => (number == null ? "–" : chart.value(number)),
       })),
     ],
@@ -102,6 +103,11 @@ function plotted(place, chart) {
 
 function data(chart) {
   return [columns.at, ...chart.lines.map((one, number) => (number ? withoutNothing(columns[one.column]) : columns[one.column]))];
+}
+
+/** With few values in the range, each is drawn as a point: a line through one value would be invisible. */
+function isSparse(_, __, first, last) {
+  return last - first < SPARSE;
 }
 
 /** A status class without responses has no line: a red line at zero would look like errors. */

@@ -10,6 +10,7 @@ function arm(log) {
   const pause = log.querySelector("[data-log-pause]");
   const filter = log.querySelector("[data-log-filter]");
   const source = log.querySelector("[data-log-source]");
+  const nothing = log.querySelector("[data-log-nothing]");
   const held = [];
   let following = true;
   let paused = false;
@@ -48,9 +49,12 @@ function arm(log) {
   }
   function sieve(rows) {
     const wanted = filter.value.trim().toLowerCase();
+    let found = wanted === "";
     for (const row of rows) {
       const other = source?.value && row.querySelector(".log-source")?.textContent.split(".")[0] !== source.value;
       row.hidden = Boolean(other) || (wanted !== "" && !row.textContent.toLowerCase().includes(wanted));
+      found ||= !row.hidden && !row.matches(".log-empty");
     }
+    nothing.hidden = found;
   }
 }
