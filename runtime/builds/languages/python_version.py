@@ -20,6 +20,9 @@ from runtime.stacks.definition import PYTHON_DEFAULT
 from runtime.stacks.stack import DebianRuntime
 
 _LONGEST_WISH = 200  # characters
+_EXACT = re.compile(
+    r"(\d+\.\d+)(?:\.(?:\d+|x|\*))?(?:(?:a|b|rc|-rc)\.?\d+)?(?:-?(?:dev|latest))?(?=[\s/,]|$)"
+)
 
 
 def runtime_of(inputs: Inputs) -> tuple[DebianRuntime, str]:
@@ -40,38 +43,59 @@ def runtime_of(inputs: Inputs) -> tuple[DebianRuntime, str]:
 
 def _wish(source: Source, offered: Mapping[str, DebianRuntime]) -> tuple[str, str]:
     """Return (major.minor, the place that specifies it)."""
-    for file, pattern in (
-        (".python-version", r"(?:cpython-|python-?)?(\d+\.\d+)\S*"),
-        ("runtime.txt", r"python-(\d+\.\d+)\S*"),
-    ):
-        if file not in source.files:
-            continue
-        line = next(
-            (
-                line.strip()
-                for line in source.texts.get(file, "").splitlines()
-                if line.strip() and not line.startswith("#")
-            ),
-            "",
-        )
-        line = line[:_LONGEST_WISH]
-        if match := re.fullmatch(pattern, line):
-            return match[1], file
-        raise BadSource(
-            f"{file} reads {line!r}, which is not a Python version.",
-            hint=f"Write {PYTHON_DEFAULT} or python-{PYTHON_DEFAULT} there.",
-        )
+    for file in (".python-version", "runtime.txt"):
+        if line := _first_line(source.texts.get(file, "")):
+            return _written(line[:_LONGEST_WISH], file, offered), file
     if "Pipfile" in source.files and (found := pipenv.python_wish(toml(source, "Pipfile"))):
         return ".".join(found[:_LONGEST_WISH].split(".")[:2]), "[requires] in the Pipfile"
     ranges, required, where = _ranges(source)
+    if version := _newest(ranges, offered):
+        return version, where if required else "the default"
+    return required, f"{where} in pyproject.toml"
+
+
+def _first_line(text: str) -> str:
+    """Return the first line that is not a comment, without the comment at its end."""
+    lines = (line.partition("#")[0].strip() for line in text.lstrip("\ufeff").splitlines())
+    return next((line for line in lines if line), "")
+
+
+def _written(line: str, file: str, offered: Mapping[str, DebianRuntime]) -> str:
+    """Return the version (major.minor) that a line of .python-version or runtime.txt requires.
+
+    Accept the forms that pyenv, uv, asdf and buildpacks write: "3.13", "python-3.13.1",
+    "cpython@3.13", "3.13-dev", "3.13.*", "3", ">=3.11,<3.14", "^3.11". Of several versions in a
+    line, the first counts.
+    """
+    wish = re.sub(r"^(?:c?python)?[-@= ]*v?(?=[\d<>=~^!])", "", line.lower())
+    if wish in ("3", "3.x", "3.*", "latest", "system", "python", "python3"):
+        return _newest((SpecifierSet(),), offered)
+    exact = _EXACT.match(wish)
+    if exact:
+        return exact[1]
+    if re.match(r"[<>=~^!]", wish):
+        try:
+            ranges = poetry.python_ranges(wish) if wish[0] == "^" else (SpecifierSet(wish),)
+        except InvalidSpecifier:
+            ranges = ()
+        if ranges:
+            return _newest(ranges, offered) or wish
+    raise BadSource(
+        f"{file} reads {line!r}, which is not a version of CPython.",
+        hint=f"Write {PYTHON_DEFAULT} or python-{PYTHON_DEFAULT} there.",
+    )
+
+
+def _newest(ranges: tuple[SpecifierSet, ...], offered: Mapping[str, DebianRuntime]) -> str:
+    """Return the default version if a range has it, else the newest that has; "" if none does."""
     for version in sorted(
         offered, key=lambda version: (version == PYTHON_DEFAULT, _parts(version)), reverse=True
     ):
         if any(
             specifiers.contains(f"{version}.{patch}") for specifiers in ranges for patch in (0, 99)
         ):
-            return version, where if required else "the default"
-    return required, f"{where} in pyproject.toml"
+            return version
+    return ""
 
 
 def _ranges(source: Source) -> tuple[tuple[SpecifierSet, ...], str, str]:
