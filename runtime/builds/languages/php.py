@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 import nodesemver
 
+from runtime.builds.languages import heroku_php
 from runtime.builds.languages.detect import Source
 from runtime.builds.languages.language import USUAL_PATH, Inputs, Language, Runtimes
 from runtime.builds.steps import Install, Tool
@@ -213,6 +215,12 @@ class Php(Language):
             "Found no page: looked for index.php at the top and in " + ", ".join(_ROOTS) + ".",
             hint="Add a Procfile, for example `web: /opt/php/serve /app/FOLDER`.",
         )
+
+    def processes(self, inputs: Inputs) -> tuple[Mapping[str, str], tuple[str, ...]]:
+        """Return the declared processes, with the boot scripts of Heroku's buildpack replaced."""
+        commands, notes = heroku_php.translate(inputs.commands)
+        found, more = super().processes(replace(inputs, commands=commands))
+        return found, (*notes, *more)
 
     def environment(self, inputs: Inputs) -> dict[str, str]:
         return {"PATH": f"/app/vendor/bin:{USUAL_PATH}"}
