@@ -10,6 +10,7 @@
     ├── BadSource                 a source with nothing to build, or with contradictory files
     ├── BuildFailed               a build step did not succeed
     │   ├── Cancelled             the build was cancelled
+    │   ├── StepFailed            a command of a step ended with an error
     │   └── CacheTooLarge         a step wrote more into its package cache than allowed
     ├── BadStack                  a stack file that is not valid
     ├── ImageDamaged              bytes in the store do not match their digest
@@ -72,6 +73,19 @@ class BadSource(RuntimeFailure):
 
 class BuildFailed(RuntimeFailure):
     """A build step failed; its output is in the build log."""
+
+
+class StepFailed(BuildFailed):
+    """A command of a build step ended with an error. `output` is the end of what it printed."""
+
+    def __init__(self, what: str, *, hint: str = "", output: tuple[str, ...] = ()) -> None:
+        super().__init__(what, hint=hint)
+        self.output = output
+
+    @property
+    def last_line(self) -> str:
+        """Return the last line of the output, which mostly has the reason."""
+        return self.output[-1].strip() if self.output else self.what
 
 
 class Cancelled(BuildFailed):

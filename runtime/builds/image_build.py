@@ -6,6 +6,7 @@ import json
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 
 from runtime.builds import authorities
@@ -21,6 +22,7 @@ from runtime.builds.install_steps import StepRunner
 from runtime.builds.languages.detect import DOCKERFILE, LanguageName, Source
 from runtime.builds.log_figures import count, seconds, sizes
 from runtime.builds.manifest import procfile
+from runtime.builds.native.libraries import SharedLibraries
 from runtime.builds.plan import BuildPlan, plan
 from runtime.builds.requests import BuildRequest, BuiltImage
 from runtime.builds.source.checkout import Checkout
@@ -29,13 +31,21 @@ from runtime.config import package_environment
 from runtime.containers.command_line import NO_SHELL, words
 from runtime.contract.manifest import AppFile
 from runtime.contract.quantities import Bytes
-from runtime.errors import BadSource, ImageDamaged, NotAllowed, TransferFailed, Unreachable
+from runtime.errors import (
+    BadSource,
+    ImageDamaged,
+    NotAllowed,
+    StepFailed,
+    TransferFailed,
+    Unreachable,
+)
 from runtime.images.digest import Digest
 from runtime.images.exchange.pulls import Pulls
 from runtime.images.manifest import ImageConfig, Layer
 from runtime.stacks.available import offer
 from runtime.stacks.builder import layer_names
 from runtime.stacks.packages.node_js import node_versions
+from runtime.stacks.stack import Runtime
 
 
 @dataclass(slots=True)
@@ -89,17 +99,34 @@ class ImageBuild:
         ground = ensure_base_layers(
             context.config, context.store, decided, context.log, context.progress
         )
-        layers = list(ground.image)
+        shared = SharedLibraries(context=context, stack=decided.stack, base=ground.image)
+        layers: list[Layer] = []
         below = list(ground.steps)
 
         def step(install: Install, reads: Path | None) -> None:
             context.budget.check()
-            tools = extra_layers_of_step(
-                context.config, context.store, install.beside, decided.stack, context.progress
+            extra = partial(
+                extra_layers_of_step,
+                context.config,
+                context.store,
+                stack=decided.stack,
+                progress=context.progress,
             )
-            below.append(self.workshop.layer(install, reads, [*below, *tools]))
+            tools = extra(install.beside)
+            try:
+                made = self.workshop.layer(
+                    install, reads, [*below, *tools], lambda: extra(_compilers(install))
+                )
+            except StepFailed as failure:
+                if not install.if_it_fails:
+                    raise
+                context.log(f"Warning: {install.name}: {failure.last_line} {install.if_it_fails}")
+                return
+            below.append(made)
             if install.ships:
-                layers.append(below[-1])
+                layers.append(made)
+            if install.compilers:
+                below.extend(shared.look(made))
 
         for install in decided.installs:
             if not install.on_code:
@@ -111,7 +138,8 @@ class ImageBuild:
         for install in decided.installs:
             if install.on_code:
                 step(install, None)
-        return ground, layers
+        ground = shared.added_to(ground)
+        return ground, [*ground.image, *layers]
 
     def _plan(self, source: Source) -> BuildPlan:
         context = self.context
@@ -281,3 +309,8 @@ class ImageBuild:
             app_file=self.app_file.covering(processes),
             health=health_of(config),
         )
+
+
+def _compilers(install: Install) -> tuple[Runtime, ...]:
+    """Return what a second attempt of a step has that the first one had not."""
+    return tuple(runtime for runtime in install.compilers if runtime not in install.beside)

@@ -6,19 +6,21 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 from runtime.builds.context import BuildContext
+from runtime.builds.native import failures
 from runtime.builds.packages.cache import keeps
 from runtime.builds.packages.sources import ToolSettings, surroundings
 from runtime.builds.sandbox import InstallRun, run_install
 from runtime.builds.source import code
 from runtime.builds.steps import Install, step_key
 from runtime.contract.quantities import Bytes
-from runtime.errors import CacheTooLarge
+from runtime.errors import CacheTooLarge, StepFailed
 from runtime.images.digest import Digest, chain_id
 from runtime.images.manifest import Layer
 from runtime.kernel import MountFlag
@@ -37,10 +39,17 @@ class StepRunner:
         default_factory=dict
     )  # what made each layer, by diff ID
 
-    def layer(self, install: Install, tree: Path | None, below: list[Layer]) -> Layer:
+    def layer(
+        self,
+        install: Install,
+        tree: Path | None,
+        below: list[Layer],
+        compilers: Callable[[], Sequence[Layer]] = tuple,
+    ) -> Layer:
         """Return the layer of a step on top of `below`, bottom first.
 
         Without a `tree`, the code is already in `below`. BuildFailed names the fault.
+        `compilers` gives the layers for a second attempt, if a package has to be compiled.
         """
         context = self.context
         self.steps += 1
@@ -74,8 +83,14 @@ class StepRunner:
                 keeps(install.tool) and context.packages.has(context.team)
             )
             with self._shown(inputs, place / "shown") as seen:
-                made = self._run(
-                    install, place, alone=shared, layers=paths, inputs=seen, around=around
+                made = self._compiled(
+                    install,
+                    place,
+                    compilers,
+                    alone=shared,
+                    layers=paths,
+                    inputs=seen,
+                    around=around,
                 )
             layer = context.store.add_layer(made, move=True, team=context.team)
             context.cache.keep(keys[0] if shared else own_key, layer, install)
@@ -113,6 +128,44 @@ class StepRunner:
                 return self.context.helper.call(code.read_whole, tree=top)
             return self.context.helper.call(code.read_files, tree=top, names=install.files)
 
+    def _compiled(
+        self,
+        install: Install,
+        place: Path,
+        compilers: Callable[[], Sequence[Layer]],
+        *,
+        alone: bool,
+        layers: tuple[Path, ...],
+        inputs: Path,
+        around: ToolSettings,
+    ) -> Path:
+        """Run the step, and again with compilers if a package failed that has to be compiled.
+
+        Most packages have wheels, so a build without compilers is tried first: it needs no further
+        layer, and its result can be shared by all apps as before.
+        """
+        context = self.context
+        run = partial(self._run, install, alone=alone, inputs=inputs, around=around)
+        try:
+            return run(place, layers=layers)
+        except StepFailed as failure:
+            more = compilers() if failures.is_compilation(failure.output) else ()
+            if not more:
+                raise _named(install, failure) from None
+        context.budget.check()
+        context.log(
+            f"{install.name}: a package has to be compiled, so the step runs again with compilers"
+            " and headers, which are not part of the image"
+        )
+        self.steps += 1
+        second = context.workspace / f"step{self.steps}"
+        second.mkdir(mode=0o711)
+        above = tuple(context.store.unpacked(layer) for layer in reversed(more))
+        try:
+            return run(second, layers=(*above, *layers))
+        except StepFailed as failure:
+            raise _named(install, failure) from None
+
     def _run(
         self,
         install: Install,
@@ -148,6 +201,21 @@ class StepRunner:
         except CacheTooLarge as too_large:
             context.log(f"{too_large.what} The step runs again without it.")
             return run_install(context, run)
+
+
+def _named(install: Install, failure: StepFailed) -> StepFailed:
+    """Return the failure with the header or program that a compilation lacked, if it shows."""
+    cause = failures.explain(failure.output) if failures.is_compilation(failure.output) else ""
+    if not cause:
+        return failure
+    return StepFailed(
+        f"{install.name}: {cause}",
+        hint=(
+            "Use a version of the package with a wheel for this Python, or a Dockerfile that"
+            " installs what is missing."
+        ),
+        output=failure.output,
+    )
 
 
 def _written(folder: Path, contents: Mapping[str, bytes]) -> Path:

@@ -5,8 +5,10 @@ The same input and the same command give the same layer.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import hashlib
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Protocol
 
 from runtime import journal
@@ -57,6 +59,27 @@ class StepCache:
             self._folder / f"{key}.json",
             {"diff_id": layer.diff_id, "step": install.name, "reads": install.reads()},
         )
+
+    def needs(self, layer: Layer) -> dict[str, str] | None:
+        """Return the libraries that the files of a layer link to; None if they are not known."""
+        path = self._needs(layer)
+        mark(path)
+        try:
+            return {str(name): str(file) for name, file in journal.read_json(path)["needs"].items()}
+        except (KeyError, TypeError, ValueError, AttributeError):  # missing or damaged: read again
+            return None
+
+    def keep_needs(self, layer: Layer, needs: Mapping[str, str]) -> None:
+        """Record the libraries that the files of a layer link to."""
+        self._folder.mkdir(parents=True, exist_ok=True)
+        journal.write_json(
+            self._needs(layer),
+            {"diff_id": layer.diff_id, "step": "Libraries", "reads": "", "needs": dict(needs)},
+        )
+
+    def _needs(self, layer: Layer) -> Path:
+        key = hashlib.sha256(f"libraries of {layer.diff_id}".encode()).hexdigest()
+        return self._folder / f"{key}.json"
 
     @contextmanager
     def turn(self, key: str, budget: Budget) -> Iterator[None]:

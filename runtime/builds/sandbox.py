@@ -6,6 +6,7 @@ The folders that the step writes become a layer.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,11 +20,12 @@ from runtime.confined.session import Confinement
 from runtime.containers.container import Exit
 from runtime.containers.spec import Bind, ContainerSpec, Purpose
 from runtime.contract.quantities import Bytes
-from runtime.errors import BuildFailed, CacheTooLarge
+from runtime.errors import CacheTooLarge, StepFailed
 from runtime.images.layers import sanitizing
 
 WORKSPACE = "slipway.workspace"  # label: the folder of the build that a container belongs to
 _SOURCE = "/build/source"
+_LINES = 400  # of a step's output that are kept to explain a failure
 _SCRIPT = """set -e
 mkdir -p /app "$HOME"
 cp -R {source}/. /app/
@@ -73,11 +75,17 @@ def run_install(context: BuildContext, run: InstallRun, cache: MountedCache | No
         labels={WORKSPACE: context.workspace.name},
     )
     context.containers.remove(spec.id)  # of a build that was killed
+    output: deque[str] = deque(maxlen=_LINES)
+
+    def log(line: str) -> None:
+        output.append(line)
+        context.log(line)
+
     try:
         end = run_within(
             context,
             spec,
-            log=context.log,
+            log=log,
             is_to_end=cache.overflows if cache is not None else lambda: False,
         )
         if cache is not None and cache.overflowed and not budget.is_cancelled():
@@ -89,9 +97,10 @@ def run_install(context: BuildContext, run: InstallRun, cache: MountedCache | No
             hint="Use fewer or smaller dependencies.",
         )
         if end.code != 0:
-            raise BuildFailed(
+            raise StepFailed(
                 f"{install.name}: `{install.tool}` failed. {end.explain()}",
                 hint="See the build log.",
+                output=tuple(output),
             )
         return _collect(context, run)
     finally:

@@ -54,6 +54,10 @@ class Install:
     beside: tuple[
         Runtime, ...
     ] = ()  # additional layers below the step, which the image does not have
+    compilers: tuple[
+        Runtime, ...
+    ] = ()  # layers below a second attempt, if a package could not be compiled without them
+    if_it_fails: str = ""  # if set, a failure is only a warning, which ends with this text
 
     @property
     def reads_all(self) -> bool:

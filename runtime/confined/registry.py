@@ -16,6 +16,7 @@ R = TypeVar("R")
 MODULES = (
     "runtime.builds.source.archive",
     "runtime.builds.source.code",
+    "runtime.builds.native.linked",
     "runtime.builds.packages.cache_size",
     "runtime.builds.dockerfile.work",
     "runtime.confined.probe",

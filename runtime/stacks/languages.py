@@ -7,6 +7,7 @@ A toolchain (compilers, headers, a resolver) is only for build steps; an image n
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 
 from runtime.stacks.apache import APACHE, SERVE, SETTINGS
 from runtime.stacks.definition import DEBIAN_13
@@ -140,6 +141,35 @@ def php_toolchain(version: str, extensions: frozenset[str]) -> DebianRuntime:
     below = php(version, extensions)
     names = (f"php{version}-cli", *below.packages[2:], "composer", "git", "unzip")
     return DebianRuntime(name=f"{below.name}-toolchain", stack=DEBIAN_13, packages=names)
+
+
+# Compilers, and the headers of the libraries that Python packages usually link to. This layer is on
+# top of any of Debian's Pythons, only below steps that compile. Each release has these names.
+PYTHON_COMPILERS = DebianRuntime(
+    name="python-compilers",
+    stack=DEBIAN_13,
+    packages=(
+        *("python3-dev", *_COMPILER),
+        *("libpq-dev", "libmariadb-dev-compat", "libsqlite3-dev", "unixodbc-dev"),
+        *("libffi-dev", "libssl-dev", "libsasl2-dev", "libldap-dev", "libkrb5-dev"),
+        *("zlib1g-dev", "libbz2-dev", "liblzma-dev", "libpcre2-dev", "libyaml-dev"),
+        *("libxml2-dev", "libxslt1-dev", "libcurl4-openssl-dev", "libmemcached-dev"),
+        *("libjpeg-dev", "libfreetype-dev", "libwebp-dev", "libtiff-dev", "liblcms2-dev"),
+        *("libopenjp2-7-dev", "libcairo2-dev", "libmagic-dev", "libevent-dev", "libzmq3-dev"),
+    ),
+)
+
+
+def libraries(packages: Iterable[str]) -> DebianRuntime:
+    """Return Debian's packages of shared libraries as one layer of an image, for any stack."""
+    found = tuple(sorted(set(packages)))
+    return DebianRuntime(name=f"libraries-{','.join(found)}", stack=DEBIAN_13, packages=found)
+
+
+def libraries_named(name: str) -> DebianRuntime | None:
+    """Return the shared libraries of a name that `libraries` gives; None for any other name."""
+    match = re.fullmatch(r"libraries-([a-z0-9.+-]+(?:,[a-z0-9.+-]+)*)", name)
+    return libraries(match[1].split(",")) if match else None
 
 
 DOCKERFILE_RUNTIMES = (  # the languages that FROM of a Dockerfile may name

@@ -19,7 +19,7 @@ from runtime.stacks.available import Offer, offer
 from runtime.stacks.builder import ensure_runtime
 from runtime.stacks.definition import node
 from runtime.stacks.foundation import Foundation, foundation_of
-from runtime.stacks.languages import php_named
+from runtime.stacks.languages import libraries_named, php_named
 from runtime.stacks.packages.package_manager import PackageManager
 from runtime.stacks.stack import Runtime
 from runtime.stacks.upgrade_facts import contents, upper
@@ -138,6 +138,8 @@ def _runtime(offered: Offer, stack: str, name: str) -> Runtime | None:
         return node(match[1])
     if match := _MANAGER.fullmatch(name):
         return PackageManager(tool=match[1], version=match[2])
+    if (shared := libraries_named(name)) and stack in offered.stacks:
+        return replace(shared, stack=offered.stacks[stack])
     found = offered.languages.get(name) or php_named(name)
     return found if found and found.stack.name == stack else None
 

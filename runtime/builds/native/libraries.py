@@ -1,0 +1,88 @@
+"""Add the shared libraries that an app's packages link to, as a layer of Debian's packages."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+
+from runtime.builds.base_layers import BaseLayers
+from runtime.builds.context import BuildContext
+from runtime.builds.native import linked
+from runtime.images.manifest import Layer
+from runtime.stacks.builder import ensure_runtime
+from runtime.stacks.foundation import foundation_of
+from runtime.stacks.languages import PYTHON_COMPILERS, libraries
+from runtime.stacks.stack import Stack
+
+
+@dataclass(slots=True, kw_only=True)
+class SharedLibraries:
+    """The libraries that the steps of one build turned out to need."""
+
+    context: BuildContext
+    stack: Stack
+    base: Sequence[Layer]  # of the image
+    packages: set[str] = field(default_factory=set)
+
+    def look(self, layer: Layer) -> tuple[Layer, ...]:
+        """Look at what a step built. Return the layers to add below the next steps.
+
+        The names are recorded with the layer, so a layer is read only once.
+        """
+        context = self.context
+        needs = context.cache.needs(layer)
+        if needs is None:
+            top = context.helper.tree(context.store.unpacked(layer))
+            needs = context.helper.call(linked.needed, top=top)
+            context.cache.keep_needs(layer, needs)
+        found = self._packages(needs) if needs and not self.stack.image else frozenset()
+        if found <= self.packages:
+            return ()
+        self.packages |= found
+        context.log(
+            f"Shared libraries: {', '.join(sorted(found))}, since the packages link to them"
+        )
+        return self._layers()
+
+    def added_to(self, ground: BaseLayers) -> BaseLayers:
+        """Return the base layers of the image with the libraries, right above the stack.
+
+        So the languages' own record of installed packages stays the topmost one.
+        """
+        foundation = foundation_of(ground.labels)
+        if not self.packages or foundation is None:
+            return ground
+        stack, *languages = ground.image
+        names = (libraries(self.packages).name, *foundation.runtimes)
+        label = replace(foundation, runtimes=names, layers=foundation.layers + 1).label()
+        return replace(
+            ground,
+            image=(stack, *self._layers(), *languages),
+            labels={**ground.labels, **label},
+        )
+
+    def _layers(self) -> tuple[Layer, ...]:
+        context = self.context
+        runtime = libraries(self.packages)
+        made = ensure_runtime(context.config, context.store, runtime, self.stack, context.progress)
+        return tuple(made[1:])
+
+    def _packages(self, needs: dict[str, str]) -> frozenset[str]:
+        """Return the packages of the libraries that the image does not have."""
+        context = self.context
+        base = context.helper.trees(context.store.unpacked(layer) for layer in self.base)
+        missing = context.helper.call(linked.absent, layers=base, names=tuple(needs))
+        if not missing:
+            return frozenset()
+        compilers = ensure_runtime(
+            context.config, context.store, PYTHON_COMPILERS, self.stack, context.progress
+        )[-1]
+        top = context.helper.tree(context.store.unpacked(compilers))
+        found = context.helper.call(linked.owners, layer=top, names=missing)
+        for name in missing:
+            if name not in found:
+                context.log(
+                    f"Warning: {needs[name]} needs {name}, which no package known here has. If the"
+                    " app loads it, use another version of the package, or a Dockerfile."
+                )
+        return frozenset(found.values())
