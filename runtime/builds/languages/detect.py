@@ -110,18 +110,20 @@ _SURE = {
 }
 _PROGRAMS = {
     r"(?:ruby|bundle|puma|rackup|rails)": LanguageName.RUBY,
-    r"(?:php|/opt/php/serve)": LanguageName.PHP,
+    r"(?:php|/opt/php/serve|(?:vendor/bin/)?heroku-php-\w+)": LanguageName.PHP,
     r"java": LanguageName.JAVA,
 }
 ALWAYS_READ = frozenset(
     ("Procfile", "slipway.toml", *PYTHON_FILES, *_PYTHON_VERSION, *_NODE_FILES, *_FILES_OF_OTHERS)
 )
 _TEXTS = re.compile(
-    r"[^/]+\.py|(?:[^/]+/){0,2}[^/]+\.(?:txt|in)|(?:(?!node_modules/)[^/]+/){0,4}package\.json|(?:cmd/[^/]+/)?[^/]+\.go|"
+    r"[^/]+\.py|(?:app|src)/(?:app|main)\.py|(?:[^/]+/){0,2}[^/]+\.(?:txt|in)|"
+    r"(?:(?!node_modules/)[^/]+/){0,4}package\.json|(?:cmd/[^/]+/)?[^/]+\.go|"
     rf"[^/]+\.config\.(?:{'|'.join(config_files.ENDINGS)})|" + "|".join(map(re.escape, ALWAYS_READ))
 )
 _RUNS_PYTHON = re.compile(
-    r"\b(?:python3?|gunicorn|uvicorn|hypercorn|daphne|waitress-serve|flask|celery|django-admin)\b"
+    r"\b(?:python3?|gunicorn|uvicorn|hypercorn|granian|daphne|waitress-serve|uwsgi|flask|fastapi"
+    r"|streamlit|panel serve|celery|django-admin|(?:pipenv|poetry|uv) run)\b"
 )
 _RUNS_NODE = re.compile(r"(?<![\w/.-])(?:node|npm|npx|pnpm|yarn)\b")
 

@@ -7,10 +7,12 @@ import re
 from runtime.builds.languages import pipenv, poetry
 from runtime.builds.languages.detect import PYTHON_LOCKS, Source
 from runtime.builds.languages.language import USUAL_PATH, Inputs, Language, Runtimes
+from runtime.builds.languages.python_build import compiled, on_code, run_commands
+from runtime.builds.languages.python_build.on_code import VENV
+from runtime.builds.languages.python_build.web import web_process
 from runtime.builds.languages.python_files import (
     decides,
     is_poetry_project,
-    mentioned_packages,
     poetry_table,
     pyproject,
     requirements,
@@ -20,11 +22,7 @@ from runtime.builds.languages.python_version import runtime_of
 from runtime.builds.steps import Install, Tool
 from runtime.stacks.definition import GIT
 
-VENV = "/opt/venv"
 _KEEP = ("opt/venv",)
-_MADE = re.compile(
-    r"^(\w+)[ \t]*(?::[^=\n]+)?=[ \t]*(FastAPI|Starlette|Quart|Flask)\(", re.MULTILINE
-)  # within a line, so the time is linear in the file
 
 
 class Python(Language):
@@ -34,6 +32,14 @@ class Python(Language):
         return Runtimes(main=runtime, words=words)
 
     def installs(self, inputs: Inputs) -> tuple[Install, ...]:
+        """Return the steps that make /opt/venv, the app's hooks, and Django's collectstatic."""
+        found = (
+            *compiled.steps(inputs.source, self._packages(inputs)),
+            *run_commands.steps(inputs),
+        )
+        return on_code.with_hooks(inputs.source, found, _import_path(inputs.source))
+
+    def _packages(self, inputs: Inputs) -> tuple[Install, ...]:
         """Return the steps that make /opt/venv; none if the source requires no packages."""
         source = inputs.source
         python = runtime_of(inputs)[0].executable
@@ -64,47 +70,10 @@ class Python(Language):
 
     def web(self, source: Source) -> tuple[str, str] | None:
         """Return a web command by convention, and the reason; None if no file determines one."""
-        packages = mentioned_packages(source)
-        if "manage.py" in source.files:
-            wsgi = next(
-                (path for path in sorted(source.files) if re.fullmatch(r"[^/]+/wsgi\.py", path)), ""
-            )
-            if wsgi and "gunicorn" in packages:
-                return (
-                    f"gunicorn --bind 0.0.0.0:$PORT {wsgi.partition('/')[0]}.wsgi",
-                    "manage.py is Django's and gunicorn is a dependency",
-                )
-            return (
-                "python manage.py runserver --noreload 0.0.0.0:$PORT",
-                "manage.py is Django's; add gunicorn as a dependency for production",
-            )
-        for file in ("app.py", "main.py", "server.py", "wsgi.py", "asgi.py", "web.py"):
-            text, module = source.texts.get(file, ""), file.removesuffix(".py")
-            if (made := _MADE.search(text)) is None:
-                continue
-            name, kind = made[1], made[2]
-            if kind != "Flask" and "uvicorn" in packages:
-                return (
-                    f"uvicorn {module}:{name} --host 0.0.0.0 --port $PORT",
-                    f"{file} creates a {kind} app",
-                )
-            if kind == "Flask" and "gunicorn" in packages:
-                return (
-                    f"gunicorn --bind 0.0.0.0:$PORT {module}:{name}",
-                    f"{file} creates a Flask app",
-                )
-            if kind == "Flask":
-                return (
-                    f"flask --app {module}:{name} run --host 0.0.0.0 --port $PORT",
-                    f"{file} creates a Flask app, and gunicorn is not a dependency",
-                )
-        for file in ("app.py", "main.py", "server.py", "web.py"):
-            if file in source.files:
-                return f"python3 {file}", f"there is a {file}"
-        return None
+        return web_process(source)
 
     def environment(self, inputs: Inputs) -> dict[str, str]:
-        made = bool(self.installs(inputs))
+        made = bool(self._packages(inputs))
         found = {
             "PATH": f"{VENV}/bin:{USUAL_PATH}" if made else USUAL_PATH,
             "PYTHONUNBUFFERED": "1",
@@ -127,7 +96,7 @@ class Python(Language):
     def notes(self, inputs: Inputs) -> tuple[str, ...]:
         source = inputs.source
         file = decides(source)
-        said = []
+        said = [*on_code.notes(source)]
         if unread := [
             name
             for name in (*PYTHON_LOCKS, "requirements.txt")

@@ -19,6 +19,18 @@ _LOCAL = re.compile(
     r" =]\."
 )
 
+# Packages that decide the web process or a step.
+_NAMES = (
+    *("gunicorn", "uvicorn", "hypercorn", "granian", "daphne", "waitress", "uwsgi"),
+    *("flask", "django", "channels", "quart"),
+)
+# fastapi[standard], and the same as a table of Poetry or Pipenv: it brings uvicorn
+_FASTAPI_SERVER = re.compile(
+    r"\bfastapi\b[\"']?[ \t]*(?:=[ \t]*\{[^}\n]*\bextras[ \t]*=[ \t]*)?"
+    r"\[[^\]\n]*\b(?:standard|all)\b",
+    re.IGNORECASE,
+)
+
 
 def decides(source: Source) -> str:
     """Return the file that determines the packages.
@@ -83,11 +95,14 @@ def mentioned_packages(source: Source) -> set[str]:
         if file in source.texts and not file.startswith("requirements")
     ]
     texts += [source.texts[file] for file in source.texts if file.startswith("requirements")]
-    return {
+    found = {
         name
-        for name in ("gunicorn", "uvicorn", "flask", "django")
-        if any(re.search(rf"\b{name}\b", text, re.IGNORECASE) for text in texts)
+        for name in _NAMES
+        if any(re.search(rf"(?<![\w-]){name}\b", text, re.IGNORECASE) for text in texts)
     }
+    if any(_FASTAPI_SERVER.search(text) for text in texts):
+        found.add("uvicorn")
+    return found | ({"hypercorn"} if "quart" in found else set())
 
 
 def is_poetry_project(source: Source) -> bool:
