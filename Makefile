@@ -4,7 +4,7 @@ SETUP := python3 -m workers.setup
 PY := .venv/bin/python
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 .DEFAULT_GOAL := help
-.PHONY: help up down purge install uninstall doctor status check test test-fast attack fuzz chaos bench soak test-vm format python
+.PHONY: help up down purge install uninstall doctor status check test test-fast test-apps attack fuzz chaos bench soak test-vm format python
 
 help: ## Show this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 18
@@ -46,6 +46,10 @@ test: python ## Run all tests in two lanes (as root: they make real containers),
 test-fast: python ## Run the tests that need neither root nor a service, in under a minute; ARGS=...
 	@$(SETUP) check
 	$(PY) -m pytest -q -p tests.fast -n 2 $(or $(ARGS),tests/architecture tests/runtime tests/portal tests/workers)
+
+test-apps: python ## Deploy apps of many frameworks, most of them made by the frameworks' own generators; ARGS=...
+	@$(SETUP) test
+	APPS=all $(PY) -m pytest -q tests/system/test_apps.py $(ARGS)
 
 attack: python ## Attack a platform from its apps, builds, uploads and pushes, next to a victim; safe during `make up`; ONLY=word,word TABLE=file
 	@$(SETUP) test

@@ -1,0 +1,96 @@
+"""Sources that the frameworks' own generators write, in the newest version of a fixed major one."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+FOLDER = "app"  # the generators write into it
+GENERATED_WITHIN = 240  # seconds: a generator is downloaded first
+_SKIPPED = frozenset({"node_modules", ".git"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Generated:
+    """An app of a generator. `changes` are what its own documentation asks for before a deploy."""
+
+    command: str
+    words: str  # of its page
+    path: str = "/"
+    locked: bool = False  # with the package-lock.json that the generator's installation writes
+    changes: Mapping[str, Mapping[str, str]] = field(
+        default_factory=dict
+    )  # file -> text -> the text instead
+
+
+_NODE_ADAPTER = {"@sveltejs/adapter-auto": "@sveltejs/adapter-node"}
+GENERATED = {
+    "express": Generated(
+        command="npx -y express-generator@4 --no-view app", words="Welcome to Express"
+    ),
+    "fastify": Generated(command="npx -y fastify-cli@8 generate app", words='{"root":true}'),
+    "vite-react": Generated(
+        command="npm create -y vite@9 app -- --template react", words='<div id="root">'
+    ),
+    "vite-vue": Generated(command="npx -y create-vue@3 app --default", words='<div id="app">'),
+    "next": Generated(
+        command="npx -y create-next-app@16 app --yes --skip-install --disable-git",
+        words="/_next/static/",
+    ),
+    "sveltekit": Generated(
+        command="npx -y sv@0 create --template minimal --types ts --no-add-ons --no-install app",
+        words="Welcome to SvelteKit",
+        changes={
+            "vite.config.ts": _NODE_ADAPTER,
+            "package.json": {'"@sveltejs/adapter-auto": "^7': '"@sveltejs/adapter-node": "^5'},
+        },
+    ),
+    "nest": Generated(
+        command="npx -y @nestjs/cli@12 new app --skip-install --skip-git --package-manager npm",
+        words="Hello World!",
+        locked=True,
+    ),
+    "angular": Generated(
+        command="npx -y @angular/cli@20 new app --skip-install --skip-git --defaults",
+        words="<app-root>",
+    ),
+}
+
+
+def generate(app: Generated, folder: Path) -> dict[str, str | bytes]:
+    """Run the generator in an empty folder. Return the files of the app by path."""
+    said = _run(app.command, folder)
+    top = folder / FOLDER
+    assert (top / "package.json").exists(), said
+    if app.locked:
+        said = _run("npm install --package-lock-only --ignore-scripts", top)
+        assert (top / "package-lock.json").exists(), said
+    files: dict[str, str | bytes] = {
+        path.relative_to(top).as_posix(): path.read_bytes()
+        for path in sorted(top.rglob("*"))
+        if path.is_file() and not _SKIPPED & set(path.relative_to(top).parts)
+    }
+    for name, changes in app.changes.items():
+        text = (top / name).read_text()
+        for old, new in changes.items():
+            assert old in text, f"{name} of {app.command} has no {old}"
+            text = text.replace(old, new)
+        files[name] = text
+    return files
+
+
+def _run(command: str, folder: Path) -> str:
+    """Run a command in a folder. Return the end of its output, for a message."""
+    done = subprocess.run(
+        command.split(),
+        cwd=folder,
+        env={**os.environ, "CI": "1", "NG_CLI_ANALYTICS": "false"},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=GENERATED_WITHIN,
+    )
+    return f"{command}: exit code {done.returncode}\n{done.stdout[-2000:]}{done.stderr[-2000:]}"
