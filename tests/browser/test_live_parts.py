@@ -263,7 +263,9 @@ def test_on_a_phone_log_and_rollback_are_in_the_bottom_bar(browse: Browse) -> No
         box = target.bounding_box()
         assert box is not None
         assert box["y"] > 844 / 2
-    bar.get_by_role("button", name="Roll back to v2").click()
+    bar.get_by_role("link", name="Roll back to v2").click()
+    expect(page.get_by_label("Keep today's config vars")).to_be_checked()
+    page.get_by_role("button", name="Roll back").click()
     expect(page.get_by_text("Rolling back to v2 as v5")).to_be_visible()
 
 

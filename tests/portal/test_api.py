@@ -101,8 +101,10 @@ def test_config_scale_and_rollback(people: People, owner: Caller) -> None:
     assert owner("patch", "/apps/hello/config", {"changes": {"A": None}})[1]["config"] == {}
     status, sizes = owner("patch", "/apps/hello/formation", {"web": {"count": 2}})
     assert (status, sizes[0]["count"], sizes[0]["cpu"]) == (200, 2, 500)
-    status, rollout = owner("post", "/apps/hello/releases/2/rollback")
-    assert (status, rollout["release"]) == (202, 4)
+    assert owner("post", "/apps/hello/releases/2/rollback")[1]["release"] == 4
+    assert owner("get", "/apps/hello/config")[1]["config"] == {}, "today's config vars stay"
+    status, rollout = owner("post", "/apps/hello/releases/2/rollback?config=release")
+    assert (status, rollout["release"]) == (202, 5)
     assert owner("get", "/apps/hello/config")[1]["config"] == {"A": "1"}
     Instance.objects.create(
         id="web.1",

@@ -55,9 +55,11 @@ def test_a_rollback_is_a_new_release_with_the_old_image_config_and_processes(
     second = set_config_vars(people.owner, app=app, changes={"A": "new", "B": "1"})
     assert second is not None
     roll_out(second.rollouts.get())
-    rollout = actions.rollback(people.owner, app=app, number=1)
+    kept = actions.rollback(people.owner, app=app, number=1).release
+    assert config_of_release(kept) == {"A": "new", "B": "1"}, "today's config vars are the default"
+    rollout = actions.rollback(people.owner, app=app, number=1, with_old_config=True)
     release = rollout.release
-    assert (release.number, release.description) == (3, "Roll back to v1")
+    assert (release.number, release.description) == (4, "Roll back to v1")
     assert (release.image, release.processes) == (
         "sha256:" + "a" * 64,
         {"web": "old", "worker": "w"},

@@ -6,6 +6,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import suppress
 from pathlib import Path
+from typing import Literal
 
 from asgiref.sync import sync_to_async
 from django.http import HttpRequest, StreamingHttpResponse
@@ -136,9 +137,13 @@ def list_releases(request: HttpRequest, name: str) -> list[ReleaseOut]:
     response={202: RolloutOut},
     summary="Create a new release from an old one",
 )
-def roll_back(request: HttpRequest, name: str, number: int) -> Status[RolloutOut]:
-    person = person_of(request)
-    return Status(202, rollout_out(rollback(person, app=app_for(person, name), number=number)))
+def roll_back(
+    request: HttpRequest, name: str, number: int, config: Literal["current", "release"] = "current"
+) -> Status[RolloutOut]:
+    """`config`: keep today's config vars, or take those of the old release."""
+    person, old = person_of(request), config == "release"
+    rollout = rollback(person, app=app_for(person, name), number=number, with_old_config=old)
+    return Status(202, rollout_out(rollout))
 
 
 @router.post(

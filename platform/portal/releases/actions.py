@@ -16,7 +16,7 @@ from portal.accounts.access import require_admin, require_member
 from portal.accounts.models import Person
 from portal.activity import audit
 from portal.apps import secrets
-from portal.apps.config import write_config
+from portal.apps.config import config_of, write_config
 from portal.apps.declared import Declared
 from portal.apps.defaults import set_defaults
 from portal.apps.models import App
@@ -81,9 +81,10 @@ def release_from_build(build: Build) -> Rollout | None:
 
 
 @transaction.atomic
-def rollback(actor: Person, *, app: App, number: int) -> Rollout:
-    """Make a new release with the image, config vars and process types of an old one, and roll it
-    out.
+def rollback(actor: Person, *, app: App, number: int, with_old_config: bool = False) -> Rollout:
+    """Make a new release with the image and process types of an old one, and roll it out.
+
+    It has today's config vars, or with `with_old_config` those of the old release.
     """
     require_member(actor, app.team)
     app = lock_app(app)
@@ -99,9 +100,12 @@ def rollback(actor: Person, *, app: App, number: int) -> Rollout:
             f" {settings.KEPT_RELEASES} releases are kept.",
             hint="Deploy its source again.",
         )
-    config = config_of_release(old)
-    write_config(app, config)
-    audit.record(actor, f"rolled back to v{number}", app=app)
+    config = config_of(app)
+    if with_old_config:
+        config = config_of_release(old)
+        write_config(app, config)
+    with_config = " with its config vars" if with_old_config else ""
+    audit.record(actor, f"rolled back to v{number}{with_config}", app=app)
     return make_release(
         app,
         image=old.image,

@@ -125,6 +125,7 @@ PAGES = (
     _page("apps/<slug:name>/deploys"),
     _form("apps/<slug:name>/stack", rule=rules.ADMIN_OF_APP),
     _form("apps/<slug:name>/rollback", number=1),
+    _page("apps/<slug:name>/releases/<int:number>/rollback", "/apps/shop/releases/1/rollback"),
     _form("apps/<slug:name>/releases/<int:number>/again", "/apps/shop/releases/{release}/again"),
     _form("apps/<slug:name>/domains/add", host="another.example.com"),
     _form("apps/<slug:name>/domains/addresses"),

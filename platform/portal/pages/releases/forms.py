@@ -1,4 +1,4 @@
-"""The form of every Roll back button."""
+"""The form of a rollback."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ from django import forms
 
 
 class RollbackForm(forms.Form):
-    """Input for the release to roll back to."""
+    """Input for the release to roll back to, and whose config vars it gets."""
 
     number = forms.IntegerField(min_value=1)
+    # without a value: today's config vars
+    config = forms.ChoiceField(choices=[("current", ""), ("release", "")], required=False)

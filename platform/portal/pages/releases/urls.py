@@ -10,5 +10,10 @@ urlpatterns = [
     path("apps/<slug:name>/deploys", views.deploys, name="deploys"),
     path("apps/<slug:name>/stack", views.upgrade_stack, name="upgrade-stack"),
     path("apps/<slug:name>/rollback", views.rollback, name="rollback"),
+    path(
+        "apps/<slug:name>/releases/<int:number>/rollback",
+        views.rollback_preview,
+        name="rollback-preview",
+    ),
     path("apps/<slug:name>/releases/<int:number>/again", views.try_again, name="try-again"),
 ]

@@ -15,6 +15,7 @@ from portal.pages.apps.commands import commands_for
 from portal.pages.releases.forms import RollbackForm
 from portal.releases import actions
 from portal.releases.history import newest_rollout, previous_good, story_of
+from portal.releases.rollback_preview import preview_of
 
 
 @signed_in
@@ -34,6 +35,19 @@ def deploys(request: SignedInRequest, name: str) -> HttpResponse:
 
 
 @signed_in
+def rollback_preview(request: SignedInRequest, name: str, number: int) -> HttpResponse:
+    """Show what a rollback will change, and ask which config vars to use."""
+    app = app_for(request.user, name)
+    context = {
+        "app": app,
+        "preview": preview_of(app, number),
+        "crumbs": breadcrumbs.of_app(app, f"Roll back to v{number}"),
+        "tab": "deploys",
+    }
+    return render(request, "releases/rollback.html", context)
+
+
+@signed_in
 @require_POST
 def rollback(request: SignedInRequest, name: str) -> HttpResponse:
     """Roll back to an earlier release."""
@@ -41,7 +55,12 @@ def rollback(request: SignedInRequest, name: str) -> HttpResponse:
     if not form.is_valid():
         raise NotFound("This release does not exist.", hint="Check the list of deploys.")
     try:
-        rollout = actions.rollback(request.user, app=app, number=form.cleaned_data["number"])
+        rollout = actions.rollback(
+            request.user,
+            app=app,
+            number=form.cleaned_data["number"],
+            with_old_config=form.cleaned_data["config"] == "release",
+        )
     except Refused as refused:
         form_errors.notice(request, refused)
         return redirect("deploys", name)
