@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
-from runtime.converge.observed import Crashes, ObservedApp, ObservedInstance, Phase
+from runtime.converge.observed import WEB, Crashes, ObservedApp, ObservedInstance, Phase
 from runtime.converge.planning import backoff
 from runtime.converge.planning.instance_health import fails_checks, is_healthy, why_it_fails
 
@@ -52,7 +52,7 @@ def report(observed: ObservedApp, now: float) -> tuple[InstanceReport, ...]:
             process=slot.process,
             release=slot.group.release,
             state=State.CRASHED,
-            detail=f"{crashes.reason}\n{_next_start(crashes, now)}",
+            detail=f"{crashes.reason}\n{_next_start(crashes, now)}{_advice(place.process)}",
             restarts=crashes.count,
             started_at=None,
         )
@@ -109,6 +109,13 @@ def _was_started_by_waking(observed: ObservedApp, instance: ObservedInstance) ->
         and instance.slot.group == observed.serving
         and instance.slot not in observed.crashes
     )
+
+
+def _advice(process: str) -> str:
+    """Return the advice for a type that need not run all the time, as `web` does."""
+    if process == WEB:
+        return ""
+    return f" If {process} is a command that ends by itself, scale it to 0 and run it when needed."
 
 
 def _next_start(crashes: Crashes, now: float) -> str:

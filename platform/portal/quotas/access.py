@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from django.db.models import Count, Q
 
 from portal.accounts.models import Team
-from portal.apps.models import App, ProcessFormation
+from portal.apps.models import App
 from portal.apps.sizes import Size
-from portal.quotas.decision import TeamUse, over, total, use_of
+from portal.quotas.decision import TeamUse, allocated, over, total, use_of
 from portal.quotas.models import NetworkPolicy, Quota
 
 
@@ -47,7 +47,7 @@ def team_uses() -> list[TeamLine]:
     """Return every team, with the largest memory allocation first. Needs four queries for any
     number of teams."""
     sizes: dict[int, dict[tuple[int, str], Size]] = {}
-    for row in ProcessFormation.objects.filter(app__deleted_at=None).select_related("app"):
+    for row in allocated().select_related("app"):
         sizes.setdefault(row.app.team_id, {})[row.app_id, row.process] = Size.of(row)
     apps = dict(App.objects.filter(deleted_at=None).values_list("team").annotate(Count("id")))
     lines = [

@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 
 from django.db import connection
+from django.db.models import Q, QuerySet
 
 from portal.accounts.access import admin_names
 from portal.accounts.models import Team
@@ -163,8 +164,21 @@ def over(quota: Quota, use: TeamUse) -> list[str]:
     ]
 
 
+def allocated() -> QuerySet[ProcessFormation]:
+    """Return the formations that count: of apps that are live, or are rolled out now.
+
+    An app whose first rollouts all failed has no instances, so it has no share of the quota.
+    """
+    holds = Q(app__current_release__isnull=False) | Q(
+        app__in=App.objects.filter(
+            releases__rollouts__isnull=False, releases__rollouts__finished_at=None
+        )
+    )
+    return ProcessFormation.objects.filter(holds, app__deleted_at=None)
+
+
 def _rows(team: Team) -> list[ProcessFormation]:
-    return list(ProcessFormation.objects.filter(app__team=team, app__deleted_at=None))
+    return list(allocated().filter(app__team=team))
 
 
 def _check_one(team: Team, quota: Quota, process: str, size: Size, before: Size | None) -> None:

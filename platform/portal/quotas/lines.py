@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from portal.accounts.models import Team
-from portal.apps.models import App, ProcessFormation
+from portal.apps.models import App
 from portal.apps.sizes import Size
 from portal.quotas import amounts
 from portal.quotas.access import quota_of, usage_of_team
-from portal.quotas.decision import TeamUse
+from portal.quotas.decision import TeamUse, allocated
 from portal.quotas.models import Quota
 
 _NAMES = {
@@ -56,8 +56,9 @@ def lines_after(app: App, sizes: Mapping[str, Size]) -> list[QuotaLine]:
     """Return the team's use of each limit, now and after scaling the app."""
     now = usage_of_team(app.team)
     sums = {"instances": now.instances, "cpu": now.cpu, "memory": now.memory, "disk": now.disk}
-    for row in ProcessFormation.objects.filter(app=app, process__in=sizes):
-        for size, sign in ((Size.of(row), -1), (sizes[row.process], 1)):
+    before = {row.process: Size.of(row) for row in allocated().filter(app=app, process__in=sizes)}
+    for changed, sign in ((before, -1), (sizes, 1)):
+        for size in changed.values():
             sums["instances"] += sign * size.count
             for name in ("cpu", "memory", "disk"):
                 sums[name] += sign * size.count * getattr(size, name)

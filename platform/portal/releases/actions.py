@@ -21,7 +21,7 @@ from portal.apps.declared import Declared
 from portal.apps.defaults import set_defaults
 from portal.apps.models import App
 from portal.builds.models import Build, BuildState
-from portal.errors import Conflict, NotFound
+from portal.errors import Conflict, NotFound, QuotaExceeded
 from portal.queue import Task, enqueue
 from portal.quotas.app_lock import lock_app
 from portal.releases import missing_config
@@ -32,7 +32,7 @@ from portal.releases.access import (
     kept_releases,
     release_of,
 )
-from portal.releases.formation import RELEASE_PHASE, form
+from portal.releases.formation import RELEASE_PHASE, check_again, form
 from portal.releases.models import FAILURES, Release, Rollout, RolloutState
 
 __all__ = ["RELEASE_PHASE"]  # re-exported with the other names of process types
@@ -138,6 +138,7 @@ def try_again(actor: Person, *, app: App, number: int) -> Rollout:
             missing_config.explain(release, missing).partition("\n")[0],
             hint="Set the config var. This creates a new release.",
         )
+    check_again(app)
     audit.record(actor, f"retried the rollout of v{number}", app=app)
     rollout = Rollout.objects.create(release=release)
     enqueue(Task.ROLL_OUT, rollout.pk)
@@ -219,8 +220,8 @@ def make_release(
     """Number a release, supersede an open rollout, and queue the new rollout. The caller holds
     `lock_app`.
 
-    If a config var that the manifest requires has no value, the rollout fails immediately, and an
-    open rollout continues.
+    If a config var that the manifest requires has no value, or the quota does not allow an instance
+    of `web`, the rollout fails immediately, and an open rollout continues.
     """
     number = (Release.objects.filter(app=app).aggregate(last=Max("number"))["last"] or 0) + 1
     release = Release.objects.create(
@@ -236,17 +237,24 @@ def make_release(
     )
     audit.record(actor, f"made v{number}: {description}", app=app)
     if missing := release.declared.lacks(config):
-        rollout = Rollout.objects.create(release=release, steps=[_step(text) for text in notes])
-        finish_failed(rollout, missing_config.explain(release, missing))
-        rollout.refresh_from_db()
-        return rollout
+        return _failed_rollout(release, notes, missing_config.explain(release, missing))
+    try:
+        chosen = form(app, processes, release.declared)
+    except QuotaExceeded as refusal:
+        return _failed_rollout(release, notes, f"web cannot start: {refusal}")
     supersede_open_rollouts(app, reason=f"v{number} replaced it.")
     rollout = Rollout.objects.create(
-        release=release,
-        steps=[_step(text) for text in (*notes, *form(app, processes, release.declared))],
+        release=release, steps=[_step(text) for text in (*notes, *chosen)]
     )
     enqueue(Task.ROLL_OUT, rollout.pk)
     events.announce(app.name, events.EventKind.RELEASE)
+    return rollout
+
+
+def _failed_rollout(release: Release, notes: Sequence[str], reason: str) -> Rollout:
+    rollout = Rollout.objects.create(release=release, steps=[_step(text) for text in notes])
+    finish_failed(rollout, reason)
+    rollout.refresh_from_db()
     return rollout
 
 

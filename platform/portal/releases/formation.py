@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from portal.apps.declared import Declared
@@ -13,59 +13,77 @@ from portal.quotas import decision
 from portal.quotas.models import Quota
 from runtime.contract.manifest import Process
 
+WEB = "web"  # the process type that gets requests
 RELEASE_PHASE = "release"  # a process type that runs once before a rollout and never has instances
 
 
 def form(app: App, processes: Mapping[str, str], declared: Declared) -> list[str]:
     """Set the count and size of each new process type. Return notes about the choices.
 
-    Until the app is live, this also applies to process types that nobody has scaled.
+    `web` gets one instance. Other types get none until they are scaled, unless the manifest
+    declares them, or the app has a single type. Until the app is live, this also applies to types
+    that nobody has scaled, and all types are checked again: until then they have no share of the
+    quota. Raise QuotaExceeded if the quota does not even allow one instance of `web`.
     """
     quota = decision.lock(app.team)
     known = {row.process: row for row in ProcessFormation.objects.filter(app=app)}
+    is_first = app.current_release_id is None
+    kinds = sorted(processes.keys() - {RELEASE_PHASE}, key=lambda name: (name != WEB, name))
+    sizes: dict[str, Size] = {}
     notes = []
-    for process in sorted(
-        processes.keys() - {RELEASE_PHASE}, key=lambda name: (name != "web", name)
-    ):
+    for process in kinds:
         row, wish = known.get(process), declared.processes.get(process)
-        is_open = (
-            row is not None
-            and not row.by_person
-            and app.current_release_id is None
-            and wish is not None
-        )
-        if row is not None and not is_open:
+        if row is not None and not is_first:
             continue
-        size, words = _first_that_fits(app, quota, process, wish, declared.file)
-        if row is not None and Size.of(row) == size:
-            continue
-        notes.append(words)
-        values = {
-            "count": size.count,
-            "cpu": size.cpu,
-            "memory": size.memory,
-            "processes": size.processes,
-            "disk": size.disk,
-        }
-        ProcessFormation.objects.update_or_create(app=app, process=process, defaults=values)
+        if row is not None and (row.by_person or (wish is None and (row.count or process != WEB))):
+            candidates = [Size.of(row)]
+        elif process != WEB and wish is None and len(kinds) > 1:
+            candidates = [decision.first_size(quota, count=0)]
+        else:
+            candidates = list(_candidates(quota, wish))
+        size, refused = _first_that_fits(app, quota, sizes, process, candidates)
+        sizes[process] = size
+        if row is None or Size.of(row) != size:
+            notes.append(_words(process, size, wish, declared.file, refused))
+            _write(app, process, size)
     return notes
 
 
+def check_again(app: App) -> None:
+    """Raise QuotaExceeded unless the quota allows the app's formation, before it is rolled out
+    again. An app that is live holds its share already."""
+    rows = ProcessFormation.objects.filter(app=app)
+    if app.current_release_id is None:
+        decision.check_formation(app.team, app, {row.process: Size.of(row) for row in rows})
+
+
+def _write(app: App, process: str, size: Size) -> None:
+    values = {
+        "count": size.count,
+        "cpu": size.cpu,
+        "memory": size.memory,
+        "processes": size.processes,
+        "disk": size.disk,
+    }
+    ProcessFormation.objects.update_or_create(app=app, process=process, defaults=values)
+
+
 def _first_that_fits(
-    app: App, quota: Quota, process: str, wish: Process | None, file: str
+    app: App, quota: Quota, sizes: Mapping[str, Size], process: str, candidates: Sequence[Size]
 ) -> tuple[Size, str]:
-    refused = ""
-    for size in _candidates(quota, wish):
+    """Return the first size that the quota allows next to `sizes`, and why larger ones are
+    refused."""
+    refused: QuotaExceeded | None = None
+    for size in candidates:
         try:
-            decision.check_formation(app.team, app, {process: size})
+            decision.check_formation(app.team, app, {**sizes, process: size})
         except QuotaExceeded as refusal:
-            refused = refused or refusal.sentence
+            refused = refused or refusal
         else:
-            return size, _words(process, size, wish, file, refused)
-    return (
-        decision.first_size(quota, count=0),
-        f"{process} is new, but will have no instances: {refused}",
-    )
+            return size, refused.sentence if refused else ""
+    if process == WEB and refused is not None:
+        raise refused
+    return decision.first_size(quota, count=0), refused.sentence if refused else ""
 
 
 def _candidates(quota: Quota, wish: Process | None) -> Iterator[Size]:
@@ -102,7 +120,11 @@ def _says_size(wish: Process) -> bool:
 
 
 def _words(process: str, size: Size, wish: Process | None, file: str, refused: str) -> str:
+    if size.count == 0 and refused:
+        return f"{process} will have no instances: {refused}"
     if wish is None or (wish.count is None and not _says_size(wish)):
+        if size.count == 0:
+            return f"{process} is new and has no instances. Scale it to start it"
         return f"{process} is new and will have one instance. You can scale it"
     if refused:
         return f"{process} is new: {size.describe()}, which is less than {file} declares. {refused}"

@@ -10,7 +10,7 @@ from runtime.converge.canary_analysis import GroupTraffic, judge
 from runtime.converge.desired import DesiredRelease
 from runtime.converge.observed import ObservedInstance, Phase, Slot
 from runtime.converge.planning import backoff
-from runtime.converge.planning.groups import group_of
+from runtime.converge.planning.groups import deciding_types, group_of
 from runtime.converge.planning.instance_health import is_given_up, is_overdue, why_it_fails
 from runtime.converge.planning.plan_state import Outcome, OutcomeState, PlanState
 from runtime.converge.strategy import StrategyKind
@@ -60,7 +60,10 @@ def judge_candidate(state: PlanState) -> PlanState:
 def _failures(
     state: PlanState, candidate: DesiredRelease, members: list[ObservedInstance]
 ) -> Iterator[str]:
+    deciding = deciding_types(state.desired, candidate)
     for instance in members:
+        if instance.slot.process not in deciding:
+            continue
         if instance.phase is Phase.EXITED:
             yield _finding(instance.slot, instance.evidence or "It exited.")
         elif is_overdue(instance, candidate, state.now):
@@ -75,7 +78,9 @@ def _failures(
             )
     group = group_of(candidate)
     for slot, crashes in sorted(state.observed.crashes.items()):
-        if slot.group == group and (not crashes.lost or crashes.count > backoff.AT_ONCE):
+        if slot.group != group or slot.process not in deciding:
+            continue
+        if not crashes.lost or crashes.count > backoff.AT_ONCE:
             yield _finding(slot, crashes.reason)
     if (
         state.moving is StrategyKind.CANARY

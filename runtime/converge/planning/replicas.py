@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from runtime.converge.desired import DesiredProcess, DesiredRelease
 from runtime.converge.observed import WEB, Group, Slot
-from runtime.converge.planning.groups import group_of
+from runtime.converge.planning.groups import deciding_types, group_of
 from runtime.converge.planning.instance_health import is_healthy, is_live
 from runtime.converge.planning.plan_state import PlanState
 from runtime.converge.strategy import StrategyKind
@@ -45,14 +45,21 @@ def replica_sets(state: PlanState) -> tuple[ReplicaSet, ...]:
 def is_complete(
     state: PlanState, release: DesiredRelease, counts: Mapping[str, int] | None = None
 ) -> bool:
-    """Return whether every slot, or every slot of `counts`, has a live instance in service."""
+    """Return whether every slot, or every slot of `counts`, has a live instance in service.
+
+    A slot of a type that does not decide also counts after its process has ended or failed once.
+    """
     filled = {instance.slot for instance in state.in_service() if is_live(instance, state.now)}
     wanted = ReplicaSet(
         release=release,
         group=group_of(release),
         counts=_counts(release) if counts is None else counts,
     )
-    return all(slot in filled for slot, _ in wanted.slots())
+    deciding = deciding_types(state.desired, release)
+    return all(
+        slot in filled or (slot.process not in deciding and slot in state.observed.crashes)
+        for slot, _ in wanted.slots()
+    )
 
 
 def slots_of(release: DesiredRelease, group: Group) -> Iterator[Slot]:

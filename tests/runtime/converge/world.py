@@ -77,6 +77,8 @@ class World:
     record: AppState = field(default_factory=AppState)
     routes: AppRoutes | None = None
     tempers: dict[int, Temper] = field(default_factory=dict)
+    # of process types that differ from the rest of their release
+    type_tempers: dict[tuple[int, str], Temper] = field(default_factory=dict)
     current: DesiredRelease | None = None
     candidate: DesiredRelease | None = None
     deleted: bool = False
@@ -316,7 +318,10 @@ class World:
                     slot=action.slot,
                     phase=Phase.CREATED,
                     limits=action.process.limits,
-                    temper=self.tempers[action.release.number],
+                    temper=self.type_tempers.get(
+                        (action.release.number, action.process.name),
+                        self.tempers[action.release.number],
+                    ),
                 )
                 yield lambda: self.instances.__setitem__(fresh, instance)
                 if isinstance(action, StartInstance):
