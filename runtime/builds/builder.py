@@ -88,6 +88,7 @@ class Builder:
                     team=request.team,
                     limits=request.limits,
                     team_limits=request.team_limits,
+                    config_vars=request.config_vars,
                     workspace=workspace,
                     budget=budget,
                     log=log,

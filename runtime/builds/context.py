@@ -4,7 +4,7 @@ services of the node.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
@@ -46,6 +46,8 @@ class BuildContext:
     team: int
     limits: Limits
     team_limits: TeamLimits | None = None
+    # The app's config vars that steps may see
+    config_vars: Mapping[str, str] = field(default_factory=dict)
     workspace: Path
     budget: Budget
     log: Callable[[str], None]

@@ -143,6 +143,7 @@ class ImageBuild:
 
     def _plan(self, source: Source) -> BuildPlan:
         context = self.context
+        source = replace(source, config_vars=self.request.config_vars)
         return plan(source, lambda: node_versions(context.config), offer(context.config).pythons)
 
     @property
@@ -151,7 +152,11 @@ class ImageBuild:
 
     @property
     def _arguments(self) -> Mapping[str, str]:
-        return {**self.app_file.building.arguments, **self.request.arguments}
+        return {
+            **self.request.config_vars,
+            **self.app_file.building.arguments,
+            **self.request.arguments,
+        }
 
     def _dockerfile_text(self, tree: Checkout) -> bytes | None:
         """Return the Dockerfile, if the build uses one. BadSource: the file that the manifest names
@@ -223,7 +228,7 @@ class ImageBuild:
         self.context.apply_team_limits()
         options = Options(
             arguments=self._arguments,
-            secrets=self.request.secrets,
+            secrets=self.request.config_vars,
             proxies=dockerfile.proxies(),
             authorities=authorities.extended_bundle(package_environment()),
         )

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -19,6 +19,7 @@ from runtime.builds.packages.sources import ToolSettings, surroundings
 from runtime.builds.sandbox import InstallRun, run_install
 from runtime.builds.source import code
 from runtime.builds.steps import Install, step_key
+from runtime.builds.variables import seen_by
 from runtime.contract.quantities import Bytes
 from runtime.errors import CacheTooLarge, StepFailed
 from runtime.images.digest import Digest, chain_id
@@ -58,9 +59,12 @@ class StepRunner:
         around = surroundings(install.tool, place)
         contents = {} if tree is None else self._contents(install, tree)
         parent = chain_id([layer.diff_id for layer in below])
+        seen = seen_by(install, contents, context.config_vars)
         key = step_key(install, parent, contents, around.identity)
-        own_key = step_key(install, parent, contents, around.identity, team=context.team)
-        keys = (own_key,) if install.reads_all else (key, own_key)
+        own_key = step_key(
+            install, parent, contents, around.identity, team=context.team, variables=seen
+        )
+        keys = (own_key,) if install.reads_all or seen else (key, own_key)
         with context.cache.turn(keys[0], context.budget):
             if layer := next(
                 (found for candidate in keys if (found := context.cache.find(candidate))), None
@@ -73,24 +77,29 @@ class StepRunner:
                 return layer
             started = time.monotonic()
             context.log(f"{install.name}: `{install.shown}` for {install.reads()}")
+            if seen:
+                context.log(f"{install.name}: sees {_listed(seen)}")
             inputs = (
                 tree
                 if tree is not None and install.reads_all
                 else _written(place / "inputs", contents)
             )
             paths = tuple(context.store.unpacked(layer) for layer in reversed(below))
-            shared = not install.reads_all and not (
-                keeps(install.tool) and context.packages.has(context.team)
+            shared = (
+                not install.reads_all
+                and not seen
+                and not (keeps(install.tool) and context.packages.has(context.team))
             )
-            with self._shown(inputs, place / "shown") as seen:
+            with self._shown(inputs, place / "shown") as shown:
                 made = self._compiled(
                     install,
                     place,
                     compilers,
                     alone=shared,
                     layers=paths,
-                    inputs=seen,
+                    inputs=shown,
                     around=around,
+                    variables=seen,
                 )
             layer = context.store.add_layer(made, move=True, team=context.team)
             context.cache.keep(keys[0] if shared else own_key, layer, install)
@@ -138,6 +147,7 @@ class StepRunner:
         layers: tuple[Path, ...],
         inputs: Path,
         around: ToolSettings,
+        variables: Mapping[str, str],
     ) -> Path:
         """Run the step, and again with compilers if a package failed that has to be compiled.
 
@@ -145,7 +155,9 @@ class StepRunner:
         layer, and its result can be shared by all apps as before.
         """
         context = self.context
-        run = partial(self._run, install, alone=alone, inputs=inputs, around=around)
+        run = partial(
+            self._run, install, alone=alone, inputs=inputs, around=around, variables=variables
+        )
         try:
             return run(place, layers=layers)
         except StepFailed as failure:
@@ -175,6 +187,7 @@ class StepRunner:
         layers: tuple[Path, ...],
         inputs: Path,
         around: ToolSettings,
+        variables: Mapping[str, str],
     ) -> Path:
         """Run the step in its container with the team's package cache.
 
@@ -190,6 +203,7 @@ class StepRunner:
             inputs=inputs,
             texts=texts,
             around=around,
+            variables=variables,
         )
         if not keeps(install.tool):
             return run_install(context, run)
@@ -216,6 +230,12 @@ def _named(install: Install, failure: StepFailed) -> StepFailed:
         ),
         output=failure.output,
     )
+
+
+def _listed(names: Collection[str]) -> str:
+    """Return the names of config vars for the log, never their values."""
+    noun = "the config var" if len(names) == 1 else "the config vars"
+    return f"{noun} {', '.join(sorted(names))}"
 
 
 def _written(folder: Path, contents: Mapping[str, bytes]) -> Path:

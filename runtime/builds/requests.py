@@ -23,9 +23,9 @@ class BuildRequest:
     limits: Limits
     team_limits: TeamLimits | None = None
     arguments: Mapping[str, str] = field(default_factory=dict)  # a Dockerfile's build arguments
-    secrets: Mapping[str, str] = field(
-        default_factory=dict
-    )  # by the id that RUN --mount=type=secret names
+    # The app's config vars that build steps may see. A Dockerfile has them as arguments where it
+    # declares the name, and as secrets: the name is the id of RUN --mount=type=secret.
+    config_vars: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

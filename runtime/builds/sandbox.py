@@ -1,5 +1,4 @@
-"""Run an install step in a build container with the team's limits, no config vars and a read-only
-source.
+"""Run an install step in a build container with the team's limits and a read-only source.
 
 The folders that the step writes become a layer.
 """
@@ -7,7 +6,7 @@ The folders that the step writes become a layer.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,6 +21,7 @@ from runtime.containers.spec import Bind, ContainerSpec, Purpose
 from runtime.contract.quantities import Bytes
 from runtime.errors import CacheTooLarge, StepFailed
 from runtime.images.layers import sanitizing
+from runtime.masking import Mask
 
 WORKSPACE = "slipway.workspace"  # label: the folder of the build that a container belongs to
 _SOURCE = "/build/source"
@@ -44,6 +44,7 @@ class InstallRun:
     inputs: Path  # the files of the source that the step sees
     texts: Path  # the files that Slipway wrote for its command
     around: ToolSettings
+    variables: Mapping[str, str]  # config vars that the step sees; the log shows no value
 
 
 def run_install(context: BuildContext, run: InstallRun, cache: MountedCache | None = None) -> Path:
@@ -60,7 +61,7 @@ def run_install(context: BuildContext, run: InstallRun, cache: MountedCache | No
         team=context.team,
         layers=run.layers,
         command=("/bin/sh", "-c", _SCRIPT.format(source=_SOURCE, command=install.command)),
-        environment=around.environment,
+        environment={**run.variables, **around.environment},
         # root only in the container's own user namespace; the app, as 1000, cannot change the
         # installed files
         uid=0,
@@ -75,11 +76,12 @@ def run_install(context: BuildContext, run: InstallRun, cache: MountedCache | No
         labels={WORKSPACE: context.workspace.name},
     )
     context.containers.remove(spec.id)  # of a build that was killed
+    mask = Mask(run.variables.values())
     output: deque[str] = deque(maxlen=_LINES)
 
     def log(line: str) -> None:
-        output.append(line)
-        context.log(line)
+        output.append(mask(line))
+        context.log(mask(line))
 
     try:
         end = run_within(

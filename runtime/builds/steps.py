@@ -92,12 +92,13 @@ def step_key(
     surroundings: Mapping[str, str],
     *,
     team: int | None = None,
+    variables: Mapping[str, str] | None = None,
 ) -> str:
     """Return 64 hex digits over all inputs of the step: lower layers, bytes read, command, tools
     and settings.
 
-    `team` is set for a step that saw more than declared inputs, such as a whole source. No other
-    team finds its layer.
+    `team` is set for a step that saw more than declared inputs, such as a whole source or config
+    vars. No other team finds its layer. `variables` are the config vars that it saw.
     """
     document = {
         "revision": _REVISION,
@@ -111,5 +112,6 @@ def step_key(
         "files": {name: hashlib.sha256(data).hexdigest() for name, data in contents.items()},
         "surroundings": dict(surroundings),
         **({"team": team} if team is not None else {}),
+        **({"variables": dict(variables)} if variables else {}),
     }
     return hashlib.sha256(json.dumps(document, sort_keys=True).encode()).hexdigest()

@@ -52,7 +52,7 @@ def report(observed: ObservedApp, now: float) -> tuple[InstanceReport, ...]:
             process=slot.process,
             release=slot.group.release,
             state=State.CRASHED,
-            detail=f"{crashes.reason}\n{_next_start(crashes, now)}{_advice(place.process)}",
+            detail=f"{crashes.reason}\n{_next_start(crashes, now)}{_advice(slot.process)}",
             restarts=crashes.count,
             started_at=None,
         )

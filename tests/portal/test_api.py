@@ -11,6 +11,7 @@ from django.test import Client
 
 from portal.accounts.access import tokens_of
 from portal.apps import logs as app_logs
+from portal.apps.config import config_for_build
 from portal.apps.models import App, Instance
 from portal.apps.secrets import decrypt_config
 from portal.builds.models import Build, BuildState, SourceKind
@@ -96,7 +97,7 @@ def test_config_scale_and_rollback(people: People, owner: Caller) -> None:
     deploy(submit_archive(people.owner, people.app()))
     assert owner("patch", "/apps/hello/config", {"changes": {"A": "1"}}) == (
         200,
-        {"config": {"A": "1"}, "release": 2},
+        {"config": {"A": "1"}, "release": 2, "not_while_building": []},
     )
     assert owner("patch", "/apps/hello/config", {"changes": {"A": None}})[1]["config"] == {}
     status, sizes = owner("patch", "/apps/hello/formation", {"web": {"count": 2}})
@@ -298,3 +299,18 @@ def test_jobs_runs_and_the_manifest_are_returned_and_a_job_runs_on_demand(
     assert {stranger("get", f"/apps/hello/{part}")[0] for part in ("file", "crons", "runs")} == {
         404
     }
+
+
+def test_a_config_var_can_be_hidden_from_builds(people: People, owner: Caller) -> None:
+    app = people.app()
+    owner("patch", "/apps/hello/config", {"changes": {"KEY": "1", "URL": "2"}})
+    status, shown = owner("patch", "/apps/hello/config", {"while_building": {"KEY": False}})
+    assert (status, shown["not_while_building"]) == (200, ["KEY"])
+    assert config_for_build(app) == {"URL": "2"}
+    owner("patch", "/apps/hello/config", {"changes": {"KEY": "3"}})  # a new value stays hidden
+    assert config_for_build(app) == {"URL": "2"}
+    owner("patch", "/apps/hello/config", {"while_building": {"KEY": True}})
+    assert config_for_build(app) == {"KEY": "3", "URL": "2"}
+    status, refused = owner("patch", "/apps/hello/config", {"while_building": {"NOPE": True}})
+    assert status == 404
+    assert "no config var NOPE" in refused["error"]

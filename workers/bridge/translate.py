@@ -10,7 +10,7 @@ from pathlib import Path
 
 from django.utils import timezone
 
-from portal.apps.config import config_of
+from portal.apps.config import config_for_build
 from portal.apps.health import effective_check_of
 from portal.apps.models import App, Instance, InstanceState, ProcessFormation
 from portal.apps.secrets import decrypt_config
@@ -236,7 +236,7 @@ def build_request(build: Build, sources: Path) -> BuildRequest:
         filename=build.source.filename,
         limits=limits,
         team_limits=team_limits(quota),
-        secrets=config_of(build.app),  # the same that the resulting release will have
+        config_vars=config_for_build(build.app),
     )
 
 

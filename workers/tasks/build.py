@@ -69,7 +69,9 @@ def lock_of(build_id: int, engine: NodeEngine) -> Path:
 def _build(row: Build, engine: NodeEngine, *, again: bool) -> None:
     try:
         request = translate.build_request(row, engine.config.sources)
-        mask = Mask((*request.secrets.values(), translate.credentials_of(row).get("password", "")))
+        mask = Mask(
+            (*request.config_vars.values(), translate.credentials_of(row).get("password", ""))
+        )
     except Exception:
         # Such as a missing key; without a final state the build would be retried forever.
         log.exception("Build %s could not start", row.pk)

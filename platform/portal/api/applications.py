@@ -31,6 +31,7 @@ from portal.apps.access import (
     listed_apps_of,
     usage_of,
 )
+from portal.apps.config import hidden_while_building
 from portal.apps.sizes import Size
 from portal.dataversion import Kept
 from portal.errors import ValueRefused
@@ -93,15 +94,22 @@ def delete_app(request: HttpRequest, name: str, confirm: str) -> Status[None]:
 
 @router.get("/apps/{name}/config", response=ConfigOut, summary="Config vars of the next release")
 def show_config(request: HttpRequest, name: str) -> ConfigOut:
-    return ConfigOut(config=config_of(app_for(person_of(request), name)))
+    app = app_for(person_of(request), name)
+    return ConfigOut(config=config_of(app), not_while_building=sorted(hidden_while_building(app)))
 
 
 @router.patch("/apps/{name}/config", response=ConfigOut, summary="Set and unset config vars")
 def change_config(request: HttpRequest, name: str, body: ConfigIn) -> ConfigOut:
     person = person_of(request)
     app = app_for(person, name)
-    release = app_actions.set_config_vars(person, app=app, changes=body.changes)
-    return ConfigOut(config=config_of(app), release=release.number if release else None)
+    release = app_actions.set_config_vars(
+        person, app=app, changes=body.changes, while_building=body.while_building
+    )
+    return ConfigOut(
+        config=config_of(app),
+        release=release.number if release else None,
+        not_while_building=sorted(hidden_while_building(app)),
+    )
 
 
 @router.get(

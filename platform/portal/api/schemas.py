@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from ninja import Schema
+from ninja import Field, Schema
 
 
 class ProblemOut(Schema):
@@ -200,14 +200,19 @@ class AppFileOut(Schema):
 
 
 class ConfigIn(Schema):
-    """Config vars to set; null unsets a variable. Other variables do not change."""
+    """Config vars to set; null unsets a variable. Other variables do not change.
 
-    changes: dict[str, str | None]
+    `while_building` sets which of them build steps see, by name.
+    """
+
+    changes: dict[str, str | None] = Field(default_factory=dict)
+    while_building: dict[str, bool] = Field(default_factory=dict)
 
 
 class ConfigOut(Schema):
     config: dict[str, str]
     release: int | None = None  # the release that this change created
+    not_while_building: list[str] = Field(default_factory=list)  # names that build steps do not see
 
 
 class SizeIn(Schema):

@@ -16,6 +16,29 @@ def config_of(app: App) -> dict[str, str]:
     }
 
 
+def config_for_build(app: App) -> dict[str, str]:
+    """Return the decrypted values that build steps may see, by name."""
+    hidden = hidden_while_building(app)
+    return {name: value for name, value in config_of(app).items() if name not in hidden}
+
+
+def hidden_while_building(app: App) -> frozenset[str]:
+    """Return the names of the config vars that only instances see."""
+    return frozenset(
+        ConfigVar.objects.filter(app=app, while_building=False).values_list("name", flat=True)
+    )
+
+
+def show_while_building(app: App, choices: Mapping[str, bool]) -> list[str]:
+    """Set which config vars build steps see. Return the names that changed. The caller holds the
+    app's lock."""
+    hidden = hidden_while_building(app)
+    changed = [name for name, shown in choices.items() if shown == (name in hidden)]
+    for name in changed:
+        ConfigVar.objects.filter(app=app, name=name).update(while_building=choices[name])
+    return changed
+
+
 def write_config(app: App, config: Mapping[str, str]) -> None:
     """Replace all config vars. The caller holds the app's lock and writes the audit entry."""
     before = config_of(app)

@@ -32,6 +32,7 @@ class ConfigVar(models.Model):
     app = models.ForeignKey(App, on_delete=models.CASCADE, related_name="config_vars")
     name = models.CharField(max_length=128)
     encrypted_value = models.BinaryField()
+    while_building = models.BooleanField(default=True)  # build steps see it too
     updated_at = models.DateTimeField(auto_now=True)
 
     class Meta:

@@ -14,7 +14,7 @@ from portal.accounts.access import require_member
 from portal.accounts.models import Person, Team
 from portal.activity import audit
 from portal.apps import logs as app_logs
-from portal.apps.config import config_of, write_config
+from portal.apps.config import config_of, show_while_building, write_config
 from portal.apps.defaults import LARGEST_CONFIG
 from portal.apps.health import describe, health_of
 from portal.apps.health_validation import check_command, checked
@@ -57,11 +57,16 @@ def create_app(actor: Person, *, team: Team, name: str) -> App:
 
 @transaction.atomic
 def set_config_vars(
-    actor: Person, *, app: App, changes: Mapping[str, str | None]
+    actor: Person,
+    *,
+    app: App,
+    changes: Mapping[str, str | None],
+    while_building: Mapping[str, bool] | None = None,
 ) -> Release | None:
     """Set config vars, and unset those whose value is None.
 
-    A deployed app gets a new release with the changes, which is returned.
+    A deployed app gets a new release with the changes, which is returned. `while_building` sets by
+    name whether build steps see a variable, which changes no release.
     """
     require_member(actor, app.team)
     app = lock_app(app)
@@ -75,9 +80,14 @@ def set_config_vars(
             field="value",
             hint="Store data in a file.",
         )
+    if unknown := sorted((while_building or {}).keys() - config.keys()):
+        raise NotFound(f"{app.name} has no config var {unknown[0]}.", hint="Set its value first.")
+    if config != before:
+        write_config(app, config)
+    if shown := show_while_building(app, while_building or {}):
+        audit.record(actor, f"changed whether builds see {', '.join(sorted(shown))}", app=app)
     if config == before:
         return None
-    write_config(app, config)
     text = _describe(before, config)
     audit.record(actor, text, app=app)
     events.announce(app.name, events.EventKind.CONFIG)

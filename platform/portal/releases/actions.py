@@ -220,8 +220,8 @@ def make_release(
     """Number a release, supersede an open rollout, and queue the new rollout. The caller holds
     `lock_app`.
 
-    If a config var that the manifest requires has no value, or the quota does not allow an instance
-    of `web`, the rollout fails immediately, and an open rollout continues.
+    The rollout fails immediately if a config var that the manifest requires has no value, or if the
+    quota allows no instance of `web`. An open rollout then continues.
     """
     number = (Release.objects.filter(app=app).aggregate(last=Max("number"))["last"] or 0) + 1
     release = Release.objects.create(

@@ -48,6 +48,7 @@ class Source:
     files: frozenset[str]
     texts: Mapping[str, str]
     app_file: AppFile = field(default_factory=AppFile)
+    config_vars: Mapping[str, str] = field(default_factory=dict)  # that build steps may see
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -120,10 +120,19 @@ def test_config_vars_that_no_process_can_have_are_refused(
         app_actions.set_config_vars(people.owner, app=people.app(), changes={name: value})
 
 
-def test_each_new_process_type_gets_one_instance_but_the_release_phase_none(people: People) -> None:
+def test_web_gets_one_instance_and_other_types_wait_until_they_are_scaled(people: People) -> None:
     app = live_app(people, {"web": "w", "worker": "k", "release": "migrate"})
+    assert [(row.process, row.count) for row in formation_of(app)] == [("web", 1), ("worker", 0)]
+    notes = [step["text"] for step in rollouts_of(app)[0].steps]
+    assert "worker is new and has no instances. Scale it to start it" in notes
+    app_actions.scale(people.owner, app=app, sizes={"worker": Size(count=1)})
+    deploy(submit_archive(people.owner, app, b"two"), processes={"web": "w", "worker": "k"})
     assert [(row.process, row.count) for row in formation_of(app)] == [("web", 1), ("worker", 1)]
-    assert any("worker is new" in step["text"] for step in rollouts_of(app)[0].steps)
+
+
+def test_an_app_with_a_single_type_gets_one_instance_of_it(people: People) -> None:
+    app = live_app(people, {"bot": "b", "release": "migrate"})
+    assert [(row.process, row.count) for row in formation_of(app)] == [("bot", 1)]
 
 
 def test_scaling_survives_a_deploy_and_removed_types_disappear(people: People) -> None:

@@ -59,7 +59,7 @@ def test_of_fifty_simultaneous_scale_ups_exactly_the_limit_succeed(
     Quota.objects.update(apps=AT_ONCE, instances=60, cpu=10**6, memory=2**50, disk=2**50)
     apps = [committed_people.app(f"app-{number}") for number in range(AT_ONCE)]
     for app in apps:
-        ProcessFormation.objects.create(app=app, process="web", count=1)
+        deploy(submit_archive(committed_people.owner, app))
     through, refusals = all_at_once(
         lambda number: scale(committed_people.owner, app=apps[number], sizes={"web": Size(count=2)})
     )

@@ -5,15 +5,20 @@ import pytest
 from portal.apps.access import formation_of
 from portal.apps.models import App
 from portal.apps.sizes import Size
+from portal.deploys import actions as builds
 from portal.errors import NotAllowed, QuotaExceeded, ValueRefused
 from portal.lifecycle.app_actions import scale
 from portal.quotas.access import quota_of, team_uses, usage_of_team
 from portal.quotas.actions import set_quota
 from portal.quotas.decision import TeamUse, held_to, over
 from portal.quotas.models import Quota
-from portal.releases.access import rollouts_of
+from portal.releases.actions import try_again
+from portal.releases.models import RolloutState
+from runtime.builds.requests import BuiltImage
+from runtime.contract.manifest import AppFile, Process
 from tests.portal.conftest import People
-from tests.portal.shipyard import deploy, submit_archive
+from tests.portal.shipyard import deploy, roll_out, submit_archive
+from workers.bridge.translate import app_file
 
 MIB = 2**20
 
@@ -104,7 +109,7 @@ def test_the_use_is_the_sum_over_all_apps_of_the_team(people: People) -> None:
     live_app(people)
     live_app(people, "other", {"web": "w", "worker": "k", "release": "r"})
     assert usage_of_team(people.blue) == TeamUse(
-        apps=2, instances=3, cpu=1500, memory=1536 * MIB, disk=1536 * MIB
+        apps=2, instances=2, cpu=1000, memory=1024 * MIB, disk=1024 * MIB
     )
     assert usage_of_team(people.red) == TeamUse()
 
@@ -131,16 +136,45 @@ def test_a_first_deploy_that_does_not_fit_is_refused_immediately(people: People)
         submit_archive(people.owner, people.app("second"))
 
 
-def test_a_new_process_type_that_does_not_fit_gets_no_instance_and_the_steps_say_so(
+def test_a_declared_type_that_does_not_fit_gets_no_instance_and_the_steps_say_so(
     people: People,
 ) -> None:
     limit(people, instances=1)
-    app = live_app(people, processes={"web": "w", "worker": "k"})
-    assert [(row.process, row.count) for row in formation_of(app)] == [("web", 1), ("worker", 0)]
-    assert any(
-        "worker is new, but will have no instances" in step["text"]
-        for step in rollouts_of(app)[0].steps
-    )
+    build = submit_archive(people.owner, people.app())
+    assert builds.mark_building(build)
+    manifest = AppFile(file="slipway.toml", processes={"worker": Process(count=1)})
+    processes = {"web": "w", "worker": "k"}
+    built = BuiltImage(digest="sha256:" + "0" * 64, processes=processes, app_file=manifest)
+    rollout = builds.succeed(build, built.digest, processes, app_file(built))
+    assert [(row.process, row.count) for row in formation_of(build.app)] == [
+        ("web", 1),
+        ("worker", 0),
+    ]
+    assert any("worker will have no instances: " in step["text"] for step in rollout.steps)
+
+
+def test_a_rollout_fails_if_the_quota_allows_no_instance_of_web(people: People) -> None:
+    build = submit_archive(people.owner, people.app())
+    limit(people, instances=0)
+    rollout = deploy(build)
+    assert rollout.state == RolloutState.FAILED
+    assert rollout.reason.startswith("web cannot start: ")
+    assert "0 instances in total" in rollout.reason
+    assert usage_of_team(people.blue).instances == 0
+
+
+def test_an_app_that_never_was_live_has_no_share_of_the_quota(people: People) -> None:
+    limit(people, instances=1)
+    build = submit_archive(people.owner, people.app("first"))
+    assert builds.mark_building(build)
+    rollout = builds.succeed(build, "sha256:" + "0" * 64, {"web": "w"})
+    assert usage_of_team(people.blue).instances == 1  # while it is rolled out
+    roll_out(rollout, never_live="It exited.")
+    assert usage_of_team(people.blue).instances == 0
+    live_app(people, "second")
+    assert usage_of_team(people.blue).instances == 1
+    with pytest.raises(QuotaExceeded, match="1 instances in total"):
+        try_again(people.owner, app=build.app, number=1)
 
 
 def test_the_default_size_is_limited_by_the_limit_per_instance(people: People) -> None:

@@ -10,7 +10,7 @@ import secrets
 import shutil
 import tarfile
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pytest
@@ -72,10 +72,12 @@ class Forge:
         app: str = "app",
         team: int = 1,
         cancelled: Callable[[], bool] = lambda: False,
+        config_vars: Mapping[str, str] | None = None,
     ) -> BuiltImage:
         self.log.clear()
+        request = self.request(files, app=app, team=team)
         return self.builder.build(
-            self.request(files, app=app, team=team), self.log.append, cancelled
+            replace(request, config_vars=config_vars or {}), self.log.append, cancelled
         )
 
     def said(self) -> str:

@@ -10,7 +10,7 @@ from runtime.converge.strategy import Strategy, StrategyKind
 from runtime.router.routes import PathRoute
 from tests.runtime.converge.world import DIES, NEVER, Temper, World, live
 
-ENDS = Temper(boots_in=None, dies_in=0.1)  # a command of a Procfile that is no server
+ENDS = Temper(boots_in=None, dies_in=0.1)  # a command that ends by itself
 
 
 @pytest.mark.parametrize("temper", [NEVER, DIES, ENDS])
@@ -36,7 +36,7 @@ def test_a_new_release_replaces_the_old_one_although_its_worker_ends(kind):
     world.run(300, tick=1)
     assert world.current.number == 2
     assert world.failures == []
-    assert {place.group.release for place in world.record.crashes} == {2}
+    assert {slot.group.release for slot in world.record.crashes} == {2}
 
 
 def test_a_type_that_a_path_leads_to_fails_the_rollout():

@@ -13,6 +13,7 @@ from django.views.decorators.http import require_POST
 
 from portal.accounts.signed_in import SignedInRequest, signed_in
 from portal.apps.access import app_for, config_of, formation_of
+from portal.apps.config import hidden_while_building
 from portal.apps.declared import Declared
 from portal.apps.health import HealthSource, counting_now, effective_check_of, health_of
 from portal.apps.models import App, ProcessFormation
@@ -56,6 +57,7 @@ def config_var(request: SignedInRequest, name: str, variable: str) -> HttpRespon
         "name": variable,
         "value": config[variable],
         "revealed": "reveal" in request.GET,
+        "hidden_while_building": hidden_while_building(app),
     }
     return render(request, "apps/fragments/config_var.html", context)
 
@@ -75,6 +77,11 @@ def set_config(request: SignedInRequest, name: str) -> HttpResponse:
                 request.user,
                 app=app,
                 changes={variable: None if "remove" in request.POST else value},
+                while_building=(
+                    {variable: "while_building" in request.POST}
+                    if "asks_while_building" in request.POST and "remove" not in request.POST
+                    else {}
+                ),
             )
         except Refused as refused:
             form_errors.mark(form, refused)
@@ -211,6 +218,7 @@ def _page(
         "counting": effective_check_of(app, declared),
         "postdeploy": postdeploy_of(app),
         "config": config_of(app),
+        "hidden_while_building": hidden_while_building(app),
         "revealed": revealed,
         "config_form": config_form or ConfigVarForm(),
         "many_form": many_form or ManyVarsForm(),

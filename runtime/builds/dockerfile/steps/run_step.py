@@ -17,7 +17,7 @@ from runtime.builds.dockerfile.steps.stage_state import Find, StageState
 from runtime.builds.dockerfile.steps.step_layers import StepLayers
 from runtime.builds.dockerfile.syntax import Instruction, Words
 from runtime.images.manifest import Layer
-from runtime.masking import Mask
+from runtime.masking import LEAST, Mask
 
 _LEAST_SECRET = 4  # characters; a shorter secret may be a part of ordinary words
 
@@ -84,6 +84,11 @@ class RunSteps:
             return RunStep(self.context, self.options, run).run(self._masked)
 
         self.layers.add(state, instruction, label, [key], make)
+
+    def hide(self, value: str) -> None:
+        """Mask a config var that is a build argument, unless it is as short as common words."""
+        if len(value) >= LEAST:
+            self._lent.add(value)
 
     def _mark(self, state: StageState, mounts: tuple[Mount, ...]) -> None:
         for mount in mounts:
