@@ -7,7 +7,7 @@ import re
 from runtime.builds.languages import pipenv, poetry
 from runtime.builds.languages.detect import PYTHON_LOCKS, Source
 from runtime.builds.languages.language import USUAL_PATH, Inputs, Language, Runtimes
-from runtime.builds.languages.python_build import compiled, on_code, run_commands
+from runtime.builds.languages.python_build import compiled, on_code, run_commands, uv_lock
 from runtime.builds.languages.python_build.on_code import VENV
 from runtime.builds.languages.python_build.web import web_process
 from runtime.builds.languages.python_files import (
@@ -30,6 +30,11 @@ class Python(Language):
         """Return the requested Python of those available."""
         runtime, words = runtime_of(inputs)
         return Runtimes(main=runtime, words=words)
+
+    def check(self, inputs: Inputs) -> None:
+        """Raise BadSource if uv.lock lacks a dependency of pyproject.toml."""
+        if decides(inputs.source) == "uv.lock":
+            uv_lock.check(inputs.source)
 
     def installs(self, inputs: Inputs) -> tuple[Install, ...]:
         """Return the steps that make /opt/venv, the app's hooks, and Django's collectstatic."""
@@ -103,6 +108,8 @@ class Python(Language):
             if name in source.files and name != file and file
         ]:
             said.append(f"Note: {file} is used; {' and '.join(unread)} is ignored.")
+        if file == "uv.lock":
+            said += uv_lock.notes(source)
         pipfile = (
             toml(source, "Pipfile") if file == "Pipfile.lock" and "Pipfile" in source.files else {}
         )

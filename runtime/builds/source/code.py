@@ -212,11 +212,18 @@ def _read_text(tree: Folder, name: str) -> str:
     ):  # a link to nothing or in a circle, or far too long
         return ""
     data = tree.read(place, _LARGEST_TEXT)
+    required = "/" not in name and not name.endswith(".py")
     try:
-        return data.decode("utf-8-sig")
-    except UnicodeDecodeError:
-        if "/" in name or name.endswith(".py"):
-            return ""
         if data.startswith((b"\xff\xfe", b"\xfe\xff")):
             return data.decode("utf-16")  # the encoding that PowerShell's > writes
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        if not required:
+            return ""
         raise BadSource(f"{name} is not UTF-8 text.", hint="Save it as UTF-8.") from None
+    if "\0" in text and required:  # valid UTF-8, but no tool would understand it
+        raise BadSource(
+            f"{name} has zero bytes: it is UTF-16 text without a mark, or not text.",
+            hint="Save it as UTF-8.",
+        )
+    return text

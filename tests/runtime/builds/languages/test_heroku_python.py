@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import re
+import tarfile
 
 import pytest
 
@@ -205,3 +207,17 @@ def test_a_header_that_the_build_does_not_have_is_named(compilers: Forge) -> Non
                 "ext/hello.c": "#include <no_such.h>\n",
             }
         )
+
+
+def test_requirements_in_utf_16_are_installed(forge: Forge) -> None:
+    texts = {"requirements.txt": "-r more.txt\n", "more.txt": "six\n", "app.py": "import six\n"}
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w:gz") as tar:
+        for name, text in texts.items():
+            data = text.encode("utf-16" if name == "requirements.txt" else "utf-8-sig")
+            info = tarfile.TarInfo(name)
+            info.size = len(data)
+            tar.addfile(info, io.BytesIO(data))
+    forge.builder.build(forge.request_of(buffer.getvalue()), forge.log.append)
+    assert "for more.txt and requirements.txt" in forge.said()
+    assert "+ six==" in forge.said()
