@@ -114,7 +114,7 @@ def _lay(warm: NodeConfig, decided: BuildPlan) -> None:
         _lay(warm, decided.earlier)
     ensure_base_layers(warm, Store(warm), decided, print, print)
     for install in decided.installs:
-        extra_layers_of_step(warm, Store(warm), install.beside, decided.stack, print)
+        extra_layers_of_step(warm, Store(warm), install.build_runtimes, decided.stack, print)
 
 
 def _ensure_beginning(warm: NodeConfig) -> None:

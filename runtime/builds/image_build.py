@@ -112,7 +112,7 @@ class ImageBuild:
                 stack=decided.stack,
                 progress=context.progress,
             )
-            tools = extra(install.beside)
+            tools = extra(install.build_runtimes)
             try:
                 made = self.workshop.layer(
                     install, reads, [*below, *tools], lambda: extra(_compilers(install))
@@ -318,4 +318,4 @@ class ImageBuild:
 
 def _compilers(install: Install) -> tuple[Runtime, ...]:
     """Return what a second attempt of a step has that the first one had not."""
-    return tuple(runtime for runtime in install.compilers if runtime not in install.beside)
+    return tuple(runtime for runtime in install.compilers if runtime not in install.build_runtimes)

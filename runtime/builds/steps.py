@@ -51,7 +51,7 @@ class Install:
     texts: tuple[
         tuple[str, str], ...
     ] = ()  # name -> content: files that Slipway writes to TEXTS for the command
-    beside: tuple[
+    build_runtimes: tuple[
         Runtime, ...
     ] = ()  # additional layers below the step, which the image does not have
     compilers: tuple[

@@ -236,7 +236,7 @@ def _dependencies(
             else ("app/node_modules", *(f"app/{folder}/node_modules" for folder in inner))
         ),
         on_code=on_code,
-        beside=(GIT,) if uses_git else (),
+        build_runtimes=(GIT,) if uses_git else (),
     )
 
 

@@ -144,7 +144,7 @@ def _install(
         says=says,
         keep=_KEEP,
         texts=tuple(texts),
-        beside=(GIT,) if any("git" in entry for entry in entries) else (),
+        build_runtimes=(GIT,) if any("git" in entry for entry in entries) else (),
     )
 
 

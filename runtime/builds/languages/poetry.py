@@ -63,7 +63,7 @@ def of_lock(document: dict[str, Any], python: str, venv: str, place: str) -> Ins
         command=f"{venv} && {export} && {_SPLIT} && {hashed} && {unhashed}",
         says="poetry export, uv pip install --require-hashes",
         keep=_KEEP,
-        beside=(GIT,) if "git" in kinds else (),
+        build_runtimes=(GIT,) if "git" in kinds else (),
     )
 
 
@@ -85,7 +85,7 @@ def without_lock(text: str, python: str, venv: str, place: str) -> Install:
         says="uv pip install, from pyproject.toml",
         keep=_KEEP,
         texts=(("lines.py", _LINES),),
-        beside=(GIT,) if re.search(r"\bgit\s*=", text) else (),
+        build_runtimes=(GIT,) if re.search(r"\bgit\s*=", text) else (),
     )
 
 

@@ -138,7 +138,7 @@ def _of_requirements(source: Source, venv: str) -> Install:
     reads, whole = requirements(source)
     files = tuple(sorted(reads | ({"pyproject.toml"} & source.files if whole else set())))
     install = f"uv pip install --python {VENV} -r requirements.txt"
-    beside = (GIT,) if any("git+" in source.texts.get(file, "") for file in reads) else ()
+    build_runtimes = (GIT,) if any("git+" in source.texts.get(file, "") for file in reads) else ()
     return Install(
         name="Dependencies",
         tool=Tool.UV,
@@ -146,7 +146,7 @@ def _of_requirements(source: Source, venv: str) -> Install:
         whole=whole,
         command=f"{venv} && {install}",
         keep=_KEEP,
-        beside=beside,
+        build_runtimes=build_runtimes,
     )
 
 
@@ -156,7 +156,9 @@ def _of_pyproject(source: Source, venv: str) -> Install:
     whole = "dynamic" in document.get("project", {}) or bool(
         document.get("tool", {}).get("uv", {}).get("sources")
     )
-    beside = (GIT,) if re.search(r"git\+|\bgit\s*=", source.texts.get("pyproject.toml", "")) else ()
+    build_runtimes = (
+        (GIT,) if re.search(r"git\+|\bgit\s*=", source.texts.get("pyproject.toml", "")) else ()
+    )
     command = f"{venv} && {install}"
     return Install(
         name="Dependencies",
@@ -165,7 +167,7 @@ def _of_pyproject(source: Source, venv: str) -> Install:
         whole=whole,
         command=command,
         keep=_KEEP,
-        beside=beside,
+        build_runtimes=build_runtimes,
     )
 
 
@@ -202,7 +204,7 @@ def _of_lock(source: Source, venv: str) -> tuple[Install, ...]:
     whole = any(path != "." for path in local)
     sync = "uv sync --frozen --no-dev" + ("" if whole else " --no-install-project")
     command = f"{venv} && UV_PROJECT_ENVIRONMENT={VENV} {sync}"
-    files, beside = (
+    files, build_runtimes = (
         ("pyproject.toml", "uv.lock"),
         (GIT,) if any("git" in entry for entry in sources) else (),
     )
@@ -213,7 +215,7 @@ def _of_lock(source: Source, venv: str) -> tuple[Install, ...]:
         whole=whole,
         command=command,
         keep=_KEEP,
-        beside=beside,
+        build_runtimes=build_runtimes,
     )
     if whole:
         return (first,)

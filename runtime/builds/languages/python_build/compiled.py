@@ -35,5 +35,5 @@ def steps(source: Source, installs: tuple[Install, ...]) -> tuple[Install, ...]:
 def _with_compilers(install: Install, *, at_once: bool) -> Install:
     if install.tool is not Tool.UV:
         return install
-    beside = (*install.beside, *((PYTHON_COMPILERS,) if at_once else ()))
-    return replace(install, beside=beside, compilers=(PYTHON_COMPILERS,))
+    build_runtimes = (*install.build_runtimes, *((PYTHON_COMPILERS,) if at_once else ()))
+    return replace(install, build_runtimes=build_runtimes, compilers=(PYTHON_COMPILERS,))

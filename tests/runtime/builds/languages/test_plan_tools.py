@@ -309,7 +309,7 @@ def test_a_pipenv_entry_becomes_a_requirement(entry: dict[str, object], line: st
     assert text == f"{line}\n"
     assert ("--require-hashes" in install.command) is ("--hash" in line)
     assert install.whole is ("path" in entry)
-    assert install.beside == ((GIT,) if "git" in entry else ())
+    assert install.build_runtimes == ((GIT,) if "git" in entry else ())
 
 
 def test_a_lock_of_another_pipfile_is_detected() -> None:
@@ -363,5 +363,5 @@ def test_a_poetry_lock_reads_the_source_only_for_packages_in_it() -> None:
         for text in ("", lock.format("directory"), lock.format("git"))
     )
     assert (plain.whole, local.whole, git.whole) == (False, True, False)
-    assert (plain.beside, git.beside) == ((), (GIT,))
+    assert (plain.build_runtimes, git.build_runtimes) == ((), (GIT,))
     assert plain.files == ("poetry.lock", "pyproject.toml")
