@@ -122,13 +122,13 @@ def test_roll_back_does_not_offer_what_already_runs(member: Client) -> None:
     assert previous_good(app) == before
 
 
-def test_no_more_instances_are_healthy_than_wanted(member: Client) -> None:
+def test_at_most_the_wanted_instances_are_healthy(member: Client) -> None:
     app = App.objects.get(name="shop")
-    one = Instance.objects.filter(app=app, state="live").first()
-    assert one is not None
+    instance = Instance.objects.filter(app=app, state="live").first()
+    assert instance is not None
     for number in range(5):
-        one.pk = f"more-{number}"
-        one.save(force_insert=True)
+        instance.pk = f"more-{number}"
+        instance.save(force_insert=True)
     assert "3 of 3 instances healthy" in status_of(app).sentence
 
 
