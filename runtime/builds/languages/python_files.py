@@ -24,12 +24,14 @@ _NAMES = (
     *("gunicorn", "uvicorn", "hypercorn", "granian", "daphne", "waitress", "uwsgi"),
     *("flask", "django", "channels", "quart"),
 )
-# fastapi[standard], and the same as a table of Poetry or Pipenv: it brings uvicorn
-_FASTAPI_SERVER = re.compile(
-    r"\bfastapi\b[\"']?[ \t]*(?:=[ \t]*\{[^}\n]*\bextras[ \t]*=[ \t]*)?"
-    r"\[[^\]\n]*\b(?:standard|all)\b",
+# The extras of FastAPI, also in a table of Poetry or Pipenv. Two of them bring uvicorn. A match has
+# a limited length, so the time is linear in the file.
+_FASTAPI_EXTRAS = re.compile(
+    r"\bfastapi\b[\"']?[ \t]*(?:=[ \t]*\{[^}\n]{0,200}\bextras[ \t]*=[ \t]*)?"
+    r"\[([^\]\n]{0,200})",
     re.IGNORECASE,
 )
+_WITH_SERVER = re.compile(r"\b(?:standard|all)\b", re.IGNORECASE)
 
 
 def decides(source: Source) -> str:
@@ -100,7 +102,8 @@ def mentioned_packages(source: Source) -> set[str]:
         for name in _NAMES
         if any(re.search(rf"(?<![\w-]){name}\b", text, re.IGNORECASE) for text in texts)
     }
-    if any(_FASTAPI_SERVER.search(text) for text in texts):
+    extras = (match[1] for text in texts for match in _FASTAPI_EXTRAS.finditer(text))
+    if any(_WITH_SERVER.search(names) for names in extras):
         found.add("uvicorn")
     return found | ({"hypercorn"} if "quart" in found else set())
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
+_LONGEST_LINE = 400  # characters; the time grows with its square
 _BUILD = re.compile(r"Failed to build\b|The build backend returned an error")
 _PACKAGE = re.compile(r"Failed to build [`']?([A-Za-z0-9][\w.-]*(?:==[\w.+!-]+)?)")
 _MISSING = (
@@ -29,9 +30,10 @@ def explain(output: Sequence[str]) -> str:
     """Return a sentence that names the package and what its compilation lacked; "" if the output
     does not show it.
     """
-    package = next((match[1] for line in output if (match := _PACKAGE.search(line))), "A package")
+    lines = [line[:_LONGEST_LINE] for line in output]
+    package = next((match[1] for line in lines if (match := _PACKAGE.search(line))), "A package")
     for pattern, words in _MISSING:
-        for line in output:
+        for line in lines:
             if match := pattern.search(line):
                 lacked = words.format(*match.groups())
                 return f"{package} could not be compiled: the build does not have {lacked}."

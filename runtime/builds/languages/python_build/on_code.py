@@ -65,11 +65,12 @@ def notes(source: Source) -> tuple[str, ...]:
 
 
 def is_off(source: Source) -> bool:
-    """Return whether the manifest turns collectstatic off. Config vars are read by the step."""
+    """Return whether a config var, or the default that the manifest has for it, turns collectstatic
+    off.
+    """
     variable = source.app_file.variables.get(_OFF)
     declared = variable.value if variable is not None else ""
-    value = source.app_file.building.arguments.get(_OFF) or declared
-    return value not in (None, "", "0")
+    return source.config_vars.get(_OFF, declared) not in (None, "", "0")
 
 
 def _hook(source: Source, file: str, path: str) -> tuple[Install, ...]:
@@ -102,11 +103,7 @@ def _static_files(source: Source, path: str) -> tuple[Install, ...]:
     folder = posixpath.dirname(manage)
     enter = f"cd {shlex.quote(folder)} && " if folder else ""
     run = _COLLECT.format(manage=posixpath.basename(manage))
-    command = (
-        f"{_ENVIRONMENT}{path} && {enter}"
-        f'{{ if [ "${{{_OFF}:-0}}" != 0 ]; then echo "{_OFF} is set."; else {run}; fi; }}'
-        f" && {_OWN}"
-    )
+    command = f"{_ENVIRONMENT}{path} && {enter}{{ {run}; }} && {_OWN}"
     return (
         Install(
             name="Static files",

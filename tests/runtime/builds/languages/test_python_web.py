@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
 from runtime.builds.languages.detect import LanguageName
@@ -97,6 +99,12 @@ def test_the_installed_server_starts_the_app(files: dict[str, str], command: str
     assert decided.detected.language is LanguageName.PYTHON
     assert decided.processes["web"] == command
     assert command in decided.notes[0]
+
+
+def test_a_long_line_of_extras_is_read_in_linear_time() -> None:
+    began = time.process_time()
+    of({"requirements.txt": "fastapi[" * 80_000, "main.py": FASTAPI})
+    assert time.process_time() - began < 5
 
 
 def test_an_app_object_without_a_server_is_named_in_the_log() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
 from runtime.builds.native import failures
@@ -35,6 +37,12 @@ def test_the_missing_header_library_or_program_is_named(line: str, lacked: str) 
     cause = failures.explain(output)
     assert cause.startswith("pyaudio==0.2.14 could not be compiled: the build does not have ")
     assert cause.endswith(f"{lacked}.")
+
+
+def test_long_lines_of_a_hostile_package_take_no_time() -> None:
+    began = time.process_time()
+    assert failures.explain((*FAILED, *["a" * 1_000_000] * 100)) == ""
+    assert time.process_time() - began < 5
 
 
 def test_another_failure_does_not_count_as_a_compilation() -> None:
