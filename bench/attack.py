@@ -29,6 +29,13 @@ def main(words: list[str]) -> int:
     for word in words:
         name, _, value = word.partition("=")
         options[name] = value
+    if options["table"] and not Path(options["table"]).is_file():
+        print(
+            f"There is no file {options['table']}. TABLE is a page with a table of attacks, such as"
+            " docs/security.md; its rows are replaced.",
+            file=sys.stderr,
+        )
+        return 2
     chosen = [
         attack
         for attack in ATTACKS

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
 from typing import Any
 
@@ -33,6 +33,7 @@ class HealthCheck:
     start_period: float = 30.0  # after the start; failed checks do not count during it
     interval: float = 10.0  # after that, between two checks
     attempts: int = 3  # number of consecutive failures that make an instance unhealthy
+    only_until_ready: bool = False  # from the first success on, only the port is checked
 
     @property
     def boot_seconds(self) -> float:
@@ -41,6 +42,13 @@ class HealthCheck:
         As in Docker: see HEALTHCHECK in its reference.
         """
         return max(self.start_period + self.interval * self.attempts, LEAST_BOOT)
+
+    @property
+    def of_ready(self) -> HealthCheck:
+        """Return the check of an instance that has passed this one."""
+        if not self.only_until_ready:
+            return self
+        return replace(self, kind=CheckKind.TCP, only_until_ready=False)
 
     def describe(self) -> str:
         """Return the check for use in a sentence: "GET /healthz"."""

@@ -43,7 +43,7 @@ class TarLimits:
     extended_bytes: int = 512 << 20  # of all extended headers: a MiB can take 0.3 s
     name_bytes: int = 4095  # of a name or a link's target (PATH_MAX)
     part_bytes: int = 255  # of a name between two slashes (NAME_MAX)
-    entries: int = 1_000_000
+    entries: int = 500_000  # as many as a build step may make
     content_bytes: int = 1 << 36  # of all entries together, with holes
     total_bytes: int = 1 << 37  # of the stream
     check_owners: bool = True  # refuse owners that are not valid in Linux

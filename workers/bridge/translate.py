@@ -11,7 +11,7 @@ from pathlib import Path
 from django.utils import timezone
 
 from portal.apps.config import config_for_build
-from portal.apps.health import effective_check_of
+from portal.apps.health import HealthSource, effective_check_of
 from portal.apps.models import App, Instance, InstanceState, ProcessFormation
 from portal.apps.secrets import decrypt_config
 from portal.apps.sizes import Size
@@ -122,9 +122,11 @@ def desired_release(
 def health_check(app: App, release: Release) -> HealthCheck:
     """Return the health check of a release's instances.
 
-    Precedence: the app's manifest, the settings page, the image, GET /.
+    Precedence: the app's manifest, the settings page, the image, GET /. If nobody chose a check,
+    GET / is sent only until an instance is ready, so that an app's log is not full of it.
     """
-    found = effective_check_of(app, release.declared).check
+    effective = effective_check_of(app, release.declared)
+    found = effective.check
     return HealthCheck(
         kind=CheckKind(found.kind),
         path=found.path,
@@ -133,6 +135,7 @@ def health_check(app: App, release: Release) -> HealthCheck:
         start_period=found.start_period,
         interval=found.interval,
         attempts=found.attempts,
+        only_until_ready=effective.source is HealthSource.DEFAULT,
     )
 
 

@@ -100,7 +100,7 @@ def _mark_ready(state: PlanState) -> PlanState:
 def _liveness_check_of(state: PlanState, instance: ObservedInstance) -> HealthCheck | None:
     release = state.release_of(instance.slot.group)
     return (
-        (instance.marks.check or (release.health if release is not None else None))
+        (instance.marks.check or (release.health.of_ready if release is not None else None))
         if instance.public
         else None
     )

@@ -79,7 +79,7 @@ def browser(people: People) -> Client:
 
 
 def test_the_default_of_the_portal_is_the_default_of_the_node(people: People) -> None:
-    assert check_for_node(live_app(people)) == HealthCheck()
+    assert check_for_node(live_app(people)) == HealthCheck(only_until_ready=True)
 
 
 def test_a_command_from_the_page_is_the_command_that_the_node_runs(

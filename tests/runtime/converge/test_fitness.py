@@ -264,3 +264,20 @@ def test_slots_of_different_process_types_are_independent():
     fall_sick(world, only)
     (buried,) = [action for action in played(world, 95) if isinstance(action, RecordCrash)]
     assert buried.slot == Slot(world.record.serving, WEB, 1)
+
+
+def test_a_check_that_nobody_chose_is_sent_only_until_the_instance_is_ready():
+    world = World(health=HealthCheck(only_until_ready=True))
+    world.candidate = world.release(1, counts={WEB: 1})
+    world.settle()
+    (marks,) = world.record.marks.values()
+    assert marks.check == HealthCheck(kind=CheckKind.TCP)
+
+
+def test_a_chosen_check_is_repeated():
+    chosen = HealthCheck(path="/healthz")
+    world = World(health=chosen)
+    world.candidate = world.release(1, counts={WEB: 1})
+    world.settle()
+    (marks,) = world.record.marks.values()
+    assert marks.check == chosen
