@@ -21,7 +21,7 @@ requires-dist = [
 [[package]]
 name = "django"
 version = "5.2.1"
-source = { registry = "https://pypi.org/simple" }
+source = { registry = "https://packages.example/simple" }
 """
 
 
