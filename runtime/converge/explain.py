@@ -87,6 +87,23 @@ def not_ready(seen: ProbeFindings, log: Sequence[str]) -> str:
     return _with_log(text, log)
 
 
+def early_finding(seen: ProbeFindings) -> str:
+    """Return what an instance that boots does wrong, or "" if it may only need more time.
+
+    It listens where no request can reach it, or it answers with an error. Without a socket it may
+    still be loading.
+    """
+    if seen.health.kind is CheckKind.COMMAND or not seen.listening:
+        return ""
+    listens = any(
+        port == seen.port and not ipaddress.ip_address(address).is_loopback
+        for address, port in seen.listening
+    )
+    if listens and seen.answer.status is None:
+        return ""
+    return _where_it_listens(seen)
+
+
 def _where_it_listens(seen: ProbeFindings) -> str:
     remedy = f"it must listen on 0.0.0.0 and the port in $PORT ({seen.port})"
     if not seen.listening:

@@ -33,7 +33,7 @@ from runtime.router.routes import AppRoutes
 
 COMMAND_EVERY = 1.0  # seconds between two health commands in an instance that starts
 REMEMBERED = 500  # instances whose last answer is kept
-EVIDENCE_AFTER = 3.0  # seconds; an instance that boots normally needs no explanation
+EVIDENCE_AFTER = 2.0  # seconds; an instance that boots normally needs no explanation
 _PHASES = {
     Status.CREATED: Phase.CREATED,
     Status.RUNNING: Phase.RUNNING,
@@ -206,6 +206,11 @@ class Observer:
         public = slot.process in desired.public
         runs = phase is Phase.RUNNING and public
         draining = marks.draining_since is not None and runs
+        seen = self._findings(desired, container, answer, now)
+        if seen is not None:
+            evidence = explain.not_ready(seen, self.last_lines(container.id))
+        else:
+            evidence = self._why_it_ended(container)
         return ObservedInstance(
             id=container.id,
             slot=slot,
@@ -227,7 +232,8 @@ class Observer:
             frozen=runs
             and (state.asleep is not None or desired.sleep is not None or state.woken_at > 0)
             and self.containers.is_frozen(container.id),
-            evidence=self._evidence(desired, container, answer, now),
+            evidence=evidence,
+            early_finding=explain.early_finding(seen) if seen is not None else "",
             pulse=pulses.get(container.id),
             marks=marks,
         )
@@ -238,26 +244,33 @@ class Observer:
         except RuntimeFailure:
             return 1  # unknown, so assume one; the drain's deadline ends the wait
 
-    def _evidence(
+    def _why_it_ended(self, container: Container) -> str:
+        """Return why the instance ended, or "" if it runs."""
+        if container.status not in (Status.EXITED, Status.BROKEN):
+            return ""
+        end, started = container.exit, container.started_at
+        lived = end.at - started if end and started is not None else None
+        return explain.exited(end, lived=lived, log=self.last_lines(container.id))
+
+    def _findings(
         self,
         desired: DesiredApp,
         container: Container,
         answer: explain.ProbeAnswer | None,
         now: float,
-    ) -> str:
+    ) -> explain.ProbeFindings | None:
+        """Return the findings about an instance that boots longer than usual, or None."""
         started = container.started_at
-        if container.status is Status.EXITED or container.status is Status.BROKEN:
-            lived = container.exit.at - started if container.exit and started is not None else None
-            return explain.exited(container.exit, lived=lived, log=self.last_lines(container.id))
         if (
-            answer is None
+            container.status in (Status.EXITED, Status.BROKEN)
+            or answer is None
             or answer.healthy
             or started is None
             or now - started < min(EVIDENCE_AFTER, _boot_seconds(desired, container))
         ):
-            return ""
+            return None
         usage = self.containers.usage(container.id)
-        seen = explain.ProbeFindings(
+        return explain.ProbeFindings(
             port=int(container.spec.labels["port"]),
             health=_health(desired, container),
             listening=tuple(self.containers.listening(container.id)),
@@ -266,7 +279,6 @@ class Observer:
             oom_kills=usage.oom_kills if usage else 0,
             waited=now - started,
         )
-        return explain.not_ready(seen, self.last_lines(container.id))
 
 
 def _is_to_be_asked(container: Container, marks: InstanceState | None) -> bool:

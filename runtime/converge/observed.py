@@ -97,6 +97,7 @@ class ObservedInstance:
     frozen: bool = False
     # Why it exited or is not ready yet: the finding, the remedy, the last log lines.
     evidence: str = ""
+    early_finding: str = ""  # what it does wrong while it boots, as far as that is certain
     pulse: ProbeResult | None = None  # None: it passed its last health check, or is not checked
     marks: InstanceState = InstanceState()
 

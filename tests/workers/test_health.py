@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 from django.test import Client
 
 from portal.releases.models import RolloutState
@@ -50,6 +52,18 @@ def test_a_command_set_on_the_page_decides_when_an_instance_gets_traffic(plant):
         interval=1.0,
         attempts=1,
     )
+
+
+def test_a_wrong_port_is_a_step_of_the_rollout_long_before_it_fails(plant):
+    app = plant.app()
+    set_on_page(plant, app, kind="http", path="/", start_period="12")
+    command = "exec env PORT=4999 python3 /srv/app.py ready ok"
+    rollout = rolled_out(plant, app, command=command)
+    assert rollout.state == RolloutState.FAILED
+    (found,) = [step for step in rollout.steps if "is not ready yet" in step["text"]]
+    assert "It listens on 0.0.0.0:4999; it must listen on 0.0.0.0 and the port" in found["text"]
+    after = datetime.fromisoformat(found["at"]) - rollout.created_at
+    assert after.total_seconds() < 8
 
 
 def test_a_tcp_check_set_on_the_page_passes_an_app_that_answers_only_500(plant):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from django.db import transaction
@@ -146,11 +146,20 @@ def _record_outcome(rollout: Rollout, look: Observation) -> None:
 
 def _record_steps(rollout: Rollout, look: Observation) -> None:
     texts = [action.describe() for action in look.plan.actions if not isinstance(action, _QUIET)]
+    known = {step["text"] for step in rollout.steps}
+    texts += [text for text in _early_findings(rollout, look) if text not in known]
     if not texts:
         return
     with transaction.atomic():
         for text in texts:
             releases.add_step(rollout, text)
+
+
+def _early_findings(rollout: Rollout, look: Observation) -> Iterator[str]:
+    """Yield what the instances that boot do wrong, before their time is over."""
+    for instance in look.observed.instances:
+        if instance.early_finding and instance.slot.group.release == rollout.release.number:
+            yield f"{instance.slot} is not ready yet. {instance.early_finding}"
 
 
 def _pause(pauses: int) -> float:

@@ -9,7 +9,7 @@ import pytest
 from runtime.containers.container import Exit
 from runtime.contract.health import CheckKind, HealthCheck
 from runtime.contract.quantities import Bytes
-from runtime.converge.explain import ProbeAnswer, ProbeFindings, exited, not_ready
+from runtime.converge.explain import ProbeAnswer, ProbeFindings, early_finding, exited, not_ready
 
 SEEN = ProbeFindings(
     port=8000,
@@ -19,6 +19,7 @@ SEEN = ProbeFindings(
     memory=Bytes(512 * 2**20),
     waited=60.2,
 )
+ANSWERS_500 = replace(SEEN, listening=(("0.0.0.0", 8000),), answer=ProbeAnswer(status=500))
 END = Exit(code=3, signal=None, out_of_memory=False, at=0.0, memory=Bytes(512 * 2**20))
 
 
@@ -151,3 +152,23 @@ def test_other_kinds_of_checks_are_reported_with_their_failure(health, trouble, 
     )
     assert text.startswith(words)
     assert ProbeAnswer(passed=True).healthy
+
+
+@pytest.mark.parametrize(
+    ("seen", "said"),
+    [
+        (SEEN, ""),  # it may still load
+        (replace(SEEN, listening=(("127.0.0.1", 8000),)), "It listens on 127.0.0.1:8000, which"),
+        (replace(SEEN, listening=(("0.0.0.0", 5000),)), "It listens on 0.0.0.0:5000; it must"),
+        (replace(SEEN, listening=(("0.0.0.0", 8000),)), ""),  # its first answer may be slow
+        (ANSWERS_500, "It answers GET / on port 8000 with status 500"),
+        (
+            replace(ANSWERS_500, health=HealthCheck(kind=CheckKind.COMMAND, command=("true",))),
+            "",
+        ),
+    ],
+)
+def test_what_is_certainly_wrong_is_found_while_an_instance_boots(seen, said):
+    finding = early_finding(seen)
+    assert finding.startswith(said)
+    assert bool(finding) == bool(said)
