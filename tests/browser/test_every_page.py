@@ -27,6 +27,7 @@ PAGES = {
         "/team/harbour",
         "/apps/shop",
         "/apps/shop/deploys",
+        "/apps/shop/releases/1/rollback",
         "/apps/shop/logs",
         "/apps/shop/logs?source=router",
         "/apps/shop/metrics",

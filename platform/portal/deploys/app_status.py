@@ -19,10 +19,21 @@ Word = Literal["live", "changing", "failed", "asleep", "stopped"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AppStatus:
-    """`word` selects the colour and icon; `sentence` is for people."""
+    """`word` selects the colour and icon; `sentence` is for people.
+
+    `failure` is the end of the sentence: why the last deploy failed while an earlier release
+    serves. `failed_build` is the row id of its build.
+    """
 
     word: Word
     sentence: str
+    failure: str = ""
+    failed_build: int | None = None
+
+    @property
+    def now(self) -> str:
+        """Return the sentence without the failure."""
+        return self.sentence.removesuffix(self.failure).strip()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,7 +120,12 @@ def _status(release: Release | None, facts: _Facts) -> AppStatus:
             if failure
             else AppStatus(word="stopped", sentence="Nothing is deployed yet.")
         )
-    return AppStatus(word=now.word, sentence=_join(now, failure))
+    return AppStatus(
+        word=now.word,
+        sentence=_join(now, failure),
+        failure=failure,
+        failed_build=_failed_build(facts) if failure else None,
+    )
 
 
 def word_of_running(*, wanted: int, live: int, crashed: int, asleep: int) -> Word:
@@ -169,6 +185,14 @@ def _last_failure(facts: _Facts) -> str:
     if rollout is not None and (state := RolloutState(rollout.state)).has_failed:
         return f"v{rollout.release.number} {FAILURES[state]}: {rollout.reason}"
     return ""
+
+
+def _failed_build(facts: _Facts) -> int | None:
+    """Return the build of the last failure."""
+    rollout, build = facts.last_rollout, facts.last_build
+    if build is not None and (rollout is None or rollout.created_at < build.created_at):
+        return build.pk
+    return rollout.release.build_id if rollout is not None else None
 
 
 def _join(now: AppStatus | None, then: str) -> str:

@@ -12,6 +12,7 @@ from django.templatetags.static import static
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
+from portal.logs.failure_text import FailureText, split_reason
 from portal.templatetags.amounts import percent_of
 
 register = template.Library()
@@ -193,6 +194,12 @@ def headline(text: str) -> list[str]:
     large."""
     first, full_stop, rest = text.partition(". ")
     return [first + full_stop.strip(), *sentences(rest)]
+
+
+@register.inclusion_tag("components/reason.html")
+def reason(text: str, tone: str) -> dict[str, str | FailureText]:
+    """Return the reason of a failure: sentences, then lines of a log in monospace."""
+    return {"text": split_reason(text), "tone": tone}
 
 
 @register.filter

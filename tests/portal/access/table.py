@@ -80,6 +80,7 @@ PAGES = (
     _page("apps/<slug:name>"),
     _page("apps/<slug:name>/logs"),
     _page("apps/<slug:name>/logs/file"),
+    _form("apps/<slug:name>/failure/dismiss", failure="0"),
     _form("apps/<slug:name>/restart"),
     _page("apps/<slug:name>/settings"),
     _form("apps/<slug:name>/settings/config", name="COLOR", value="blue"),

@@ -122,7 +122,7 @@ def test_roll_back_does_not_offer_what_already_runs(member: Client) -> None:
     assert previous_good(app) == before
 
 
-def test_at_most_the_wanted_instances_are_healthy(member: Client) -> None:
+def test_the_healthy_instances_are_at_most_the_wanted_ones(member: Client) -> None:
     app = App.objects.get(name="shop")
     instance = Instance.objects.filter(app=app, state="live").first()
     assert instance is not None

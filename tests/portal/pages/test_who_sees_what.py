@@ -15,6 +15,7 @@ PAGES = [
     "/team/harbour",
     "/apps/shop",
     "/apps/shop/deploys",
+    "/apps/shop/releases/1/rollback",
     "/apps/shop/logs",
     "/apps/shop/metrics",
     "/apps/shop/settings",

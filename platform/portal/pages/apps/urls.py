@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.urls import path
 
-from portal.pages.apps import home, settings_views, views
+from portal.pages.apps import home, last_failure, settings_views, views
 
 urlpatterns = [
     path("", home.home, name="home"),
@@ -13,6 +13,7 @@ urlpatterns = [
     path("apps/<slug:name>", views.overview, name="app"),
     path("apps/<slug:name>/logs", views.logs, name="app-logs"),
     path("apps/<slug:name>/logs/file", views.log_file, name="app-log-file"),
+    path("apps/<slug:name>/failure/dismiss", last_failure.dismiss, name="dismiss-failure"),
     path("apps/<slug:name>/restart", views.restart, name="restart"),
     path("apps/<slug:name>/settings", settings_views.settings, name="app-settings"),
     path("apps/<slug:name>/settings/config", settings_views.set_config, name="set-config"),

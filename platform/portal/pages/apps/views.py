@@ -23,6 +23,7 @@ from portal.logs.lines import LogPiece
 from portal.pages import breadcrumbs, form_errors
 from portal.pages.apps.commands import commands_for, max_upload
 from portal.pages.apps.forms import AppForm
+from portal.pages.apps.last_failure import dismissed_of, last_failure_of
 from portal.pages.apps.overview import overview_of
 from portal.pages.builds.forms import submit_upload
 from portal.releases.history import previous_good
@@ -81,9 +82,11 @@ def overview(request: SignedInRequest, name: str) -> HttpResponse:
 
 def overview_context(request: SignedInRequest, app: App) -> dict[str, object]:
     """Return the context of the overview's template. A refused upload shows the page again."""
+    overview = overview_of(app)
     return {
         "app": app,
-        "overview": overview_of(app),
+        "overview": overview,
+        "failure": last_failure_of(overview.status, dismissed_of(request.session, app.name)),
         "previous": previous_good(app),
         "commands": commands_for(request.user, app.team.name, app.name),
         "max_upload": max_upload(),

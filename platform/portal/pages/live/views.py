@@ -27,6 +27,7 @@ from portal.images.jobs import job_context
 from portal.images.models import JobState
 from portal.logs.lines import LogPiece
 from portal.logs.logfile import Reader
+from portal.pages.apps.last_failure import dismissed_of, last_failure_of
 from portal.pages.apps.overview import overview_of
 from portal.pages.live import stream
 from portal.pages.metrics.views import parts_context, span_of
@@ -34,7 +35,7 @@ from portal.releases.history import newest_rollout, previous_good, story_of
 
 LOG_SECONDS = 0.25  # interval between reads of a log file
 QUIET_LOOKS = 60
-OVERVIEW_PARTS = ("status", "pulse", "acts", "instances", "last_deploys", "runs")
+OVERVIEW_PARTS = ("status", "pulse", "acts", "failure", "instances", "last_deploys", "runs")
 
 Parts = tuple[dict[str, str], bool]  # HTML by name, and True if the stream ends after it
 Chunks = AsyncGenerator[str, None]
@@ -68,9 +69,10 @@ async def app_events(request: HttpRequest, person: Person, name: str) -> Chunks:
     """Send the changing parts of the overview."""
     await sync_to_async(app_for)(person, name)
     token = get_token(request)
+    dismissed = await sync_to_async(dismissed_of)(request.session, name)
 
     def look() -> Parts:
-        return overview_parts(app_for(person, name), token), False
+        return overview_parts(app_for(person, name), token, dismissed), False
 
     return _parts(name, look)
 
@@ -174,8 +176,11 @@ async def log_events(request: HttpRequest, person: Person, name: str) -> Chunks:
     return _parts(name, look, log=app_logs.path_of(app), place=_place(request))
 
 
-def overview_parts(app: App, token: str = "") -> dict[str, str]:
-    """Return the HTML of each changing part of the overview, by name. `token`: the CSRF token."""
+def overview_parts(app: App, token: str = "", dismissed: str = "") -> dict[str, str]:
+    """Return the HTML of each changing part of the overview, by name.
+
+    `token` is the CSRF token, `dismissed` the key of the failure that the person has dismissed.
+    """
     overview = overview_of(app)
     context = {
         "app": app,
@@ -183,6 +188,7 @@ def overview_parts(app: App, token: str = "") -> dict[str, str]:
         "previous": previous_good(app),
         "pulse": overview.pulse,
         "csrf_token": token,
+        "failure": last_failure_of(overview.status, dismissed),
     }
     return {
         part: render_to_string(f"apps/fragments/{part}.html", context) for part in OVERVIEW_PARTS

@@ -24,6 +24,10 @@ document.addEventListener("htmx:sseBeforeMessage", (event) => {
   const stream = event.target.closest("[sse-connect]");
   if (stream && event.detail.lastEventId) lastSeen.set(stream.getAttribute("sse-connect"), event.detail.lastEventId);
 });
+// A question that is open stays open: the part around it is not replaced meanwhile.
+document.addEventListener("htmx:sseBeforeMessage", (event) => {
+  if (event.target.querySelector("details.ask[open]")) event.preventDefault();
+});
 window.addEventListener("pagehide", () => lastSeen.clear());
 
 function setState(state, words) {
