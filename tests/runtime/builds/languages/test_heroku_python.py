@@ -16,6 +16,7 @@ from runtime.stacks.languages import (
     php,
     php_toolchain,
 )
+from runtime.stacks.upgrade import upgrade
 from tests.runtime.builds.conftest import Forge
 from tests.runtime.builds.test_builds import get, served
 from tests.warm import add
@@ -164,6 +165,8 @@ def test_a_package_without_wheels_is_compiled_and_its_library_is_in_the_image(
     built = compilers.build(files)
     assert "Shared libraries: libpq5, since the packages link to them" in compilers.said()
     assert "runs again" not in compilers.said()
+    upgraded = upgrade(compilers.config, compilers.store, built.digest)
+    assert (upgraded.image, upgraded.reasons) == (None, ()), "the layers are not the newest"
     layers = compilers.store.image(built.digest).layers
     assert not any((layer / "usr/bin/gcc").exists() for layer in layers)
     with served(compilers, built) as url:
