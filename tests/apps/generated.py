@@ -37,8 +37,9 @@ GENERATED = {
     ),
     "vite-vue": Generated(command="npx -y create-vue@3 app --default", words='<div id="app">'),
     "next": Generated(
-        command="npx -y create-next-app@16 app --yes --skip-install --disable-git",
-        words="/_next/static/",
+        # Without --empty its page needs Google's fonts while it is built.
+        command="npx -y create-next-app@16 app --yes --empty --skip-install --disable-git",
+        words="Hello world!",
     ),
     "sveltekit": Generated(
         command="npx -y sv@0 create --template minimal --types ts --no-add-ons --no-install app",
