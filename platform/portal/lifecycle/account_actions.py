@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import secrets
+from contextlib import suppress
 
 from django.contrib.auth.password_validation import validate_password
 from django.core.exceptions import ValidationError
@@ -17,6 +19,7 @@ from portal.quotas.models import Quota
 
 # the most that a person may own; each team has a quota, so more teams would use more of the node
 TEAMS_PER_PERSON = 3
+LONGEST_PERSONAL = 30  # characters, so that an ending has place
 _MARK = "slip_"  # lets people and secret scanners recognise a Slipway token
 
 
@@ -48,6 +51,22 @@ def create_person(
         Membership.objects.create(team=team, person=person)
     audit.record(actor, f"created the {'admin' if admin else 'person'} {username}", team=team)
     return person
+
+
+@transaction.atomic
+def create_personal_team(person: Person) -> Team:
+    """Create a team with the person's name, so that the person can deploy at once.
+
+    If the name is reserved or in use, the team's name gets an ending.
+    """
+    label = re.sub(r"[^a-z0-9]+", "-", person.username.lower()).strip("-")[:LONGEST_PERSONAL]
+    endings = ("", "-team", *(f"-team-{number}" for number in range(2, 100)))
+    for name in (f"{label}{ending}" for ending in endings):
+        with suppress(NameRefused):
+            return create_team(person, name=name)
+    raise NameRefused(
+        f"There is no free team name for {person.username}.", hint="Choose a team for the person."
+    )
 
 
 @transaction.atomic

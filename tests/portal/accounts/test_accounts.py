@@ -6,7 +6,7 @@ from django.test import Client
 
 from portal.accounts import attempts
 from portal.accounts.access import members_of, person_of_token, team_for, teams_of, tokens_of
-from portal.accounts.models import Person, Role, Token
+from portal.accounts.models import Membership, Person, Role, Token
 from portal.activity.models import AuditEntry
 from portal.errors import Conflict, NameRefused, NotAllowed, NotFound, ValueRefused
 from portal.lifecycle import account_actions
@@ -122,3 +122,21 @@ def test_signing_in_does_not_need_redis(people: People, monkeypatch: pytest.Monk
     nowhere = redis.Redis(unix_socket_path="/nonexistent/redis.sock")
     monkeypatch.setattr(attempts, "client", lambda: nowhere)
     assert Client().post("/sign-in", {"username": "owner", "password": PASSWORD}).status_code == 302
+
+
+@pytest.mark.parametrize(
+    ("username", "team"),
+    [("mate", "mate"), ("Ada.Lovelace", "ada-lovelace"), ("blue", "blue-team")],
+)
+def test_a_person_without_a_chosen_team_gets_an_own_team(
+    people: People, username: str, team: str
+) -> None:
+    client = Client()
+    client.force_login(people.admin)
+    client.post("/admin/people", {"username": username, "password": "ropes and sails 5"})
+    membership = Membership.objects.get(person__username=username)
+    assert membership.role == Role.OWNER
+    assert membership.team.name == team
+    client.force_login(membership.person)
+    assert "Deploy your first app" in client.get("/").text
+    assert "Create a team first" not in client.get("/").text

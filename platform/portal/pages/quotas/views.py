@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from django.contrib import messages
+from django.db import transaction
 from django.http import HttpResponse, QueryDict
 from django.shortcuts import redirect, render
 from django.views.decorators.http import require_http_methods, require_POST
@@ -12,7 +13,7 @@ from portal.accounts.models import Person, Team
 from portal.accounts.signed_in import SignedInRequest, signed_in
 from portal.activity.access import audit_for
 from portal.errors import Refused
-from portal.lifecycle.account_actions import create_person
+from portal.lifecycle.account_actions import create_person, create_personal_team
 from portal.pages import breadcrumbs, form_errors
 from portal.pages.accounts.forms import PersonForm
 from portal.pages.breadcrumbs import Crumb
@@ -92,20 +93,23 @@ def upgrade_stacks(request: SignedInRequest) -> HttpResponse:
 @signed_in
 @require_POST
 def add_person(request: SignedInRequest) -> HttpResponse:
-    """Create a person who can sign in."""
+    """Create a person who can sign in. Without a chosen team, the person gets an own team."""
     require_admin(request.user)
     form = PersonForm(request.POST)
     if form.is_valid():
         values = form.cleaned_data
         try:
             team = team_for(request.user, values["team"]) if values["team"] else None
-            create_person(
-                request.user,
-                username=values["username"],
-                password=values["password"],
-                team=team,
-                admin=values["admin"],
-            )
+            with transaction.atomic():
+                person = create_person(
+                    request.user,
+                    username=values["username"],
+                    password=values["password"],
+                    team=team,
+                    admin=values["admin"],
+                )
+                if team is None:
+                    create_personal_team(person)
         except Refused as refused:
             form_errors.mark(form, refused)
         else:
