@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import cast
 
 from django.conf import settings
+from django.core.paginator import Page, Paginator
 from django.db.models import Max, Q, QuerySet
 
 from portal.accounts.models import Person
@@ -22,6 +23,7 @@ from portal.images.models import Image, ImageJob, ImageLayer, ImageTag
 from portal.releases.access import kept_releases, kept_releases_of, release_of
 from portal.releases.models import Release
 
+APPS_ON_A_PAGE = 20
 _RELEASE = re.compile(r"v([1-9][0-9]{0,8})")
 
 
@@ -126,6 +128,20 @@ def images_of(person: Person) -> list[tuple[App, list[Listed]]]:
     apps = list(apps_of(person))
     lines = _listed_of(apps)
     return [(app, lines[app.pk]) for app in apps]
+
+
+def image_page_of(
+    person: Person, *, search: str, number: str
+) -> tuple[Page[App], list[tuple[App, list[Listed]]]]:
+    """Return a page of the person's apps that have images, and the images of these apps.
+
+    `search` is a part of the app's name.
+    """
+    having = Q(releases__isnull=False) | Q(image_tags__isnull=False)
+    apps = apps_of(person).filter(having, name__icontains=search).distinct()
+    page = Paginator(apps, APPS_ON_A_PAGE).get_page(number)
+    lines = _listed_of(list(page))
+    return page, [(app, lines[app.pk]) for app in page]
 
 
 def live_views(images: Iterable[tuple[App, Sequence[Listed]]]) -> dict[str, ImageView]:

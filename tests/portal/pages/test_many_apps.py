@@ -7,6 +7,7 @@ from django.test.utils import CaptureQueriesContext
 
 from portal.apps.models import App, Instance, ProcessFormation
 from portal.builds.models import Build, BuildState, Source
+from portal.images.access import APPS_ON_A_PAGE
 from portal.images.actions import write_facts
 from portal.images.facts import Config, LayerFacts
 from portal.images.models import ImageTag
@@ -85,7 +86,10 @@ def queries_of(client: Client, path: str, *, apps: int) -> list[str]:
     with CaptureQueriesContext(connection) as asked:
         answer = client.get(path)
     assert answer.status_code == 200
-    assert all(f"app-{number}" in answer.text for number in range(apps))
+    # the page of images shows the first twenty apps by name
+    shown = sorted(f"app-{number}" for number in range(apps))
+    shown = shown[:APPS_ON_A_PAGE] if path == "/images" else shown
+    assert all(name in answer.text for name in shown)
     return [query["sql"] for query in asked.captured_queries]
 
 
@@ -108,3 +112,16 @@ def test_a_page_of_fifty_apps_needs_the_same_queries_as_one_of_five(
     assert len(many) <= 25
     if path == "/":
         assert client.get(path).text.count("Deploy broken") == MANY
+
+
+def test_the_page_of_images_has_pages_and_a_search(people: People) -> None:
+    add_apps(people, range(MANY))
+    client = Client()
+    client.force_login(people.owner)
+    headings = [
+        client.get(f"/images?page={number}").text.count('id="images-app-') for number in (1, 2, 3)
+    ]
+    assert headings == [20, 20, 10]
+    found = client.get("/images?q=APP-4").text
+    assert found.count('id="images-app-') == 11
+    assert "No app matches" in client.get("/images?q=nothing").text

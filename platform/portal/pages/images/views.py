@@ -19,7 +19,7 @@ from portal.images import actions
 from portal.images.access import (
     Named,
     image_for,
-    images_of,
+    image_page_of,
     instance_for,
     job_for,
     last_job,
@@ -39,13 +39,16 @@ from portal.pages.images.forms import CommitForm, CompareForm, SaveForm, TagForm
 
 @signed_in
 def images(request: SignedInRequest) -> HttpResponse:
-    """Show the shared layers of all apps' live images, then all kept images."""
-    apps = images_of(request.user)
+    """Show the shared layers of some apps' live images, then all kept images of these apps."""
+    search = request.GET.get("q", "").strip().lower()
+    page, apps = image_page_of(request.user, search=search, number=request.GET.get("page", ""))
     views = [line.view for _, lines in apps for line in lines if line.view is not None]
     context = {
         "picture": picture(live_views(apps)),
         "apps": [(app, lines) for app, lines in apps if lines],
         "sums": summed(views),
+        "page": page,
+        "search": search,
         "crumbs": breadcrumbs.of_page("Images"),
     }
     return render(request, "images/images.html", context)
