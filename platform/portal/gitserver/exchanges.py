@@ -14,6 +14,7 @@ from portal.apps.models import App
 from portal.errors import Refused
 from portal.gitserver import git_limits, leftovers, packing, repository, slots
 from portal.gitserver.pktlines import Answer, remote_error
+from portal.gitserver.push_target import Created
 from portal.gitserver.slots import Slots
 from portal.programs import running
 from portal.programs.limits import ProgramLimits, Reached
@@ -37,6 +38,7 @@ async def push(
     held: Slots,
     most_bytes: int,
     protocol: str,
+    created: Created = Created.NO,
 ) -> AsyncIterator[bytes]:
     """Yield git's response to a push.
 
@@ -57,7 +59,7 @@ async def push(
         program = await running.start(
             repository.serve("receive-pack", path, advertise=False, most_bytes=most_bytes),
             environment=repository.serving_environment(
-                app, person, protocol=protocol, taken=writer
+                app, person, protocol=protocol, taken=writer, created=created
             ),
             limits=limits,
             team=app.team_id,

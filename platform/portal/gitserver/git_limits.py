@@ -9,6 +9,7 @@ from django.conf import settings
 
 from portal.accounts.models import Person
 from portal.apps.models import App
+from portal.gitserver.push_target import is_new
 from portal.gitserver.slots import Limit, SlotKind
 from portal.programs.limits import MIB, ProgramLimits
 
@@ -53,11 +54,12 @@ def pack_limits() -> ProgramLimits:
 
 
 def open_pushes(app: App, person: Person) -> list[Limit]:
-    """Return the slots that a push holds from its beginning to the end of its deploy."""
+    """Return the slots that a push holds from its beginning to the end of its deploy. An app that
+    is not saved yet has no repository to lock."""
     return [
         Limit(kind=SlotKind.TEAM_OPEN, holder=app.team_id, most=MOST_OPEN),
         Limit(kind=SlotKind.PERSON_OPEN, holder=person.pk, most=MOST_OPEN),
-        writing(app),
+        *([writing(app)] if not is_new(app) else []),
     ]
 
 

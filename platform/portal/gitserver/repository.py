@@ -7,8 +7,11 @@ deleted app does not inherit its code.
 
 from __future__ import annotations
 
+import errno
 import sys
 import tempfile
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 from django.conf import settings
@@ -18,10 +21,12 @@ from portal.accounts.models import Person
 from portal.apps.models import App
 from portal.errors import Conflict
 from portal.gitserver import git_limits
+from portal.gitserver.push_target import Created, is_new
 from portal.programs import running
 
 BRANCHES = ("refs/heads/main", "refs/heads/master")  # only these are deployed
 
+_EXISTS = (errno.ENOTEMPTY, errno.EEXIST)  # rename(2) of a folder onto one with files
 _HOOKS = Path(__file__).parent / "hooks"
 # harmless, and present in well-known histories
 _OLD_HABITS = ("zeroPaddedFilemode", "missingSpaceBeforeDate", "badTimezone")
@@ -48,9 +53,32 @@ async def ensure(app: App) -> Path:
     path = repositories.path_of(app)
     if path.exists():
         return path
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=path.parent, prefix=".new-") as folder:
-        draft = Path(folder) / path.name
+    async with _draft(app) as draft:
+        try:
+            draft.rename(path)
+        except OSError as error:
+            if error.errno not in _EXISTS:  # another push of the app was first
+                raise
+    return path
+
+
+@asynccontextmanager
+async def readable(app: App) -> AsyncIterator[Path]:
+    """Yield the repository. For an app that is not saved yet, yield an empty one and remove it
+    afterwards."""
+    if not is_new(app):
+        yield await ensure(app)
+        return
+    async with _draft(app) as draft:
+        yield draft
+
+
+@asynccontextmanager
+async def _draft(app: App) -> AsyncIterator[Path]:
+    """Yield a new empty repository, which is removed afterwards unless it was renamed."""
+    settings.REPOSITORIES.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=settings.REPOSITORIES, prefix=".new-") as folder:
+        draft = Path(folder) / "draft.git"
         command = (
             "git",
             "init",
@@ -68,9 +96,7 @@ async def ensure(app: App) -> Path:
                 f"The repository of {app.name} could not be created: {done.stderr}",
                 hint="Ask an admin. The error is also in the portal's log.",
             )
-        if not path.exists():
-            draft.rename(path)
-    return path
+        yield draft
 
 
 def serve(service: str, path: Path, *, advertise: bool, most_bytes: int = 0) -> tuple[str, ...]:
@@ -104,13 +130,19 @@ def git(path: Path, config: dict[str, str]) -> tuple[str, ...]:
 
 
 def serving_environment(
-    app: App, person: Person, *, protocol: str = "", taken: int | None = None
+    app: App,
+    person: Person,
+    *,
+    protocol: str = "",
+    taken: int | None = None,
+    created: Created = Created.NO,
 ) -> dict[str, str]:
-    """Return the environment of git and its hook: settings, person, app, protocol version, and the
-    descriptor to report to."""
+    """Return the environment of git and its hook: settings, person, app, whether this
+    push created it, protocol version, and the descriptor to report to."""
     variables = {
         "SLIPWAY_PUSH_APP": str(app.pk),
         "SLIPWAY_PUSH_PERSON": str(person.pk),
+        "SLIPWAY_PUSH_CREATED": created.value,
         "SLIPWAY_PYTHON": sys.executable,
         "SLIPWAY_MANAGE": str(settings.ROOT / "manage.py"),
     }

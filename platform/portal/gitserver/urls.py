@@ -1,4 +1,4 @@
-"""URLs of apps' git repositories: /git/APP.git."""
+"""URLs of apps' git repositories: /git/APP.git and /git/TEAM/APP.git."""
 
 from __future__ import annotations
 
@@ -7,9 +7,11 @@ from django.urls import path, re_path
 from portal.gitserver import views
 
 urlpatterns = [
-    path("git/<slug:name>.git/info/refs", views.info_refs),
+    path("git/<str:name>.git/info/refs", views.info_refs),
+    path("git/<slug:team>/<str:name>.git/info/refs", views.info_refs),
     re_path(
-        r"^git/(?P<name>[a-z0-9-]+)\.git/(?P<service>git-receive-pack|git-upload-pack)$",
+        r"^git/(?:(?P<team>[a-z0-9-]+)/)?(?P<name>[^/]+)\.git"
+        r"/(?P<service>git-receive-pack|git-upload-pack)$",
         views.exchange,
     ),
 ]

@@ -1,5 +1,5 @@
 """Git over smart HTTP (gitprotocol-http(5)): a token is the password, each app has one repository,
-and git itself does the work."""
+and git itself does the work. The first push to an app creates it."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from django.views.decorators.http import require_GET, require_POST
 
 from portal.accounts.access import person_of_token, require_member
 from portal.accounts.models import Person
-from portal.apps.access import app_for
 from portal.apps.models import App
 from portal.errors import NotSignedIn, Refused, SourceRefused, SourceTooLarge, TooBusy
-from portal.gitserver import disk_space, exchanges, git_limits, repository, slots
-from portal.gitserver.pktlines import frame
+from portal.gitserver import disk_space, exchanges, git_limits, push_target, repository, slots
+from portal.gitserver.pktlines import frame, remote_error
+from portal.gitserver.push_target import Created
 from portal.gitserver.slots import Slots
 from portal.limits.visitor import password_of
 from portal.plaintext import printable_lines
@@ -29,6 +29,7 @@ from portal.quotas import amounts
 
 SERVICES = {"git-receive-pack": "receive-pack", "git-upload-pack": "upload-pack"}
 _BLOCK = 2**16
+_PROBE = "4"  # bytes of the empty request that git sends before a large push
 P = ParamSpec("P")
 
 
@@ -60,32 +61,32 @@ def in_words_for_git(
 
 @require_GET
 @in_words_for_git
-async def info_refs(request: HttpRequest, name: str) -> HttpResponseBase:
+async def info_refs(request: HttpRequest, name: str, team: str = "") -> HttpResponseBase:
     """Return the services of the repository and its refs.
 
     A push that cannot be accepted is refused already here. In an error response to the push itself,
-    git would show its user only the status.
+    git would show its user only the status. Nothing is created here: this may be a dry run.
     """
-    app, person = await sync_to_async(_authorised)(request, name)
     asked = request.GET.get("service", "")
+    app, person = await sync_to_async(_authorised)(request, asked, team, name)
     if asked not in SERVICES:
         raise Refused(
             "This git client supports only the dumb protocol.", hint="Use git 1.6.6 or later."
         )
-    path = await repository.ensure(app)
     if asked == "git-receive-pack":
         await sync_to_async(disk_space.bytes_left)(app)
         _held_for_push(app, person).free()
     held = await _held_for_fetch(app)
     try:
-        done = await running.run(
-            repository.serve(SERVICES[asked], path, advertise=True),
-            environment=repository.serving_environment(
-                app, person, protocol=request.headers.get("Git-Protocol", "")
-            ),
-            limits=git_limits.short_limits(),
-            team=app.team_id,
-        )
+        async with repository.readable(app) as path:
+            done = await running.run(
+                repository.serve(SERVICES[asked], path, advertise=True),
+                environment=repository.serving_environment(
+                    app, person, protocol=request.headers.get("Git-Protocol", "")
+                ),
+                limits=git_limits.short_limits(),
+                team=app.team_id,
+            )
     finally:
         held.free()
     if done.code != 0:
@@ -101,9 +102,20 @@ async def info_refs(request: HttpRequest, name: str) -> HttpResponseBase:
 @csrf_exempt
 @require_POST
 @in_words_for_git
-async def exchange(request: HttpRequest, name: str, service: str) -> HttpResponseBase:
+async def exchange(
+    request: HttpRequest, name: str, service: str, team: str = ""
+) -> HttpResponseBase:
     """Process a push or a fetch: pass the request to git and stream its response."""
-    app, person = await sync_to_async(_authorised)(request, name)
+    app, person = await sync_to_async(_authorised)(request, service, team, name)
+    created = Created.NO
+    if push_target.is_new(app):
+        kind = f"application/x-{service}-result"
+        if request.headers.get("Content-Length") == _PROBE:
+            return HttpResponse(b"", content_type=kind)
+        try:
+            app, created = await sync_to_async(push_target.create)(person, app, team=team)
+        except Refused as refusal:
+            return HttpResponse(remote_error(refusal.explain()), content_type=kind)
     path = await repository.ensure(app)
     protocol = request.headers.get("Git-Protocol", "")
     if service == "git-receive-pack":
@@ -120,7 +132,14 @@ async def exchange(request: HttpRequest, name: str, service: str) -> HttpRespons
             ),
         )
         answer = exchanges.push(
-            app, person, path, body, held=held, most_bytes=most, protocol=protocol
+            app,
+            person,
+            path,
+            body,
+            held=held,
+            most_bytes=most,
+            protocol=protocol,
+            created=created,
         )
     else:
         held = await _held_for_fetch(app)
@@ -160,7 +179,8 @@ async def _held_for_fetch(app: App) -> Slots:
     return held
 
 
-def _authorised(request: HttpRequest, name: str) -> tuple[App, Person]:
+def _authorised(request: HttpRequest, service: str, team: str, name: str) -> tuple[App, Person]:
+    """Return the app and the sender. For a first push, the app is not saved yet."""
     scheme, _, credentials = request.headers.get("Authorization", "").partition(" ")
     person = person_of_token(password_of(credentials)) if scheme.lower() == "basic" else None
     if person is None:
@@ -168,7 +188,8 @@ def _authorised(request: HttpRequest, name: str) -> tuple[App, Person]:
             "Git needs one of your tokens as the password.",
             hint=f"Create a token at {settings.PORTAL_URL}. Any user name works.",
         )
-    app = app_for(person, name)
+    find = push_target.existing_or_new if service == "git-receive-pack" else push_target.existing
+    app = find(person, name, team=team)
     require_member(person, app.team)
     return app, person
 

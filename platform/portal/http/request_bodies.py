@@ -25,6 +25,7 @@ from django.http import HttpRequest
 from portal.accounts.access import teams_of
 from portal.accounts.models import Person
 from portal.apps.access import app_for
+from portal.apps.models import App
 from portal.builds.disk_space import check_room
 from portal.errors import NoRoom, NotFound, TooLarge
 from portal.http.disconnect import Message, Receive
@@ -36,7 +37,8 @@ _STREAMED, _WITH_BODY = "/v2/", ("POST", "PATCH", "PUT")
 _AROUND_A_FILE = 2**20  # the size of a form in addition to its file
 _IDLE_SECONDS = 60.0  # the longest pause between two parts of a body
 _UPLOADS = re.compile(
-    r"/api/v1/apps/(?P<api>[^/]+)/builds|/apps/(?P<page>[^/]+)/deploy|/git/(?P<git>[^/]+)\.git/git-receive-pack|/new"
+    r"/api/v1/apps/(?P<api>[^/]+)/builds|/apps/(?P<page>[^/]+)/deploy|/new"
+    r"|/git/(?:[^/]+/)?(?P<git>[^/]+)\.git/git-receive-pack"
 )
 
 
@@ -84,7 +86,9 @@ def limit_of(path: str, visitor: Visitor) -> int:
     match = _UPLOADS.fullmatch(path)
     try:
         if match is None or not _may_deploy(
-            visitor.person, match["api"] or match["page"] or match["git"] or ""
+            visitor.person,
+            match["api"] or match["page"] or match["git"] or "",
+            may_create=match["git"] is not None,
         ):
             return settings.MAX_FORM
     finally:
@@ -93,15 +97,19 @@ def limit_of(path: str, visitor: Visitor) -> int:
     return settings.MAX_UPLOAD + _AROUND_A_FILE
 
 
-def _may_deploy(number: int, app: str) -> bool:
-    """Return True if the person may deploy to this app, or, for a new app, to any team."""
+def _may_deploy(number: int, app: str, *, may_create: bool) -> bool:
+    """Return True if the person may deploy to this app, or, for a new app, to any team.
+
+    `may_create`: an app that does not exist yet is a new app, because a push creates it.
+    """
     try:
         person = Person.objects.filter(pk=number, is_active=True).first()
         if person is None:
             return False
-        if app:
+        if app and not (may_create and not App.objects.filter(name=app).exists()):
             app_for(person, app)
-        return bool(app) or teams_of(person).exists()
+            return True
+        return teams_of(person).exists() or (may_create and person.is_staff)
     except (NotFound, DatabaseError):
         return False
 

@@ -70,7 +70,10 @@ _INSTANCE = "apps/<slug:name>/instances/<slug:number>"
 _DOMAIN = "apps/<slug:name>/domains/<str:host>"
 _HOST = "/apps/shop/domains/shop.example.com"
 _REPOSITORY = "<str:team>/<str:app>"
-_GIT = r"^git/(?P<name>[a-z0-9-]+)\.git/(?P<service>git-receive-pack|git-upload-pack)$"
+_GIT = (
+    r"^git/(?:(?P<team>[a-z0-9-]+)/)?(?P<name>[^/]+)\.git"
+    r"/(?P<service>git-receive-pack|git-upload-pack)$"
+)
 
 PAGES = (
     _page("", "/", rules.SIGNED_IN_LIST, lists="docs-site"),
@@ -187,8 +190,18 @@ STREAMS = (
 )
 GIT = (
     _page(
-        "git/<slug:name>.git/info/refs",
+        "git/<str:name>.git/info/refs",
         "/git/shop.git/info/refs?service=git-receive-pack",
+        rules.TOKEN_TEAM,
+    ),
+    _page(
+        "git/<slug:team>/<str:name>.git/info/refs",
+        "/git/harbour/shop.git/info/refs?service=git-receive-pack",
+        rules.TOKEN_TEAM,
+    ),
+    _page(
+        "git/<slug:team>/<str:name>.git/info/refs",
+        "/git/harbour/new.git/info/refs?service=git-receive-pack",
         rules.TOKEN_TEAM,
     ),
     Route(
@@ -202,6 +215,13 @@ GIT = (
         method="POST",
         pattern=_GIT,
         path="/git/shop.git/git-receive-pack",
+        rule=rules.TOKEN_TEAM,
+        raw=b"0000",
+    ),
+    Route(
+        method="POST",
+        pattern=_GIT,
+        path="/git/harbour/shop.git/git-receive-pack",
         rule=rules.TOKEN_TEAM,
         raw=b"0000",
     ),

@@ -260,7 +260,8 @@ def test_a_wrong_token_is_asked_for_again_and_a_strangers_token_sees_no_app(
     assert "Git needs one of your tokens" in checkout.push("hello", "slip_wrong").stderr
     strangers = checkout.push("hello", committed_people.token(committed_people.stranger))
     assert "App hello does not exist, or you do not have access to it" in strangers.stderr
-    assert "not found" in checkout.push("nothing", token).stderr
+    nothing = checkout.git("fetch", checkout.remote("nothing", token), check=False)
+    assert "not found" in nothing.stderr
 
 
 def test_a_team_over_its_quota_is_refused_with_limit_use_and_admins(

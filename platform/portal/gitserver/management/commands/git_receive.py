@@ -14,8 +14,10 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandParser
 
 from portal.accounts.models import Person
+from portal.apps.access import url_of
 from portal.apps.models import App
 from portal.errors import Refused
+from portal.gitserver.push_target import Created
 from portal.gitserver.receive import RefUpdate, receive
 from portal.plaintext import printable_lines
 
@@ -32,9 +34,12 @@ class Command(BaseCommand):
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--app", type=int, required=True)
         parser.add_argument("--person", type=int, required=True)
+        parser.add_argument("--created", type=Created, default=Created.NO)
 
-    def handle(self, *_: Any, app: int, person: int, **__: Any) -> None:
+    def handle(self, *_: Any, app: int, person: int, created: Created, **__: Any) -> None:
         app_row = App.objects.select_related("team").get(pk=app)
+        for line in words_of_creation(app_row, created):
+            say(line)
         updates = [RefUpdate.parse(line) for line in islice(sys.stdin, _MOST_UPDATES)]
         try:
             asyncio.run(
@@ -49,6 +54,20 @@ class Command(BaseCommand):
                 say(f"  {refusal.hint}")
             say("")
             sys.exit(1)
+
+
+def words_of_creation(app: App, created: Created) -> list[str]:
+    """Return the lines about an app that this push created: its team, its URL, and how to choose
+    the team."""
+    if created is Created.NO:
+        return []
+    lines = [f"Created app {app.name} in team {app.team.name}: {url_of(app)}"]
+    if created is Created.IN_FIRST_TEAM:
+        lines += [
+            f"You are in several teams. {app.team.name} is the first by name.",
+            f"To create an app in another team, push to {settings.PORTAL_URL}/git/TEAM/APP.git",
+        ]
+    return lines
 
 
 def say(text: str) -> None:
