@@ -3,7 +3,7 @@
 import hashlib
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import httpx
@@ -39,11 +39,12 @@ def manifest(configuration: bytes, *layers: bytes, **more: Any) -> bytes:
     return json.dumps({**document, **more}).encode()
 
 
-def index(*manifests: tuple[bytes, str], **more: Any) -> bytes:
+def index(*manifests: tuple[bytes, str], raw: Sequence[dict[str, Any]] = (), **more: Any) -> bytes:
+    """Return an index of manifests with their architecture, and of `raw` entries."""
     entries = [
         part(data, MANIFEST, platform={"os": "linux", "architecture": architecture})
         for data, architecture in manifests
-    ]
+    ] + list(raw)
     return json.dumps(
         {"schemaVersion": 2, "mediaType": INDEX, "manifests": entries, **more}
     ).encode()

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from portal.accounts.access import teams_of
+from portal.accounts.models import Person
 from portal.apps.models import App
 from portal.errors import NotFound, RegistryRefused
 from portal.registry import blob_store
@@ -42,6 +44,12 @@ def tags_of(app: App) -> list[str]:
         if blob_store.handed_out(app, release.image) is not None
     ]
     return sorted({*named, *numbered})
+
+
+def repositories_of(person: Person) -> list[str]:
+    """Return the repositories of the person's teams as TEAM/APP, in byte order."""
+    apps = App.objects.filter(deleted_at=None, team__in=teams_of(person))
+    return sorted(f"{team}/{name}" for team, name in apps.values_list("team__name", "name"))
 
 
 def attachments_of(app: App, subject: str, artifact_type: str = "") -> list[Attachment]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from django.db import transaction
@@ -24,7 +25,7 @@ from portal.registry.models import Attachment, Tag
 from portal.registry.names import check_tag, hex_of, is_digest, release_number
 
 MOST_TAGS = 500  # per app
-MOST_ATTACHMENTS = 200
+DEEPEST_INDEX = 3  # indexes in an index
 # names of uname(2) -> names of Go, which the specification uses
 _ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
 
@@ -65,43 +66,27 @@ def put_manifest(actor: Person, *, app: App, reference: str, data: bytes, conten
     image = _image_of(app, document, digest) if tag else None
     check_upload(actor, app)
     blob_store.keep(app.team_id, data)
-    if image is not None:
-        return Put(digest=digest, subject="", build=_deploy(actor, app=app, tag=tag, image=image))
-    if not document.is_runnable and not (document.is_index and not document.subject):
+    if not document.is_runnable:
         _attach(actor, app=app, document=document, digest=digest, size=len(data))
-    if tag:
+    build = None
+    if image is not None:
+        build = _deploy(actor, app=app, tag=tag, digest=digest, image=image)
+    elif tag:
         _name(app, tag, digest)
-    return Put(digest=digest, subject=document.subject, build=None)
+    return Put(digest=digest, subject=document.subject, build=build)
 
 
 @transaction.atomic
-def delete_attachment(actor: Person, *, app: App, digest: str) -> None:
-    """Delete a signature or similar attachment. Raise UNSUPPORTED for images: they are deleted with
-    their releases."""
-    require_member(actor, app.team)
-    deleted, _ = Attachment.objects.filter(app=app, digest=digest).delete()
-    if not deleted:
-        raise RegistryRefused(
-            "UNSUPPORTED",
-            "Images cannot be deleted directly.",
-            status=405,
-            hint="An image is deleted when its release is no longer kept, or with the app.",
-        )
-    Tag.objects.filter(app=app, digest=digest).delete()
-    audit.record(actor, f"deleted the attachment sha256:{digest[:12]}", app=app)
-
-
-@transaction.atomic
-def _deploy(actor: Person, *, app: App, tag: str, image: Descriptor) -> Build:
+def _deploy(actor: Person, *, app: App, tag: str, digest: str, image: Descriptor) -> Build:
     """Create one deploy per push. A client that repeats the request after a lost response gets the
-    same deploy."""
+    same deploy. `digest` is what was pushed: the image itself, or an index that lists it."""
     filename = f"{app.team.name}/{app.name}:{tag}"
     source, _ = Source.objects.get_or_create(
         digest=image.digest,
         filename=filename,
         defaults={"size": image.size, "kind": SourceKind.PUSHED},
     )
-    _name(app, tag, image.digest)
+    _name(app, tag, digest)
     queued = Build.objects.filter(app=app, source=source, state=BuildState.QUEUED).first()
     return queued or submit(
         actor, app=app, source=source, origin=Origin.PUSH, description=f"image {tag}"
@@ -110,9 +95,6 @@ def _deploy(actor: Person, *, app: App, tag: str, image: Descriptor) -> Build:
 
 @transaction.atomic
 def _attach(actor: Person, *, app: App, document: Document, digest: str, size: int) -> None:
-    decision.lock(app.team)
-    if Attachment.objects.filter(app=app).count() >= MOST_ATTACHMENTS:
-        raise _too_many(f"{MOST_ATTACHMENTS} attachments", "Delete some of them first.")
     values = {
         "subject": document.subject,
         "media_type": document.media_type,
@@ -121,11 +103,19 @@ def _attach(actor: Person, *, app: App, document: Document, digest: str, size: i
         ),
         "size": size,
         "annotations": dict(document.annotations),
-        "blobs": [digest, *(part.digest for part in document.parts)],
+        "blobs": [digest, *_parts_of(app, document)],
     }
     _, made = Attachment.objects.update_or_create(app=app, digest=digest, defaults=values)
     if made:
         audit.record(actor, f"attached sha256:{digest[:12]}", app=app)
+
+
+def _parts_of(app: App, document: Document) -> list[str]:
+    """Return the hex of all parts, also those of the manifests that an index lists."""
+    found = dict.fromkeys(part.digest for part in document.parts)
+    for entry in document.manifests:
+        found |= dict.fromkeys(blob_store.with_parts(app.team_id, entry.digest))
+    return list(found)
 
 
 @transaction.atomic
@@ -184,24 +174,41 @@ def _image_of(app: App, document: Document, digest: str) -> Descriptor | None:
     """Return the image that a tag deploys: the manifest itself, or the entry of an index for this
     machine.
 
-    None if the manifest is not a runnable image.
+    None if the manifest is not a runnable image, or an index without any image.
     """
     architecture = _ARCHITECTURES.get(os.uname().machine, os.uname().machine)
-    if document.is_index and not document.subject:
-        entry = manifests.for_machine(document, architecture)
-        document, digest = manifests.parse(_read(app, entry), entry.media_type), entry.digest
+    if document.is_index:
+        if document.subject:
+            return None
+        found = next(_runnable(app, document, architecture, depth=0), None)
+        if found is None:
+            manifests.check_platforms(document, architecture)
+            return None
+        document, digest = found
         _check_parts(app, document)
-        if not document.is_runnable:
-            raise RegistryRefused(
-                "MANIFEST_INVALID",
-                f"sha256:{digest} of the index is not a runnable image.",
-                status=400,
-            )
     if not document.is_runnable or document.config is None:
         return None
     manifests.check_machine(_read(app, document.config), architecture)
     size = sum(layer.size for layer in document.layers)
     return Descriptor(media_type=document.media_type, digest=digest, size=size)
+
+
+def _runnable(
+    app: App, index: Document, architecture: str, *, depth: int
+) -> Iterator[tuple[Document, str]]:
+    """Yield the images of an index for this machine with their hex, also those of nested indexes.
+
+    An entry without a platform counts: its configuration names the machine.
+    """
+    for entry in index.manifests:
+        if not entry.may_run_on(architecture):
+            continue
+        document = manifests.parse(_read(app, entry), entry.media_type)
+        if document.is_index:
+            if depth < DEEPEST_INDEX:
+                yield from _runnable(app, document, architecture, depth=depth + 1)
+        elif document.is_runnable:
+            yield document, entry.digest
 
 
 def _read(app: App, part: Descriptor) -> bytes:

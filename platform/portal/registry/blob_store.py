@@ -22,7 +22,9 @@ from pathlib import Path
 from django.conf import settings
 
 from portal.apps.models import App
-from portal.registry.models import Attachment
+from portal.errors import RegistryRefused
+from portal.registry import manifests
+from portal.registry.models import Attachment, Tag
 
 UPLOADS, RECEIVED, SERVED = (
     Path(settings.REGISTRY) / name for name in ("uploads", "received", "served")
@@ -56,6 +58,34 @@ def find_own(app: App, digest: str) -> Path | None:
     """Return a manifest of this app, or one that its team has just pushed."""
     places = (received(app.team_id, digest), *(folder / digest for folder in images_of(app.pk)))
     return next((path for path in places if path.exists()), None)
+
+
+def with_parts(team: int, digest: str) -> set[str]:
+    """Return the hex of a received manifest and of its parts, also of the manifests in an index.
+
+    Return only `digest` for another blob. Cycles and deep nesting end: each manifest is read once.
+    """
+    found, waiting = {digest}, [digest]
+    while waiting:
+        path = received(team, waiting.pop())
+        try:
+            if path.stat().st_size > manifests.LARGEST:
+                continue
+            document = manifests.parse(path.read_bytes())
+        except (FileNotFoundError, RegistryRefused):
+            continue
+        waiting += [entry.digest for entry in document.manifests if entry.digest not in found]
+        found |= {part.digest for part in document.parts}
+    return found
+
+
+def needed(team: int) -> set[str]:
+    """Return the hex of all blobs that attachments, indexes and tags of a team need."""
+    attached = Attachment.objects.filter(app__team=team).values_list("blobs", flat=True)
+    tagged = Tag.objects.filter(app__team=team).values_list("digest", flat=True).distinct()
+    return {digest for blobs in attached for digest in blobs}.union(
+        *(with_parts(team, digest) for digest in tagged)
+    )
 
 
 def handed_out(app: App, image: str) -> Path | None:
@@ -122,9 +152,15 @@ def place(draft: Path, team: int, digest: str) -> None:
 
 
 def settle(app: App, image: str) -> None:
-    """Remove the received blobs of an image that is now released and published. For the workers."""
+    """Remove the received blobs of an image that is now released and published. For the workers.
+
+    Its parts stay for signatures, but not for an index: the published ones are in its place.
+    """
+    rows = Attachment.objects.filter(app__team=app.team_id)
     attached = {
-        digest for row in Attachment.objects.filter(app__team=app.team_id) for digest in row.blobs
+        digest
+        for row in rows
+        for digest in (row.blobs[:1] if row.media_type in manifests.INDEXES else row.blobs)
     }
     for folder in images_of(app.pk):
         if (folder / image.removeprefix("sha256:")).exists():

@@ -19,8 +19,9 @@ from portal.registry import blob_store, uploads
 from portal.registry.access import blob_path
 from portal.registry.actions import check_upload
 from portal.registry.credentials import repository_of
+from portal.registry.deletion import delete_blob
 from portal.registry.names import hex_of
-from portal.registry.responses import for_registry_clients
+from portal.registry.responses import for_registry_clients, is_unchanged
 
 _BLOCK = 2**18
 _ONE_RANGE = re.compile(r"bytes=([0-9]{0,19})-([0-9]{0,19})")
@@ -30,6 +31,8 @@ _CHUNK = re.compile(r"(?:bytes )?([0-9]{1,19})-([0-9]{1,19})(?:/.*)?")
 async def _read(request: HttpRequest, team: str, app: str, digest: str) -> HttpResponseBase:
     _, found = await sync_to_async(repository_of)(request, team, app)
     _, path = await sync_to_async(blob_path)(found, digest)
+    if is_unchanged(request, digest):
+        return HttpResponse(status=304, headers={"ETag": f'"{digest}"'})
     size = path.stat().st_size
     first, last = _wanted(request.headers.get("Range", ""), size)
     headers = {
@@ -49,19 +52,10 @@ async def _read(request: HttpRequest, team: str, app: str, digest: str) -> HttpR
     return StreamingHttpResponse(_blocks(path, first, last), status=status, headers=headers)
 
 
-async def _refuse_deletion(
-    request: HttpRequest,
-    team: str,
-    app: str,
-    digest: str,  # noqa: ARG001
-) -> HttpResponseBase:  # given by the URL
-    await sync_to_async(repository_of)(request, team, app)
-    raise RegistryRefused(
-        "UNSUPPORTED",
-        "Blobs cannot be deleted directly.",
-        status=405,
-        hint="A blob is deleted with the images that have it.",
-    )
+async def _delete(request: HttpRequest, team: str, app: str, digest: str) -> HttpResponseBase:
+    person, found = await sync_to_async(repository_of)(request, team, app)
+    await sync_to_async(delete_blob)(person, app=found, digest=hex_of(digest))
+    return HttpResponse(status=202)
 
 
 async def _begin(request: HttpRequest, team: str, app: str) -> HttpResponseBase:
@@ -118,7 +112,7 @@ async def _cancel(request: HttpRequest, team: str, app: str, id: str) -> HttpRes
     return HttpResponse(status=204)
 
 
-blob = for_registry_clients(GET=_read, HEAD=_read, DELETE=_refuse_deletion)
+blob = for_registry_clients(GET=_read, HEAD=_read, DELETE=_delete)
 begin = for_registry_clients(POST=_begin)
 upload = for_registry_clients(GET=_report_progress, PATCH=_append, PUT=_finish, DELETE=_cancel)
 

@@ -18,7 +18,7 @@ MOST_LAYERS = 120
 MOST_PARTS = 1000  # in an index
 INDEX = "application/vnd.oci.image.index.v1+json"
 MANIFEST = "application/vnd.oci.image.manifest.v1+json"
-_INDEXES = {INDEX, "application/vnd.docker.distribution.manifest.list.v2+json"}
+INDEXES = {INDEX, "application/vnd.docker.distribution.manifest.list.v2+json"}
 _MANIFESTS = {MANIFEST, "application/vnd.docker.distribution.manifest.v2+json"}
 _CONFIGS = {
     "application/vnd.oci.image.config.v1+json",
@@ -39,6 +39,10 @@ class Descriptor:
     system: str = ""  # the operating system of an index entry
     architecture: str = ""
 
+    def may_run_on(self, architecture: str) -> bool:
+        """Return whether an entry of an index is for Linux on this machine, or has no platform."""
+        return (self.system, self.architecture) in (("linux", architecture), ("", ""))
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Document:
@@ -54,7 +58,7 @@ class Document:
 
     @property
     def is_index(self) -> bool:
-        return self.media_type in _INDEXES
+        return self.media_type in INDEXES
 
     @property
     def parts(self) -> tuple[Descriptor, ...]:
@@ -87,9 +91,9 @@ def parse(data: bytes, content_type: str = "") -> Document:
             raise _invalid(
                 f"Its media type is {kind[:100]}, but it was sent as {content_type[:100]}"
             )
-        if kind not in _INDEXES | _MANIFESTS:
+        if kind not in INDEXES | _MANIFESTS:
             raise _invalid(f"The media type {kind[:100]!r} is not supported")
-        parsed = _index(document, kind) if kind in _INDEXES else _manifest(document, kind)
+        parsed = _index(document, kind) if kind in INDEXES else _manifest(document, kind)
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         raise _invalid("It cannot be parsed") from None
     if len(parsed.layers) > MOST_LAYERS:
@@ -99,27 +103,23 @@ def parse(data: bytes, content_type: str = "") -> Document:
     return parsed
 
 
-def for_machine(index: Document, architecture: str) -> Descriptor:
-    """Return the image of an index for this machine. Raise MANIFEST_INVALID if there is none."""
-    for part in index.manifests:
-        if part.system == "linux" and part.architecture == architecture:
-            return part
-    known = (
-        ", ".join(
-            sorted(
-                {
-                    f"{part.system}/{part.architecture}"
-                    for part in index.manifests
-                    if part.architecture
-                }
-            )
+def check_platforms(index: Document, architecture: str) -> None:
+    """Raise MANIFEST_INVALID if an index has images, but none for this machine.
+
+    Attestations have the platform unknown/unknown, which does not count.
+    """
+    known = sorted(
+        {
+            f"{part.system}/{part.architecture}"
+            for part in index.manifests
+            if part.architecture and part.architecture != "unknown"
+        }
+    )
+    if known:
+        raise _invalid(
+            f"It has no image for linux/{architecture}, the platform of this node. It has images"
+            f" for {', '.join(known)[:200]}"
         )
-        or "none"
-    )
-    raise _invalid(
-        f"It has no image for linux/{architecture}, the platform of this node. It has images for"
-        f" {known[:200]}"
-    )
 
 
 def check_machine(configuration: bytes, architecture: str) -> None:

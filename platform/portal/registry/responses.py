@@ -41,6 +41,13 @@ _CODES: dict[type[Refused], str] = {
 }
 
 
+def is_unchanged(request: HttpRequest, digest: str) -> bool:
+    """Return whether the client has this content already (If-None-Match, RFC 9110, 13.1.2)."""
+    known = request.headers.get("If-None-Match", "")
+    tags = {tag.strip().removeprefix("W/") for tag in known.split(",")}
+    return "*" in tags or f'"{digest}"' in tags
+
+
 def for_registry_clients(**methods: View[P]) -> Answer[P]:
     """Combine one view per method for a URL. Errors become responses that registry clients
     understand."""

@@ -6,9 +6,11 @@ import fcntl
 import time
 from pathlib import Path
 
+from django.db.models import Q
+
 from portal.apps.models import App
 from portal.builds.models import Build, BuildState, SourceKind
-from portal.registry import blob_store
+from portal.registry import blob_store, manifests
 from portal.registry.models import Attachment, Tag
 
 UPLOAD_KEPT = 6 * 3600.0  # seconds since its last byte
@@ -37,20 +39,40 @@ def sweep(*, upload_kept: float = UPLOAD_KEPT, received_kept: float = RECEIVED_K
 
 
 def forget_unreachable_tags() -> int:
-    """Delete tags whose image is no longer kept. Return their number.
+    """Delete tags whose image is no longer kept, and indexes without a tag or with a missing part.
+    Return the number of tags.
 
     Skipped while the team pushes, because a tag is written before its image has a release.
     """
     pushing, forgotten = _teams_that_push(), 0
-    for app in App.objects.filter(deleted_at=None, tags__isnull=False).distinct():
-        if str(app.team_id) not in pushing:
-            gone = [
-                tag.pk
-                for tag in Tag.objects.filter(app=app)
-                if tag.digest not in blob_store.reachable(app)
-            ]
-            forgotten += Tag.objects.filter(pk__in=gone).delete()[0]
+    for app in (
+        App.objects.filter(deleted_at=None)
+        .filter(Q(tags__isnull=False) | Q(attachments__isnull=False))
+        .distinct()
+    ):
+        if str(app.team_id) in pushing:
+            continue
+        there = blob_store.reachable(app)
+        indexes = list(Attachment.objects.filter(app=app, media_type__in=manifests.INDEXES))
+        broken = {row.digest for row in indexes if not there.issuperset(row.blobs)}
+        gone = [
+            tag.pk
+            for tag in Tag.objects.filter(app=app)
+            if tag.digest not in there or tag.digest in broken
+        ]
+        forgotten += Tag.objects.filter(pk__in=gone).delete()[0]
+        named = set(Tag.objects.filter(app=app).values_list("digest", flat=True))
+        listed = {digest for row in indexes for digest in row.blobs[1:]}
+        for row in indexes:
+            kept = row.subject or row.digest in named | listed
+            if row.digest in broken or (not kept and _is_old(row)):
+                row.delete()
     return forgotten
+
+
+def _is_old(row: Attachment) -> bool:
+    """Return whether a push of the row's parts, and of a tag for it, has had time to end."""
+    return time.time() - row.created_at.timestamp() > RECEIVED_KEPT
 
 
 def _teams_that_push() -> set[str]:

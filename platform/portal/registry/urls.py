@@ -8,6 +8,7 @@ from portal.registry import blob_views, views
 
 urlpatterns = [
     path("", views.root, name="registry"),
+    path("_catalog", views.catalog),
     path("<str:team>/<str:app>/blobs/uploads/", blob_views.begin),
     path("<str:team>/<str:app>/blobs/uploads", blob_views.begin),
     path("<str:team>/<str:app>/blobs/uploads/<str:id>", blob_views.upload),

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from urllib.parse import quote
 
 from asgiref.sync import sync_to_async
@@ -11,10 +12,10 @@ from django.http import HttpRequest, HttpResponse, HttpResponseBase, JsonRespons
 
 from portal.errors import RegistryRefused
 from portal.http.request_bodies import blocks_of
-from portal.registry import access, actions, manifests
+from portal.registry import access, actions, deletion, manifests
 from portal.registry.credentials import person_of, repository_of
 from portal.registry.names import hex_of, is_digest
-from portal.registry.responses import for_registry_clients
+from portal.registry.responses import for_registry_clients, is_unchanged
 
 _MOST_AT_ONCE = 1000
 
@@ -41,6 +42,8 @@ async def _read(request: HttpRequest, team: str, app: str, reference: str) -> Ht
         "Docker-Content-Digest": named,
         "ETag": f'"{named}"',
     }
+    if is_unchanged(request, named):
+        return HttpResponse(status=304, headers={"ETag": headers["ETag"]})
     return HttpResponse(b"" if request.method == "HEAD" else data, headers=headers)
 
 
@@ -79,30 +82,38 @@ async def _put(request: HttpRequest, team: str, app: str, reference: str) -> Htt
 
 async def _delete(request: HttpRequest, team: str, app: str, reference: str) -> HttpResponseBase:
     person, found = await sync_to_async(repository_of)(request, team, app)
-    if not is_digest(reference):
-        raise RegistryRefused(
-            "UNSUPPORTED",
-            "Tags cannot be deleted directly.",
-            status=405,
-            hint="A tag is deleted with its image.",
-        )
-    await sync_to_async(actions.delete_attachment)(person, app=found, digest=hex_of(reference))
+    if is_digest(reference):
+        await sync_to_async(deletion.delete_manifest)(person, app=found, digest=hex_of(reference))
+    else:
+        await sync_to_async(deletion.delete_tag)(person, app=found, name=reference)
     return HttpResponse(status=202)
+
+
+async def _catalog(request: HttpRequest) -> HttpResponseBase:
+    """List the repositories that the person may pull from, in byte order."""
+    person = await sync_to_async(person_of)(request)
+    names = await sync_to_async(access.repositories_of)(person)
+    return _page(request, "/v2/_catalog", "repositories", names, {})
 
 
 async def _tags(request: HttpRequest, team: str, app: str) -> HttpResponseBase:
     _, found = await sync_to_async(repository_of)(request, team, app)
-    names, last = await sync_to_async(access.tags_of)(found), request.GET.get("last", "")
-    asked = request.GET.get("n", "")
+    names = await sync_to_async(access.tags_of)(found)
+    return _page(request, f"/v2/{team}/{app}/tags/list", "tags", names, {"name": f"{team}/{app}"})
+
+
+def _page(
+    request: HttpRequest, url: str, key: str, names: Sequence[str], more: dict[str, str]
+) -> JsonResponse:
+    """Return a page of a list: at most `n` names after `last`, and a link to the next page."""
+    asked, last = request.GET.get("n", ""), request.GET.get("last", "")
     most = (
         min(int(asked), _MOST_AT_ONCE) if asked.isdecimal() and len(asked) < 10 else _MOST_AT_ONCE
     )
     left = [name for name in names if name > last]
-    response = JsonResponse({"name": f"{team}/{app}", "tags": left[:most]})
+    response = JsonResponse({**more, key: left[:most]})
     if 0 < most < len(left):
-        response["Link"] = (
-            f'</v2/{team}/{app}/tags/list?n={most}&last={quote(left[most - 1])}>; rel="next"'
-        )
+        response["Link"] = f'<{url}?n={most}&last={quote(left[most - 1])}>; rel="next"'
     return response
 
 
@@ -138,6 +149,7 @@ async def _nowhere(request: HttpRequest, rest: str) -> HttpResponseBase:
 
 root = for_registry_clients(GET=_root, HEAD=_root)
 manifest = for_registry_clients(GET=_read, HEAD=_read, PUT=_put, DELETE=_delete)
+catalog = for_registry_clients(GET=_catalog)
 tags = for_registry_clients(GET=_tags)
 referrers = for_registry_clients(GET=_referrers)
 nowhere = for_registry_clients(

@@ -228,6 +228,13 @@ GIT = (
 )
 REGISTRY = (
     _registry("GET", "", "", rules.TOKEN),
+    Route(
+        method="GET",
+        pattern="v2/_catalog",
+        path="/v2/_catalog",
+        rule=rules.TOKEN_LIST,
+        lists="harbour/shop",
+    ),
     _registry("POST", f"{_REPOSITORY}/blobs/uploads/", "harbour/shop/blobs/uploads/"),
     _registry("POST", f"{_REPOSITORY}/blobs/uploads", "harbour/shop/blobs/uploads"),
     _registry(
@@ -249,6 +256,7 @@ REGISTRY = (
     ),
     _registry("GET", f"{_REPOSITORY}/blobs/<str:digest>", "harbour/shop/blobs/{blob}"),
     _registry("HEAD", f"{_REPOSITORY}/blobs/<str:digest>", "harbour/shop/blobs/{blob}"),
+    _registry("DELETE", f"{_REPOSITORY}/blobs/<str:digest>", "harbour/shop/blobs/{empty}"),
     _registry(
         "GET", f"{_REPOSITORY}/manifests/<str:reference>", "harbour/shop/manifests/{manifest}"
     ),

@@ -47,8 +47,10 @@ EMPTY = f"sha256:{hashlib.sha256(b'').hexdigest()}"
 class World:
     people: Mapping[Role, Person]
     tokens: Mapping[Role, str]
-    # an upload of the registry; a call may end it, and a rollback does not restore a file
+    # Of the registry: an upload, which a call may end, and a blob, which a call may delete. A
+    # rollback does not restore a file.
     upload: Path
+    spare: Path
     values: Mapping[str, object]  # the values for the braces in a route's path
 
     def path_of(self, route: Route) -> str:
@@ -115,6 +117,7 @@ def made() -> Iterator[World]:
         yield World(
             people=people,
             upload=next(blob_store.UPLOADS.glob(f"*{upload}")),
+            spare=blob_store.received(harbour.pk, EMPTY.removeprefix("sha256:")),
             tokens={role: create_token(person, label="walk")[1] for role, person in people.items()},
             values=values,
         )
@@ -155,6 +158,7 @@ def call(world: World, route: Route, role: Role, *, method: str = "") -> HttpRes
         )
     if route.pattern.startswith(("v2/", "^git/", "git/")):
         world.upload.touch()
+        world.spare.touch()
         basic = (
             {"Authorization": f"Basic {b64encode(f'any:{token}'.encode()).decode()}"}
             if token

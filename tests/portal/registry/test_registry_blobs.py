@@ -122,7 +122,6 @@ def test_parts_of_a_blob_can_be_downloaded(client: Client) -> None:
     ) == (str(size), digest_of(LAYER), b"")
     assert refused(client.get(f"blobs/{UNKNOWN}")) == (404, "BLOB_UNKNOWN")
     assert refused(client.get("blobs/sha256:short")) == (400, "DIGEST_INVALID")
-    assert refused(client.http.delete(f"{client.root}/{path}")) == (405, "UNSUPPORTED")
 
 
 def test_a_wrong_digest_is_refused_and_leaves_nothing(client: Client) -> None:
