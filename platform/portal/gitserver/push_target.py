@@ -20,7 +20,7 @@ from portal.quotas import decision
 
 
 class Created(StrEnum):
-    """Whether a push created its app, and how the team was chosen."""
+    """The creation of an app by a push: none, or how its team was chosen."""
 
     NO = "no"
     IN_ONLY_TEAM = "in-only-team"  # of the person, or the team of the URL
