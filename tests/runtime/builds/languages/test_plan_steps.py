@@ -190,13 +190,13 @@ def test_the_step_key_changes_with_each_input() -> None:
 def test_a_text_that_is_slow_to_parse_delays_no_other_build(
     files: dict[str, str], sentence: str
 ) -> None:
-    began = time.monotonic()
+    began = time.process_time()  # other tests may run on the same core
     if sentence:
         with pytest.raises(BadSource, match=sentence):
             of(files)
     else:
         of(files)
-    assert time.monotonic() - began < 2
+    assert time.process_time() - began < 2
 
 
 def test_a_source_of_texts_is_not_read_into_memory(tmp_path: Path) -> None:
