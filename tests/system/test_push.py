@@ -87,6 +87,45 @@ def test_a_push_that_does_not_build_is_refused_with_the_reason(push, clone, box)
     commit(clone, "Repaired")
 
 
+def test_a_first_push_creates_the_app(push, box):
+    pushed = push(f"{TEAM}/first-push")
+    output = pushed.stderr.decode()
+    assert pushed.returncode == 0, output
+    url = box.config.url_of(box.host("first-push"))
+    assert f"remote: Created app first-push in team {TEAM}: {url}" in output
+    assert box.ask("first-push").status_code == 200
+
+
+def test_a_push_with_a_pointer_of_git_lfs_is_refused_with_its_name(push, clone, box):
+    (clone / "film.mp4").write_text(
+        f"version https://git-lfs.github.com/spec/v1\noid sha256:{'a' * 64}\nsize 12345\n"
+    )
+    commit(clone, "Add a film")
+    pushed = push("pushed")
+    output = pushed.stderr.decode()
+    (clone / "film.mp4").unlink()
+    commit(clone, "Remove the film")
+    assert pushed.returncode != 0
+    assert "'film.mp4' is a pointer file of Git LFS." in output, output
+
+
+def test_a_push_with_a_submodule_is_refused_with_its_folder(push, clone, box, tmp_path):
+    library = tmp_path / "lib"
+    library.mkdir()
+    (library / "lib.txt").write_text("hi")
+    run(["git", "init", "-q", "-b", "main"], cwd=library, env=GIT)
+    commit(library, "Library")
+    add = ["submodule", "--quiet", "add", str(library), "vendor/lib"]
+    run(["git", "-c", "protocol.file.allow=always", *add], cwd=clone, env=GIT)
+    commit(clone, "Add a submodule")
+    pushed = push("pushed")
+    output = pushed.stderr.decode()
+    run(["git", "reset", "-q", "--hard", "HEAD~1"], cwd=clone, env=GIT)
+    assert pushed.returncode != 0
+    assert "vendor/lib is a git submodule." in output, output
+    assert box.ask("pushed").status_code == 200
+
+
 def test_a_push_with_a_wrong_token_is_refused(box, clone):
     address = f"http://admin:slip_wrong@127.0.0.1:{box.port}/git/pushed.git"
     pushed = run(["git", "push", address, "HEAD:main"], cwd=clone, env=GIT, check=False)

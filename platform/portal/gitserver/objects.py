@@ -13,6 +13,7 @@ DEEPEST = 64  # folders
 _LONGEST_LINK = 4095  # bytes, the limit of symlink(2)
 _LONGEST_SUBJECT = 200
 _LATIN = {b"iso-8859-1", b"latin1", b"latin-1"}
+_SUBMODULE = b"160000"
 _ENTRY = re.compile(rb"(\d{6}) (blob|tree|commit) [0-9a-f]+ +(\d+|-)\t(.*)", re.DOTALL)
 
 
@@ -47,6 +48,15 @@ class Census:
                 "The commit's files could not be listed.", hint="Run `git fsck` in your repository."
             )
         mode, _, size, path = match.groups()
+        if mode == _SUBMODULE:
+            raise SourceRefused(
+                f"{_shown(path)} is a git submodule. Its files are not in this repository, so the"
+                " app would get an empty folder.",
+                hint=(
+                    "Commit its files instead of the submodule (git rm --cached FOLDER, delete"
+                    " FOLDER/.git, git add FOLDER), or upload an archive that has them."
+                ),
+            )
         self.entries += 1
         self.size += int(size) if size != b"-" else 0
         if self.entries > MOST_ENTRIES:

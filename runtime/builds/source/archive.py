@@ -63,6 +63,7 @@ def unpack(
     tree.set_folder_modes()
     unwrapped = _unwrap(target)
     tree.check_links(unwrapped)
+    tree.check_pointers(unwrapped)
     return Unpacked(
         kind=kind,
         files=tree.files,

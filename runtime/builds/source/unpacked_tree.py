@@ -7,7 +7,7 @@ import stat
 from dataclasses import dataclass, field
 
 from runtime import cancellation
-from runtime.builds.source import left_out
+from runtime.builds.source import left_out, pointers
 from runtime.builds.source.decompress import too_large
 from runtime.errors import BadArchive
 from runtime.trees.folder import Folder
@@ -54,6 +54,7 @@ class UnpackedTree:
     _symlinks: list[str] = field(default_factory=list)
     _outward: dict[str, str] = field(default_factory=dict)  # links to elsewhere, not made
     _folder_modes: dict[str, int] = field(default_factory=dict)
+    _pointers: list[str] = field(default_factory=list)  # of Git LFS
 
     def count(self) -> None:
         cancellation.check()
@@ -128,6 +129,9 @@ class UnpackedTree:
             self._symlinks = [
                 path for path in self._symlinks if not left_out.folder_above(path, found)
             ]
+            self._pointers = [
+                path for path in self._pointers if not left_out.folder_above(path, found)
+            ]
 
     def _leave_out(self, folder: str) -> None:
         cancellation.check()
@@ -155,6 +159,11 @@ class UnpackedTree:
                     f"The link {path!r} leads outside the archive.",
                     hint="Links may point only to files in the archive.",
                 )
+
+    def check_pointers(self, unwrapped: str) -> None:
+        """Raise BadArchive if a file is only a pointer of Git LFS."""
+        if self._pointers:
+            raise pointers.refusal([path.removeprefix(f"{unwrapped}/") for path in self._pointers])
 
     def _make_folders(self, parts: tuple[str, ...]) -> None:
         for depth in range(1, len(parts) + 1):
@@ -196,6 +205,7 @@ class UnpackedTree:
             )
         self._seen[path] = "file"
         mode = (entry.mode & 0o777 or 0o644) | stat.S_IRUSR
+        head = b""  # of a file that may be a pointer
         with self.root.create_file(path, mode) as file:
             while entry.content is not None and (chunk := entry.content.read(CHUNK)):
                 self.size += len(chunk)
@@ -207,6 +217,10 @@ class UnpackedTree:
                         ),
                     )
                 file.write(chunk)
+                if len(head) <= pointers.LARGEST:
+                    head += chunk[: pointers.LARGEST + 1]
+        if pointers.is_pointer(head):
+            self._pointers.append(path)
 
 
 def _parts(name: str) -> tuple[str, ...]:
