@@ -9,7 +9,7 @@ from ninja import NinjaAPI
 from ninja.errors import AuthenticationError, ValidationError
 from ninja.parser import Parser
 
-from portal.api import applications, deploys, domains, health, images, jobs, network, traffic
+from portal.api import applications, deploys, domains, git, health, images, jobs, network, traffic
 from portal.api.authentication import TokenAuth
 from portal.documents import parse_json
 from portal.errors import NotSignedIn, Refused
@@ -37,6 +37,7 @@ api = NinjaAPI(
 )
 api.add_router("/v1", applications.router)
 api.add_router("/v1", deploys.router)
+api.add_router("/v1", git.router)
 api.add_router("/v1", health.router)
 api.add_router("/v1", traffic.router)
 api.add_router("/v1", network.router)

@@ -152,6 +152,18 @@ class AppFileHealthOut(Schema):
     attempts: int
 
 
+class GitIn(Schema):
+    """The branch whose pushes deploy. Null means main and master."""
+
+    branch: str | None
+
+
+class GitOut(Schema):
+    """The branch whose pushes deploy. Null means main and master."""
+
+    branch: str | None
+
+
 class HealthIn(Schema):
     """Changes to the health check of the app's settings. A field that is left out does not change;
     null sets the default. Times in seconds."""

@@ -19,6 +19,8 @@ class App(models.Model):
         "releases.Release", null=True, blank=True, on_delete=models.SET_NULL, related_name="+"
     )
     generation = models.PositiveIntegerField(default=0)  # increased by "restart"
+    # the branch whose pushes deploy; empty: main and master
+    deploy_branch = models.CharField(max_length=100, blank=True, default="")
     # set immediately; the row is deleted when its node has removed the app
     deleted_at = models.DateTimeField(null=True, blank=True)
 

@@ -20,6 +20,7 @@ from asgiref.sync import sync_to_async
 from django.conf import settings
 
 from portal.accounts.models import Person
+from portal.apps import branches
 from portal.apps.access import url_of
 from portal.apps.models import App
 from portal.builds import logs, queue_order, sources
@@ -27,7 +28,7 @@ from portal.builds.models import Build, BuildState, Origin, Source
 from portal.deploys.access import rollout_of
 from portal.deploys.actions import submit
 from portal.errors import Conflict
-from portal.gitserver import pushed, repository
+from portal.gitserver import pushed
 from portal.releases.models import FAILURES, Rollout, RolloutState
 
 _PATIENCE = 3600.0  # seconds; then the pusher is referred to the portal
@@ -65,7 +66,7 @@ async def receive(
 
     `on_taken` is called when the files are stored. From then on the push only waits for its build.
     """
-    commit = _wanted_commit(updates)
+    commit = _wanted_commit(updates, app.deploy_branch)
     words = f"{commit[:8]} {await pushed.subject(commit)}".strip()
     say(f"Deploying {words}")
     source = await _source_of(app, commit)
@@ -81,18 +82,20 @@ async def receive(
     say("")
 
 
-def _wanted_commit(updates: list[RefUpdate]) -> str:
+def _wanted_commit(updates: list[RefUpdate], branch: str) -> str:
     """Return the commit to deploy. Git accepts or refuses all refs of a push together here."""
+    target = branches.shown(branch)
     for update in updates:
-        if update.name not in repository.BRANCHES:
+        if not branches.deploys(branch, update.name):
             name = update.name.removeprefix("refs/heads/").removeprefix("refs/tags/")
             hint = (
-                f"Push it as main: git push slipway {name}:main"
+                f"Push it as {target}: git push slipway {name}:{target}"
                 if len(name) <= _LONGEST_NAME
-                else "Push only main: git push slipway main"
+                else f"Push only {target}: git push slipway {target}"
             )
             raise Conflict(
-                f"Only main is deployed, so {update.name[:_LONGEST_NAME]} was refused.", hint=hint
+                f"Only {target} is deployed, so {update.name[:_LONGEST_NAME]} was refused.",
+                hint=f"The app's settings choose the branch. {hint}",
             )
         if set(update.new) == {"0"}:
             raise Conflict(
@@ -100,7 +103,8 @@ def _wanted_commit(updates: list[RefUpdate]) -> str:
             )
     if len(updates) != 1:
         raise Conflict(
-            "A push can deploy only one branch.", hint="Push only main: git push slipway main"
+            "A push can deploy only one branch.",
+            hint=f"Push only {target}: git push slipway {target}",
         )
     return updates[0].new
 

@@ -7,7 +7,9 @@ deleted app does not inherit its code.
 
 from __future__ import annotations
 
+import asyncio
 import errno
+import logging
 import sys
 import tempfile
 from collections.abc import AsyncIterator
@@ -18,14 +20,14 @@ from django.conf import settings
 
 from portal import repositories
 from portal.accounts.models import Person
+from portal.apps import branches
 from portal.apps.models import App
 from portal.errors import Conflict
 from portal.gitserver import git_limits
 from portal.gitserver.push_target import Created, is_new
 from portal.programs import running
 
-BRANCHES = ("refs/heads/main", "refs/heads/master")  # only these are deployed
-
+log = logging.getLogger(__name__)
 _EXISTS = (errno.ENOTEMPTY, errno.EEXIST)  # rename(2) of a folder onto one with files
 _HOOKS = Path(__file__).parent / "hooks"
 # harmless, and present in well-known histories
@@ -52,6 +54,7 @@ async def ensure(app: App) -> Path:
     """Create the repository if it does not exist. It is created completely or not at all."""
     path = repositories.path_of(app)
     if path.exists():
+        await _set_head(app, path)
         return path
     async with _draft(app) as draft:
         try:
@@ -59,6 +62,7 @@ async def ensure(app: App) -> Path:
         except OSError as error:
             if error.errno not in _EXISTS:  # another push of the app was first
                 raise
+    await _set_head(app, path)
     return path
 
 
@@ -71,6 +75,21 @@ async def readable(app: App) -> AsyncIterator[Path]:
         return
     async with _draft(app) as draft:
         yield draft
+
+
+async def _set_head(app: App, path: Path) -> None:
+    """Let HEAD name the deployed branch, so that a clone checks it out."""
+    head = f"refs/heads/{branches.shown(app.deploy_branch)}"
+    if await asyncio.to_thread((path / "HEAD").read_text) == f"ref: {head}\n":
+        return
+    done = await running.run(
+        (*git(path, {}), "-C", str(path), "symbolic-ref", "HEAD", head),
+        environment=environment(),
+        limits=git_limits.short_limits(),
+        team=app.team_id,
+    )
+    if done.code != 0:  # also if another request sets it now; the next request tries again
+        log.warning("HEAD of the repository of %s could not be set: %s", app.name, done.stderr)
 
 
 @asynccontextmanager

@@ -14,6 +14,7 @@ from portal.accounts.access import require_member
 from portal.accounts.models import Person, Team
 from portal.activity import audit
 from portal.apps import logs as app_logs
+from portal.apps.branches import checked_branch
 from portal.apps.config import config_of, show_while_building, write_config
 from portal.apps.defaults import LARGEST_CONFIG
 from portal.apps.health import describe, health_of
@@ -149,6 +150,19 @@ def restart(actor: Person, *, app: App) -> None:
     audit.record(actor, "restarted the app", app=app)
     enqueue(Task.CONVERGE, app.pk)
     events.announce(app.name, events.EventKind.APP)
+
+
+@transaction.atomic
+def set_deploy_branch(actor: Person, *, app: App, branch: str) -> App:
+    """Set the branch whose pushes deploy. An empty one means main and master. Return the app."""
+    require_member(actor, app.team)
+    app, name = lock_app(app), checked_branch(branch)
+    if name != app.deploy_branch:
+        app.deploy_branch = name
+        app.save(update_fields=("deploy_branch",))
+        audit.record(actor, f"set the deployed branch to {name or 'main or master'}", app=app)
+        events.announce(app.name, events.EventKind.APP)
+    return app
 
 
 @transaction.atomic

@@ -94,6 +94,7 @@ PAGES = (
     ),
     _form("apps/<slug:name>/settings/formation"),
     _page("apps/<slug:name>/settings/formation/preview"),
+    _form("apps/<slug:name>/settings/branch", branch="release"),
     _form("apps/<slug:name>/settings/health", remove="1"),
     _form("apps/<slug:name>/delete", typed_name="shop"),
     _page("sign-in", rule=rules.EVERYONE),
@@ -318,6 +319,8 @@ API = (
         "POST", "apps/{name}/releases/{number}/again", "/api/v1/apps/shop/releases/{release}/again"
     ),
     _api("GET", "apps/{name}/rollouts"),
+    _api("GET", "apps/{name}/git"),
+    _api("PATCH", "apps/{name}/git", branch="release"),
     _api("GET", "apps/{name}/health"),
     _api("PATCH", "apps/{name}/health", path="/api/v1/apps/shop/health", attempts=4),
     _api("DELETE", "apps/{name}/health"),

@@ -8,6 +8,7 @@ from urllib.parse import quote, urlsplit
 from django.conf import settings
 
 from portal.accounts.models import Person
+from portal.apps.branches import shown
 from portal.quotas import amounts
 
 
@@ -20,12 +21,15 @@ class Commands:
     docker: str
 
 
-def commands_for(person: Person, team_name: str, app_name: str) -> Commands:
-    """Return command lines to paste into a shell."""
+def commands_for(person: Person, team_name: str, app_name: str, *, branch: str = "") -> Commands:
+    """Return command lines to paste into a shell. `branch` is the app's deployed branch."""
     host = urlsplit(settings.PORTAL_URL).netloc
     image = f"{host}/{team_name}/{app_name}:latest"
     return Commands(
-        git=f"git remote add slipway {git_clone_url(person, app_name)}\ngit push slipway HEAD:main",
+        git=(
+            f"git remote add slipway {git_clone_url(person, app_name)}\n"
+            f"git push slipway HEAD:{shown(branch)}"
+        ),
         upload=(
             f"git archive --format=tar.gz -o /tmp/{app_name}.tar.gz HEAD\n"
             f'curl -H "Authorization: Bearer $SLIPWAY_TOKEN" -F archive=@/tmp/{app_name}.tar.gz'

@@ -190,6 +190,18 @@ def health_form(row: HealthSettings | None) -> HealthForm:
     )
 
 
+class BranchForm(forms.Form):
+    """Input for the branch that deploys."""
+
+    branch = forms.CharField(
+        label="Deployed branch",
+        required=False,
+        max_length=200,
+        widget=forms.TextInput(attrs={**_PLAIN, "placeholder": "main", "class": "input mono"}),
+        help_text="Empty: main and master.",
+    )
+
+
 class DeleteForm(forms.Form):
     """The app's name, typed to confirm the deletion."""
 

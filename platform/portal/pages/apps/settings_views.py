@@ -23,6 +23,7 @@ from portal.jobs.access import postdeploy_of
 from portal.lifecycle import app_actions
 from portal.pages import breadcrumbs, form_errors
 from portal.pages.apps.forms import (
+    BranchForm,
     ConfigVarForm,
     DeleteForm,
     HealthForm,
@@ -151,6 +152,25 @@ def scale_preview(request: SignedInRequest, name: str) -> HttpResponse:
 
 @signed_in
 @require_POST
+def set_branch(request: SignedInRequest, name: str) -> HttpResponse:
+    """Set the branch whose pushes deploy."""
+    app, form = app_for(request.user, name), BranchForm(request.POST)
+    if form.is_valid():
+        try:
+            app = app_actions.set_deploy_branch(
+                request.user, app=app, branch=form.cleaned_data["branch"]
+            )
+        except Refused as refused:
+            form_errors.mark(form, refused)
+        else:
+            words = app.deploy_branch or "main or master"
+            messages.success(request, f"The branch was saved.\nA push to {words} deploys the app.")
+            return redirect("app-settings", name)
+    return _page(request, app, branch_form=form)
+
+
+@signed_in
+@require_POST
 def set_health(request: SignedInRequest, name: str) -> HttpResponse:
     """Set or remove the app's own health check."""
     app = app_for(request.user, name)
@@ -207,9 +227,10 @@ def _page(
     forms: list[tuple[ProcessFormation, SizeForm]] | None = None,
     sizes: Mapping[str, Size] | None = None,
     refused_health: HealthForm | None = None,
+    branch_form: BranchForm | None = None,
     delete_form: DeleteForm | None = None,
 ) -> HttpResponse:
-    refused = any((config_form, many_form, forms, refused_health, delete_form))
+    refused = any((config_form, many_form, forms, refused_health, branch_form, delete_form))
     health = health_of(app)
     declared = app.current_release.declared if app.current_release else Declared()
     context = {
@@ -233,6 +254,7 @@ def _page(
         "quota": quota_of(app.team),
         "health": health,
         "health_form": refused_health or health_form(health),
+        "branch_form": branch_form or BranchForm(initial={"branch": app.deploy_branch}),
         "delete_form": delete_form or DeleteForm(),
         "releases": Release.objects.filter(app=app).count(),
         "crumbs": breadcrumbs.of_app(app, "Settings"),

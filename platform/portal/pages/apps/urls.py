@@ -29,6 +29,7 @@ urlpatterns = [
         settings_views.scale_preview,
         name="scale-preview",
     ),
+    path("apps/<slug:name>/settings/branch", settings_views.set_branch, name="set-branch"),
     path("apps/<slug:name>/settings/health", settings_views.set_health, name="set-health"),
     path("apps/<slug:name>/delete", settings_views.delete, name="delete-app"),
 ]

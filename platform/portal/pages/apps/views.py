@@ -88,7 +88,7 @@ def overview_context(request: SignedInRequest, app: App) -> dict[str, object]:
         "overview": overview,
         "failure": last_failure_of(overview.status, dismissed_of(request.session, app.name)),
         "previous": previous_good(app),
-        "commands": commands_for(request.user, app.team.name, app.name),
+        "commands": commands_for(request.user, app.team.name, app.name, branch=app.deploy_branch),
         "max_upload": max_upload(),
         "crumbs": breadcrumbs.of_app(app),
         "tab": "overview",

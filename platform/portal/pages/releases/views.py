@@ -27,7 +27,7 @@ def deploys(request: SignedInRequest, name: str) -> HttpResponse:
         "deploys": story_of(app),
         "newest": newest_rollout(app),
         "previous": previous_good(app),
-        "commands": commands_for(request.user, app.team.name, app.name),
+        "commands": commands_for(request.user, app.team.name, app.name, branch=app.deploy_branch),
         "crumbs": breadcrumbs.of_app(app, "Deploys"),
         "tab": "deploys",
     }
