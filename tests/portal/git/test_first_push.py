@@ -10,6 +10,7 @@ from portal.accounts.models import Membership, Role
 from portal.apps.models import App
 from portal.builds.models import Build
 from portal.lifecycle.account_actions import create_team
+from portal.lifecycle.app_actions import delete_app
 from portal.quotas.models import Quota
 from tests.portal.conftest import People
 from tests.portal.git.test_git import Checkout
@@ -109,6 +110,16 @@ def test_another_teams_app_is_not_found_and_its_team_unknown(
     )
     assert wanted in pushed.stderr
     assert App.objects.count() == 1
+
+
+def test_the_name_of_an_app_that_is_being_deleted_is_refused_only_to_its_team(
+    checkout: Checkout, committed_people: People, token: str
+) -> None:
+    app = committed_people.app("gone")
+    delete_app(committed_people.owner, app=app, typed_name="gone")
+    assert "App gone is still being deleted. Push again" in checkout.push("gone", token).stderr
+    stranger = committed_people.token(committed_people.stranger)
+    assert "App gone does not exist, or you do not" in checkout.push("gone", stranger).stderr
 
 
 def test_a_person_without_a_team_gets_the_same_answer_for_every_name(

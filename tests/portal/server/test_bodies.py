@@ -4,6 +4,7 @@ import base64
 import http.client
 import json
 import select
+import socket
 import time
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -14,6 +15,7 @@ from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import Client
 from pytest_django import Settings
 
+from portal.accounts.models import Person
 from portal.builds.models import Build, Source
 from portal.lifecycle.account_actions import create_person
 from tests.portal.conftest import PASSWORD, People
@@ -180,6 +182,33 @@ def test_a_member_uploads_only_where_sources_are_accepted(
         connection.putheader("Content-Length", str(2 * 2**20))
         connection.endheaders()
         assert connection.getresponse().status == 413, "before a byte is sent"
+
+
+@pytest.mark.parametrize(
+    ("path", "username", "status"),
+    [
+        ("/git/hello.git/git-receive-pack", "stranger", 413),  # an app of another team
+        ("/git/blue/hello.git/git-receive-pack", "stranger", 413),
+        ("/git/fresh.git/git-receive-pack", "loner", 413),  # in no team, so it creates no app
+        ("/git/fresh.git/git-receive-pack", "stranger", 100),  # a first push
+        ("/git/red/fresh.git/git-receive-pack", "stranger", 100),
+    ],
+)
+def test_a_large_push_is_read_only_from_people_who_may_push_there(
+    portal_url: str, committed_people: People, path: str, username: str, status: int
+) -> None:
+    committed_people.app()
+    create_person(committed_people.admin, username="loner", password=PASSWORD)
+    token = committed_people.token(Person.objects.get(username=username))
+    basic = base64.b64encode(f"any:{token}".encode()).decode()
+    address = urlsplit(portal_url)
+    with socket.create_connection((address.hostname, address.port), timeout=20) as connection:
+        head = (
+            f"POST {path} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Basic {basic}\r\n"
+            f"Content-Length: {2 * 2**20}\r\nExpect: 100-continue\r\n\r\n"
+        )
+        connection.sendall(head.encode())
+        assert connection.recv(12).decode() == f"HTTP/1.1 {status}"
 
 
 def test_a_stranger_cannot_send_more_than_a_small_form_and_a_browser_gets_a_page(
