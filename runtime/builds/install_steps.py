@@ -17,9 +17,10 @@ from runtime.builds.native import failures
 from runtime.builds.packages.cache import keeps
 from runtime.builds.packages.sources import ToolSettings, surroundings
 from runtime.builds.sandbox import InstallRun, run_install
-from runtime.builds.source import code
+from runtime.builds.source.checkout import Checkout
 from runtime.builds.steps import Install, step_key
 from runtime.builds.variables import seen_by
+from runtime.confined import answers
 from runtime.contract.quantities import Bytes
 from runtime.errors import CacheTooLarge, StepFailed
 from runtime.images.digest import Digest, chain_id
@@ -57,7 +58,7 @@ class StepRunner:
         place = context.workspace / f"step{self.steps}"
         place.mkdir(mode=0o711)
         around = surroundings(install.tool, place)
-        contents = {} if tree is None else self._contents(install, tree)
+        contents: Mapping[str, bytes] = {} if tree is None else self._contents(install, tree)
         parent = chain_id([layer.diff_id for layer in below])
         seen = seen_by(install, contents, context.config_vars)
         key = step_key(install, parent, contents, around.identity)
@@ -128,14 +129,12 @@ class StepRunner:
         finally:
             kernel.unmount(place, lazily=True)
 
-    def _contents(self, install: Install, tree: Path) -> dict[str, bytes]:
+    def _contents(self, install: Install, tree: Path) -> Mapping[str, bytes]:
         """Return the part of the source that decides the step's key: the files that it reads, or a
         digest of each file.
         """
-        with self.context.helper.tree(tree) as top:
-            if install.reads_all:
-                return self.context.helper.call(code.read_whole, tree=top)
-            return self.context.helper.call(code.read_files, tree=top, names=install.files)
+        source = Checkout(tree, self.context.helper)
+        return source.digests() if install.reads_all else source.read_files(install.files)
 
     def _compiled(
         self,
@@ -239,7 +238,8 @@ def _listed(names: Collection[str]) -> str:
 
 
 def _written(folder: Path, contents: Mapping[str, bytes]) -> Path:
-    """Make a folder with exactly these files."""
+    """Make a folder with exactly these files. A name never leads out of the folder."""
+    answers.paths(contents)
     folder.mkdir(mode=0o755)
     for name, data in contents.items():
         path = folder / name

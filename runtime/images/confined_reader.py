@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from runtime import process
+from runtime.confined import answers
 from runtime.confined.session import Confinement
 from runtime.errors import ImageDamaged
 from runtime.images.digest import Digest
@@ -17,13 +18,21 @@ _ANY = 1 << 62
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class UnpackedTree:
+    """The checked facts about a layer that was unpacked."""
+
+    length: int  # bytes of its tar
+    tree: Digest  # of the tar that we would write of the tree
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ConfinedReader:
     """Reads the blobs of a store, and unpacked layers."""
 
     blobs: Path
     confinement: Confinement
 
-    def unpack(self, digest: Digest, diff_id: Digest, tree: Path) -> packing.UnpackedLayer:
+    def unpack(self, digest: Digest, diff_id: Digest, tree: Path) -> UnpackedTree:
         """Unpack, check and sync a layer into a new folder, in its own helper.
 
         Raises ImageDamaged.
@@ -52,7 +61,10 @@ class ConfinedReader:
             )
         if not done.synced:
             sync_file_system(tree)
-        return done
+        return UnpackedTree(
+            length=answers.number(done.length),
+            tree=answers.parsed(Digest.parse, done.fingerprint),
+        )
 
     def content(self, blob: Path, most: int | None) -> packing.Content:
         """Read an untrusted blob.
@@ -60,7 +72,9 @@ class ConfinedReader:
         Raises ImageDamaged if it is unreadable or has more than `most` bytes.
         """
         with blob.open("rb") as file, self.confinement.session() as helper:
-            return helper.call(packing.read, blob=file, most=_ANY if most is None else most)
+            found = helper.call(packing.read, blob=file, most=_ANY if most is None else most)
+        answers.number(found.length, _ANY if most is None else most)
+        return found
 
     def compare(self, before: Sequence[Path], after: Sequence[Path]) -> list[Change]:
         """Return the changes from one stack of unpacked layers to another, both topmost first."""
@@ -73,7 +87,8 @@ class ConfinedReader:
         For our own layers it is the diff ID.
         """
         with self.confinement.session() as helper:
-            return Digest(helper.call(packing.fingerprint, top=helper.tree(tree)))
+            found = helper.call(packing.fingerprint, top=helper.tree(tree))
+        return answers.parsed(Digest.parse, found)
 
 
 def sync_file_system(tree: Path) -> None:

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from runtime import journal
 from runtime.config import NodeConfig
-from runtime.confined import removal
+from runtime.confined import answers, removal
 from runtime.confined.session import Confinement
 from runtime.contract.quantities import Bytes
 from runtime.images.collect import Garbage, Roots, decide, size_of
@@ -212,7 +212,7 @@ def _remove_trees(folder: Path) -> int:
         return 0
     with Confinement().session() as helper:
         top = helper.tree(folder, writable=True)
-        size = helper.call(removal.measure, top=top)
+        size = answers.number(helper.call(removal.measure, top=top))
         helper.call(removal.empty, top=top)
     return size
 

@@ -20,6 +20,7 @@ from typing import TypeVar
 
 from runtime import journal
 from runtime.config import NodeConfig
+from runtime.confined import answers
 from runtime.confined.session import PLATFORM, Confinement
 from runtime.errors import ImageDamaged
 from runtime.images import manifest
@@ -105,6 +106,7 @@ class Store:
             if not packed.synced:
                 sync_file_system(unpacked)
             layer = _layer(packed, partial, compression)
+            answers.number(packed.length)
             with self.uses.taking():
                 self._place_blob(partial, layer.digest)
                 self._place(unpacked, layer.diff_id)
@@ -246,7 +248,7 @@ class Store:
                 done = self.reader.unpack(layer.digest, layer.diff_id, tree)
                 with self.uses.taking():
                     self._place(tree, layer.diff_id)
-                    self._remember(layer, unpacked=done.length, tree=Digest(done.fingerprint))
+                    self._remember(layer, unpacked=done.length, tree=done.tree)
         return path
 
     def blob(self, digest: Digest) -> Path:
@@ -351,7 +353,7 @@ def _layer(packed: packing.Packed, blob: Path, compression: Compression) -> Laye
     kind = manifest.LAYER_ZSTD if compression is Compression.ZSTD else manifest.LAYER_GZIP
     return Layer(
         digest=digest,
-        diff_id=Digest.parse(packed.diff_id),
+        diff_id=answers.parsed(Digest.parse, packed.diff_id),
         size=blob.stat().st_size,
         media_type=kind,
     )

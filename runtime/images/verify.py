@@ -64,7 +64,7 @@ def repair(config: NodeConfig, store: Store, damage: Damage) -> str:
             if place.exists():
                 place.rename(place.with_name(f"{place.name}.replaced-{time.time_ns()}"))
             tree.rename(place)
-        journal.write_json(store.record(damage.layer), {**record, "tree": done.fingerprint}, 0o644)
+        journal.write_json(store.record(damage.layer), {**record, "tree": done.tree}, 0o644)
     return (
         f"The layer {damage.layer.short} was unpacked again; running instances get it with their"
         " next restart."

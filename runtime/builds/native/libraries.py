@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from runtime.builds.base_layers import BaseLayers
 from runtime.builds.context import BuildContext
 from runtime.builds.native import linked
+from runtime.confined import answers
 from runtime.images.manifest import Layer
 from runtime.stacks.builder import ensure_runtime
 from runtime.stacks.foundation import foundation_of
@@ -34,6 +35,7 @@ class SharedLibraries:
         if needs is None:
             top = context.helper.tree(context.store.unpacked(layer))
             needs = context.helper.call(linked.needed, top=top)
+            answers.number(len(needs), linked.MOST_RETURNED)
             context.cache.keep_needs(layer, needs)
         found = self._packages(needs) if needs and not self.stack.image else frozenset()
         if found <= self.packages:
@@ -72,6 +74,7 @@ class SharedLibraries:
         context = self.context
         base = context.helper.trees(context.store.unpacked(layer) for layer in self.base)
         missing = context.helper.call(linked.absent, layers=base, names=tuple(needs))
+        answers.among(missing, needs)
         if not missing:
             return frozenset()
         compilers = ensure_runtime(
@@ -79,6 +82,8 @@ class SharedLibraries:
         )[-1]
         top = context.helper.tree(context.store.unpacked(compilers))
         found = context.helper.call(linked.owners, layer=top, names=missing)
+        answers.among(found, missing)
+        answers.packages(found.values())
         for name in missing:
             if name not in found:
                 context.log(

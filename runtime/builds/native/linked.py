@@ -22,6 +22,7 @@ from runtime.trees.walk import Found, walk
 _LIBRARY = re.compile(r"[^/]+\.so(?:\.\d+)*")
 _PROGRAM = re.compile(r"(?:.*/)?s?bin/[^/]+")
 _MOST_FILES, _MOST_NAMES = 5_000, 200
+MOST_RETURNED = 2 * _MOST_NAMES  # the file that passes the limit may need as many again
 _INFO = "var/lib/dpkg/info"
 _LARGEST_LIST = 8 << 20  # bytes
 

@@ -22,7 +22,7 @@ from runtime.builds.packages.cache_size import CUT_TO, cut
 from runtime.builds.packages.sources import ToolSettings
 from runtime.builds.steps import Tool
 from runtime.config import NodeConfig
-from runtime.confined import removal
+from runtime.confined import answers, removal
 from runtime.confined.session import Confinement
 from runtime.containers.spec import Bind
 from runtime.images.scratch import remove_tree
@@ -207,7 +207,9 @@ def _made(folder: Path, owner: int) -> Path:
 def _size(folder: Path, team: int) -> int:
     """Return the bytes on disk that a team's containers wrote."""
     with Confinement().session(team) as helper:
-        return helper.call(removal.measure, top=helper.tree(folder, as_written=True))
+        return answers.number(
+            helper.call(removal.measure, top=helper.tree(folder, as_written=True))
+        )
 
 
 def _folders(folder: Path) -> list[Path]:

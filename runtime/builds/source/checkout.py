@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from runtime.builds.languages.detect import Source
 from runtime.builds.manifest import load
 from runtime.builds.source import archive, code
+from runtime.confined import answers
 from runtime.confined.session import Session
-from runtime.contract.manifest import AppFile
+from runtime.contract.manifest import LARGEST, AppFile
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +28,10 @@ class Checkout:
         """
         self.path.mkdir(mode=0o755)
         with packed.open("rb") as file, self.helper.tree(self.path, writable=True) as target:
-            return self.helper.call(archive.unpack, archive=file, filename=filename, target=target)
+            done = self.helper.call(archive.unpack, archive=file, filename=filename, target=target)
+        answers.number(done.files, archive.MAX_ENTRIES)
+        answers.number(done.size)
+        return done
 
     def take(self, layer: Path, name: str) -> None:
         """Make the folder and fill it with a folder of a layer, which is then the source."""
@@ -38,18 +42,36 @@ class Checkout:
     def app_file(self) -> AppFile:
         """Read slipway.toml or app.json. BadSource names the fault."""
         with self.helper.tree(self.path) as tree:
-            return load.read(self.helper.call(code.read_app_files, tree=tree))
+            found = self.helper.call(code.read_app_files, tree=tree)
+        answers.among(found, load.NAMES)
+        return load.read({name: answers.at_most(data, LARGEST + 1) for name, data in found.items()})
 
     def source(self, app_file: AppFile) -> Source:
         """List the files, with the texts that determine how to build them."""
         with self.helper.tree(self.path) as tree:
             found = self.helper.call(code.read_source, tree=tree)
+        answers.paths(found.files)
+        answers.among(found.texts, found.files)
         return Source(files=found.files, texts=found.texts, app_file=app_file)
 
     def text(self, name: str, most: int) -> bytes | None:
         """Read at most `most` bytes of a file. None if there is no such file."""
         with self.helper.tree(self.path) as tree:
-            return self.helper.call(code.read_text_file, tree=tree, name=name, most=most)
+            data = self.helper.call(code.read_text_file, tree=tree, name=name, most=most)
+        return None if data is None else answers.at_most(data, most)
+
+    def read_files(self, names: Sequence[str]) -> Mapping[str, bytes]:
+        """Read exactly these files. HelperFailed: the answer has others."""
+        with self.helper.tree(self.path) as tree:
+            found = self.helper.call(code.read_files, tree=tree, names=tuple(names))
+        return answers.exactly(found, names)
+
+    def digests(self) -> Mapping[str, bytes]:
+        """Return a digest of every file by its name."""
+        with self.helper.tree(self.path) as tree:
+            found = self.helper.call(code.read_whole, tree=tree)
+        answers.paths(found)
+        return found
 
     def leave_out(self, names: Sequence[str]) -> None:
         """Remove top folders that the build makes again."""
