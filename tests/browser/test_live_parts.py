@@ -132,6 +132,18 @@ def test_the_overview_follows_changes(browse: Browse) -> None:
     expect(page.get_by_role("cell", name="Crashed")).to_be_visible()
 
 
+def test_an_open_question_stays_open_while_the_page_changes(browse: Browse) -> None:
+    page = opened(browse(), "/apps/docs-site")
+    page.locator("summary", has_text="Restart").click()
+    confirm = page.get_by_role("button", name="Restart now")
+    expect(confirm).to_be_visible()
+    App.objects.get(name="docs-site").instances.update(state="crashed", detail="It exited.")
+    expect(page.get_by_text("It exited.").first).to_be_visible()  # another part still follows
+    expect(confirm).to_be_visible()
+    page.locator("summary", has_text="Restart").click()
+    expect(confirm).not_to_be_visible()
+
+
 def test_the_steps_of_a_rollout_appear_on_the_page_of_deploys(browse: Browse) -> None:
     page = opened(browse(), "/apps/docs-site/deploys")
     newest = page.locator("[sse-swap=newest]")
