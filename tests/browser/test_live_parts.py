@@ -132,6 +132,22 @@ def test_the_overview_follows_changes(browse: Browse) -> None:
     expect(page.get_by_role("cell", name="Crashed")).to_be_visible()
 
 
+def test_ctrl_k_finds_a_page_of_an_app(browse: Browse) -> None:
+    page = opened(browse(), "/")
+    page.keyboard.press("Control+k")
+    page.keyboard.type("shop logs")
+    line = page.get_by_role("link", name="shop · Logs")
+    expect(line).to_be_visible()
+    page.keyboard.press("Escape")
+    expect(line).not_to_be_visible()
+    page.get_by_role("link", name="Find").click()
+    expect(line).to_be_visible()
+    page.keyboard.press("ArrowDown")
+    expect(line).to_be_focused()
+    page.keyboard.press("Enter")
+    page.wait_for_url(re.compile("/apps/shop/logs$"))
+
+
 def test_an_open_question_stays_open_while_the_page_changes(browse: Browse) -> None:
     page = opened(browse(), "/apps/docs-site")
     page.locator("summary", has_text="Restart").click()

@@ -78,6 +78,7 @@ _GIT = (
 PAGES = (
     _page("", "/", rules.SIGNED_IN_LIST, lists="docs-site"),
     _page("new", rule=rules.SIGNED_IN),
+    _page("find", "/find?q=docs", rules.SIGNED_IN_LIST, lists="docs-site"),
     _form("new", rule=rules.SIGNED_IN, name="another"),
     _page("new/hint", rule=rules.SIGNED_IN),
     _page("apps/<slug:name>"),

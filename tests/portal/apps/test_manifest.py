@@ -110,7 +110,7 @@ def test_a_rollback_to_before_the_secret_does_not_lose_it(people: People) -> Non
     wanted = said(variables={"KEY": variable(digits=64)})
     deployed(people, app, wanted)
     drawn = config_of(app)["KEY"]
-    roll_out(rollback(people.owner, app=app, number=1))
+    roll_out(rollback(people.owner, app=app, number=1, with_old_config=True))
     assert "KEY" not in config_of(app)
     deployed(people, app, wanted)
     assert config_of(app)["KEY"] == drawn

@@ -1,0 +1,9 @@
+"""URL of the finder."""
+
+from __future__ import annotations
+
+from django.urls import path
+
+from portal.pages.finder import views
+
+urlpatterns = [path("find", views.find_page, name="find")]
