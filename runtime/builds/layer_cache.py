@@ -1,4 +1,4 @@
-"""Layers of install steps by key, shared by all apps and teams.
+"""Layers of build steps by key, shared by all apps and, for some install steps, by all teams.
 
 The same input and the same command give the same layer.
 """

@@ -75,7 +75,6 @@ class Executor:
             return StageState(
                 layers=[*earlier.layers],
                 settings=Settings(config=earlier.config),
-                private=earlier.private,
             )
         if stage.base.lower() == SCRATCH:
             return StageState(
@@ -122,7 +121,6 @@ class Executor:
             if value is not None:
                 state.arguments[name] = value
             if value is not None and self.options.secrets.get(name) == value:
-                state.private = True
                 self._runs.hide(value)
 
     def _state_of(self, name: str, instruction: Instruction, stage: Stage) -> StageState:

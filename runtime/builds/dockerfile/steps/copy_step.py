@@ -62,7 +62,7 @@ class CopySteps:
         keys: list[str] = []
         layers: tuple[Path, ...] = ()
         if origin:
-            state.private |= (earlier := find(origin)).private
+            earlier = find(origin)
             layers = self.layers.paths(earlier)
             quick = {
                 **inputs,
@@ -70,16 +70,14 @@ class CopySteps:
                 "args": [words.expand(arg, instruction) for arg in instruction.args],
                 "flags": instruction.flags,
             }
-            keys.append(step_key("COPY", chain(state.layers), self.layers.team(state), quick))
-        elif any(pattern.strip("./") == "" for pattern in asked.patterns):
-            state.private = True
+            keys.append(step_key("COPY", chain(state.layers), self.context.team, quick))
         with ExitStack() as stack:
             if not (keys and self.layers.has_cached(keys[0])):
                 tree = stack.enter_context(self.layers.opened(layers, is_context=not origin))
                 inputs["content"] = self.context.helper.call(
                     work.content, source=tree, request=request
                 ).digest
-                keys.append(step_key("COPY", chain(state.layers), self.layers.team(state), inputs))
+                keys.append(step_key("COPY", chain(state.layers), self.context.team, inputs))
 
             def make(space: Path) -> Layer:
                 with union(
@@ -98,7 +96,7 @@ class CopySteps:
         key = step_key(
             "WORKDIR",
             chain(state.layers),
-            self.layers.team(state),
+            self.context.team,
             {"directory": directory, "owner": [user.uid, user.gid]},
         )
 

@@ -1,6 +1,6 @@
 """Cache key of a Dockerfile step: equal keys mean equal layers.
 
-It covers the lower layers, the instruction, the files that it reads, and build arguments.
+It covers the team, the lower layers, the instruction, the files that it reads, and build arguments.
 """
 
 from __future__ import annotations
@@ -35,10 +35,11 @@ def chain(layers: Iterable[Layer]) -> str:
     return chain_id(ids) if ids else "scratch"
 
 
-def step_key(what: str, parent: str, team: int | None, inputs: Mapping[str, object]) -> str:
+def step_key(what: str, parent: str, team: int, inputs: Mapping[str, object]) -> str:
     """Return 64 hex digits.
 
-    `team` is None if all inputs of the step are declared; then others may share it.
+    No other team finds the layer: the result of a step also depends on the limits and the network
+    policy of its team.
     """
     document = {
         "dockerfile": _REVISION,

@@ -53,7 +53,7 @@ class RunSteps:
             number: self._lend(mount, find) for number, mount in enumerate(mounts) if _reads(mount)
         }
         digests = {number: self._digest(lent[number], instruction) for number in lent}
-        self._mark(state, mounts)
+        self._hide_secrets(mounts)
         inputs = {
             "run": instruction.args,
             "exec": instruction.exec_form,
@@ -66,7 +66,7 @@ class RunSteps:
             "mounts": [asdict(mount) for mount in mounts],
             "lent": digests,
         }
-        key = step_key("RUN", chain(state.layers), self.layers.team(state), inputs)
+        key = step_key("RUN", chain(state.layers), self.context.team, inputs)
 
         def make(space: Path) -> Layer:
             run = Run(
@@ -90,13 +90,10 @@ class RunSteps:
         if len(value) >= LEAST:
             self._lent.add(value)
 
-    def _mark(self, state: StageState, mounts: tuple[Mount, ...]) -> None:
+    def _hide_secrets(self, mounts: tuple[Mount, ...]) -> None:
         for mount in mounts:
             if mount.kind is Kind.SECRET and mount.id in self.options.secrets:
                 self._lent.add(self.options.secrets[mount.id])
-            whole = mount.kind is Kind.BIND and not mount.origin and mount.source.strip("./") == ""
-            if mount.kind in (Kind.CACHE, Kind.SECRET) or whole:
-                state.private = True
 
     def _lend(self, mount: Mount, find: Find) -> Lent:
         """Return the origin of a mount's content: the context, an earlier stage or an image."""

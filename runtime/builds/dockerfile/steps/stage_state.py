@@ -18,8 +18,6 @@ class StageState:
     layers: list[Layer]  # bottom first
     settings: Settings
     arguments: dict[str, str] = field(default_factory=dict)
-    # a step saw the whole source, a secret or a cache: other teams may not share later layers
-    private: bool = False
 
     @property
     def config(self) -> ImageConfig:

@@ -73,10 +73,6 @@ class StepLayers:
     def has_cached(self, key: str) -> bool:
         return self.context.cache.find(key) is not None
 
-    def team(self, state: StageState) -> int | None:
-        """Return the team of a key, or None if other teams may share the layer."""
-        return self.context.team if state.private else None
-
     def paths(self, state: StageState) -> tuple[Path, ...]:
         """Return the unpacked layers of a stage, topmost first."""
         return tuple(self.context.store.unpacked(layer) for layer in reversed(state.layers))

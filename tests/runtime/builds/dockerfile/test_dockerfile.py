@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from runtime.containers.spec import ContainerSpec
 from runtime.contract.health import CheckKind, HealthCheck
+from runtime.contract.quantities import Bytes
 from runtime.errors import BadSource, BuildFailed
 from tests.runtime.builds.conftest import LIMITS, Forge
 from tests.runtime.builds.dockerfile.test_dockerfile_reference import build
@@ -157,21 +159,47 @@ def test_only_changed_steps_and_later_ones_are_built_again(forge: Forge, tmp_pat
     assert "COPY a /a: cached" in forge.said()
 
 
-def test_a_step_is_shared_by_teams_unless_it_reads_the_whole_source(
+def test_no_step_is_shared_by_teams_but_the_store_keeps_equal_layers_once(
     forge: Forge, tmp_path: Path
 ) -> None:
     tree = source(
         tmp_path / "s",
-        "FROM debian-13\nCOPY list /list\nRUN cat /list > /shared\nCOPY . /app\nRUN ls /app >"
-        " /own\nCMD x\n",
-        list="share-me",
+        "FROM debian-13 AS first\nCOPY list /list\nRUN cat /list > /own\nWORKDIR /work\n"
+        "FROM debian-13\nCOPY --from=first /list /other\n"
+        "RUN --mount=type=bind,from=first,target=/first cat /first/own > /copied\nCMD x\n",
+        list="a file of the team",
     )
-    build(forge, tree, team=1)
+    made = build(forge, tree, team=1)
     forge.log.clear()
-    build(forge, tree, team=2)
-    assert "RUN cat /list > /shared: cached" in forge.said()
-    assert "COPY . /app: cached" not in forge.said()
-    assert "RUN ls /app > /own: cached" not in forge.said()
+    build(forge, tree, team=1)
+    assert forge.said().count(": cached") == 5
+    forge.log.clear()
+    other = build(forge, tree, team=2)
+    assert ": cached" not in forge.said()
+    assert other.layers[1].diff_id == made.layers[1].diff_id  # the same content in the same files
+
+
+def test_the_memory_limit_of_a_team_does_not_decide_the_layer_of_another_team(
+    forge: Forge,
+) -> None:
+    dockerfile = (
+        "FROM python-3.13\nRUN python3 -c 'bytearray(300 << 20)' && echo good > /r || echo broken"
+        " > /r\nRUN cat /r\nCMD x\n"
+    )
+    for team, memory, said in ((1, 64 << 20, "broken"), (2, 1 << 30, "good")):
+        forge.log.clear()
+        request = forge.request({"Dockerfile": dockerfile}, team=team)
+        forge.builder.build(
+            replace(request, limits=replace(LIMITS, memory=Bytes(memory))), forge.log.append
+        )
+        assert f"    {said}" in forge.log
+
+
+def test_a_team_cannot_find_out_by_the_cache_what_another_team_copied(forge: Forge) -> None:
+    copied = "FROM debian-13\nCOPY {} /app/.env\nCMD x\n"
+    forge.build({"Dockerfile": copied.format(".env"), ".env": "PIN=4711\n"}, team=1)
+    forge.build({"Dockerfile": copied.format("guess"), "guess": "PIN=4711\n"}, team=2)
+    assert ": cached" not in forge.said()
 
 
 def test_a_secret_is_in_the_step_and_not_in_the_layer_or_the_log(
