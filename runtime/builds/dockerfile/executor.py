@@ -120,8 +120,6 @@ class Executor:
             value = self.options.arguments.get(name, outer)
             if value is not None:
                 state.arguments[name] = value
-            if value is not None and self.options.secrets.get(name) == value:
-                self._runs.hide(value)
 
     def _state_of(self, name: str, instruction: Instruction, stage: Stage) -> StageState:
         if found := self.recipe.find(name, stage.number):

@@ -74,6 +74,26 @@ def test_a_dockerfile_gets_them_as_arguments_and_secrets(forge: Forge) -> None:
     assert "| tee /seen: cached" not in forge.said()
 
 
+def test_the_output_of_a_dockerfile_step_shows_no_config_var_inside_another_value(
+    forge: Forge,
+) -> None:
+    dockerfile = (
+        "ARG TOKEN\n"
+        "ARG ADDRESS=https://user:${TOKEN}@example.org\n"
+        "FROM debian-13\n"
+        "ARG ADDRESS\n"
+        'RUN echo "got $ADDRESS, $(echo "$ADDRESS" | cut -c 14-27)"\n'
+        "RUN --mount=type=secret,id=PIN echo short $(cat /run/secrets/PIN)\n"
+        "RUN echo again 4711, kept abc\n"
+        "CMD x\n"
+    )
+    config = {"TOKEN": "topsecretvalue", "PIN": "4711", "WORD": "abc"}
+    forge.build({"Dockerfile": dockerfile}, config_vars=config)
+    assert "    got https://user:****@example.org, ****" in forge.log
+    assert "    short ****" in forge.log
+    assert "    again ****, kept abc" in forge.log
+
+
 @pytest.mark.parametrize(
     ("contents", "config", "seen"),
     [

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import posixpath
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -17,7 +18,7 @@ from runtime.builds.dockerfile.steps.stage_state import Find, StageState
 from runtime.builds.dockerfile.steps.step_layers import StepLayers
 from runtime.builds.dockerfile.syntax import Instruction, Words
 from runtime.images.manifest import Layer
-from runtime.masking import LEAST, Mask
+from runtime.masking import Mask
 
 _LEAST_SECRET = 4  # characters; a shorter secret may be a part of ordinary words
 
@@ -32,7 +33,7 @@ class RunSteps:
     layers: StepLayers
     _lent: set[str] = field(
         default_factory=set
-    )  # secrets that a step had; they are masked in later lines
+    )  # secrets that a step had; short ones too are masked in later lines
 
     def add(
         self, state: StageState, instruction: Instruction, words: Words, label: str, find: Find
@@ -81,14 +82,9 @@ class RunSteps:
                 mounts=mounts,
                 lent=lent,
             )
-            return RunStep(self.context, self.options, run).run(self._masked)
+            return RunStep(self.context, self.options, run).run(self._masked_log())
 
         self.layers.add(state, instruction, label, [key], make)
-
-    def hide(self, value: str) -> None:
-        """Mask a config var that is a build argument, unless it is as short as common words."""
-        if len(value) >= LEAST:
-            self._lent.add(value)
 
     def _hide_secrets(self, mounts: tuple[Mount, ...]) -> None:
         for mount in mounts:
@@ -114,8 +110,11 @@ class RunSteps:
                 is_context=lent.is_context,
             )
 
-    def _masked(self, line: str) -> None:
-        self.context.log(Mask(self._lent, least=_LEAST_SECRET)(line) if self._lent else line)
+    def _masked_log(self) -> Callable[[str], None]:
+        """Return a log that masks all config vars, because arguments may contain their values."""
+        config_vars = Mask(self.options.secrets.values())
+        lent = Mask(self._lent, least=_LEAST_SECRET)
+        return lambda line: self.context.log(lent(config_vars(line)))
 
 
 def _reads(mount: Mount) -> bool:
