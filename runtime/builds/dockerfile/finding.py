@@ -6,7 +6,9 @@ Copies nothing. Runs in a confined helper.
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
+import os
 import posixpath
 import stat
 from collections.abc import Iterable, Sequence
@@ -16,6 +18,8 @@ from runtime.builds.dockerfile.ignore import Digests, matcher
 from runtime.builds.dockerfile.sources import Wanted
 from runtime.builds.dockerfile.syntax import Instruction
 from runtime.builds.dockerfile.tree import Tree
+from runtime.trees.copying import is_kept
+from runtime.trees.folder import Folder
 
 
 def find(
@@ -58,27 +62,50 @@ def find(
     return found
 
 
-def content_of(items: Iterable[Item], digests: Digests) -> str:
-    """Return one digest over names, kinds, modes, owners and bytes of the items."""
+def content_of(items: Iterable[Item], digests: Digests, *, made_after: float) -> str:
+    """Return one digest over all that COPY keeps of the items.
+
+    These are names, kinds, modes, owners, bytes, extended attributes, hard links, and the times of
+    files that are not of the context. Times after `made_after` (Unix time) count as equal: COPY
+    replaces them.
+    """
     hashed = hashlib.sha256()
+    first_names: dict[tuple[int, int], int] = {}  # files with several names, by inode
+    numbers = itertools.count()
 
     def add(*words: object) -> None:
         hashed.update(json.dumps(words).encode("utf-8", "surrogatepass") + b"\n")
 
+    def add_entry(item: Item, folder: Folder, name: str, status: os.stat_result) -> None:
+        number = next(numbers)
+        add(status.st_mode, status.st_uid, status.st_gid, _kept_attributes(folder, name))
+        if stat.S_ISDIR(status.st_mode):
+            return
+        add(digests.of(folder, name, status))
+        if not item.tree.moments:
+            add(status.st_mtime_ns if status.st_mtime <= made_after else "new")
+        if status.st_nlink > 1:
+            first = first_names.setdefault((status.st_dev, status.st_ino), number)
+            if first != number:
+                add("hard link to entry", first)
+
     for item in items:
         place = item.tree.place(item.name)
         status = item.tree.root.status(place)
-        add(item.name.rpartition("/")[2], item.below, status.st_mode, status.st_uid, status.st_gid)
+        add(item.name.rpartition("/")[2], item.below)
+        add_entry(item, item.tree.root, place, status)
         if not stat.S_ISDIR(status.st_mode):
-            add(digests.of(item.tree.root, place, status))
             continue
         for found in item.tree.walk(item.name):
-            if found.path in item.left_out:
-                continue
-            add(found.path, found.status.st_mode, found.status.st_uid, found.status.st_gid)
-            if not found.is_folder:
-                add(digests.of(found.folder, found.name, found.status))
+            if found.path not in item.left_out:
+                add(found.path)
+                add_entry(item, found.folder, found.name, found.status)
     return hashed.hexdigest()
+
+
+def _kept_attributes(folder: Folder, name: str) -> list[tuple[str, str]]:
+    attributes = folder.attributes(name)
+    return sorted((key, value.hex()) for key, value in attributes.items() if is_kept(key))
 
 
 def _check(instruction: Instruction, pattern: str, name: str, tree: Tree, where: str) -> None:

@@ -52,11 +52,14 @@ class Content:
 
 
 @confined
-def content(source: Folder, request: Request) -> Content:
-    """Find the requested files, and return their digest. BadSource names a missing one."""
+def content(source: Folder, request: Request, made_after: float) -> Content:
+    """Find the requested files, and return their digest. BadSource names a missing one.
+
+    `made_after` is the Unix time after which this build made files.
+    """
     with _checked_names(request.of):
         items = _items(source, request)
-        return Content(digest=content_of(items, _digests), items=len(items))
+        return Content(digest=content_of(items, _digests, made_after=made_after), items=len(items))
 
 
 @confined
@@ -86,7 +89,7 @@ def copy(source: Folder, root: Folder, request: Request) -> None:
 
 
 @confined
-def look_up(source: Folder, name: str, of: Instruction, is_context: bool) -> str:
+def look_up(source: Folder, name: str, of: Instruction, is_context: bool, made_after: float) -> str:
     """Return the digest of a mount's content. BadSource: no file or folder has that name."""
     tree = context(source) if is_context else Tree(root=source)
     place = tree.place(name)
@@ -95,7 +98,7 @@ def look_up(source: Folder, name: str, of: Instruction, is_context: bool) -> str
         raise of.wrong(f"source={name} does not exist.")
     if not (stat.S_ISREG(status.st_mode) or stat.S_ISDIR(status.st_mode)):
         raise of.wrong(f"source={name} is neither a file nor a folder, so it cannot be mounted.")
-    return content_of([Item(tree=tree, name=name)], _digests)
+    return content_of([Item(tree=tree, name=name)], _digests, made_after=made_after)
 
 
 @confined

@@ -75,7 +75,7 @@ class CopySteps:
             if not (keys and self.layers.has_cached(keys[0])):
                 tree = stack.enter_context(self.layers.opened(layers, is_context=not origin))
                 inputs["content"] = self.context.helper.call(
-                    work.content, source=tree, request=request
+                    work.content, source=tree, request=request, made_after=self.layers.begin
                 ).digest
                 keys.append(step_key("COPY", chain(state.layers), self.context.team, inputs))
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from runtime.images.digest import Digest, chain_id
 from runtime.images.manifest import Layer
 
-_REVISION = 1  # increased when steps run differently, so that old layers are not used for new ones
+_REVISION = 2  # increased when steps run differently, so that old layers are not used for new ones
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -108,6 +108,7 @@ class RunSteps:
                 name=lent.name,
                 of=instruction,
                 is_context=lent.is_context,
+                made_after=self.layers.begin,
             )
 
     def _masked_log(self) -> Callable[[str], None]:

@@ -100,10 +100,15 @@ class StepLayers:
             self.context.helper.call(
                 work.forget_times,
                 top=top,
-                after=self.source.stat().st_ctime - 1,
+                after=self.begin,
                 instead=_FOLDER_TIME,
             )
         return self.context.store.add_layer(upper, move=True, team=self.context.team)
+
+    @property
+    def begin(self) -> float:
+        """Return a Unix time shortly before the first step of this build."""
+        return self.source.stat().st_ctime - 1
 
     def new_folder(self) -> Path:
         """Make a new folder in the workspace. It is removed with the workspace."""

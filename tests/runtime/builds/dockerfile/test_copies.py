@@ -5,12 +5,15 @@ the user's to mend.
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from runtime.builds.dockerfile import work
 from runtime.builds.dockerfile.copying import Copying, Item
+from runtime.builds.dockerfile.finding import content_of
+from runtime.builds.dockerfile.ignore import Digests
 from runtime.builds.dockerfile.syntax import Instruction
 from runtime.builds.dockerfile.tree import Tree
 from runtime.errors import BadSource
@@ -95,4 +98,67 @@ def test_only_files_and_folders_can_be_mounted(trees: tuple[Path, Path]) -> None
         Folder.at(source) as here,
         pytest.raises(BadSource, match="source=pipe is neither a file nor a folder"),
     ):
-        work.look_up(here, "pipe", COPY, is_context=False)
+        work.look_up(here, "pipe", COPY, is_context=False, made_after=2e9)
+
+
+def digest(source: Path, *, is_context: bool = False, made_after: float = 2e9) -> str:
+    with Folder.at(source) as here:
+        item = Item(tree=Tree(root=here, moments=is_context), name="")
+        return content_of([item], Digests(), made_after=made_after)
+
+
+def three_equal_files(source: Path) -> None:
+    for name in ("a", "b", "c"):
+        (source / name).write_text("equal")
+        os.utime(source / name, (1e9, 1e9))
+
+
+def link(source: Path, name: str, other: str) -> None:
+    (source / name).unlink()
+    os.link(source / other, source / name)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda source: os.utime(source / "a", (1e9, 1e9 + 1)),
+        lambda source: os.setxattr(source / "a", "user.kind", b"text"),
+        lambda source: os.setxattr(
+            source / "a", "security.capability", bytes.fromhex("0100000280" + "00" * 15)
+        ),
+        lambda source: os.setxattr(source, "user.kind", b"folder"),
+        lambda source: link(source, "c", "a"),
+        lambda source: link(source, "c", "b"),
+    ],
+    ids=["time", "attribute", "capability", "attribute of a folder", "link", "another link"],
+)
+def test_the_digest_covers_what_a_copy_keeps(
+    trees: tuple[Path, Path], change: Callable[[Path], None]
+) -> None:
+    source, _ = trees
+    three_equal_files(source)
+    before = digest(source)
+    assert before == digest(source)
+    change(source)
+    assert before != digest(source)
+
+
+def test_the_digest_covers_which_of_equal_files_are_one_file(trees: tuple[Path, Path]) -> None:
+    source, root = trees
+    for tree, linked in ((source, "a"), (root, "b")):
+        three_equal_files(tree)
+        link(tree, "c", linked)
+        os.link(tree / {"a": "b", "b": "a"}[linked], tree.parent / f"other name in {tree.name}")
+    assert digest(source) != digest(root)
+
+
+def test_the_digest_leaves_out_what_a_copy_replaces(trees: tuple[Path, Path]) -> None:
+    source, root = trees
+    for tree, moment in ((source, 1.5e9), (root, 1.6e9)):
+        three_equal_files(tree)
+        os.utime(tree / "a", (moment, moment))
+        os.setxattr(tree, "user.overlay.origin", tree.name.encode())
+    os.link(source / "b", source.parent / "name in another folder")
+    assert digest(source, is_context=True) == digest(root, is_context=True)
+    assert digest(source, made_after=1.4e9) == digest(root, made_after=1.4e9)
+    assert digest(source, made_after=1.7e9) != digest(root, made_after=1.7e9)
