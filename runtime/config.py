@@ -78,6 +78,11 @@ class NodeConfig:
         return self.state / "cache"
 
     @property
+    def disk_templates(self) -> Path:
+        """Return the folder of empty disk images by size, which private disks are copies of."""
+        return self.cache / "scratch"
+
+    @property
     def stacks(self) -> Path:
         """Return the folder of the operator's own stack files, NAME.toml."""
         return self.state / "stacks"

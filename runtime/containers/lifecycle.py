@@ -290,7 +290,7 @@ class Containers:
 
     @property
     def _templates(self) -> Path:
-        return self._config.cache / "scratch"
+        return self._config.disk_templates
 
     @property
     def _births(self) -> Path:

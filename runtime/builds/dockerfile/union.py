@@ -28,9 +28,17 @@ class Union:
 
 @contextmanager
 def union(
-    layers: Sequence[Path], space: Path, helper: Session, kernel: Kernel, *, attached: bool = False
+    layers: Sequence[Path],
+    space: Path,
+    helper: Session,
+    kernel: Kernel,
+    *,
+    changes: Path | None = None,
+    attached: bool = False,
 ) -> Iterator[Union]:
     """Mount `layers`, topmost first; `space` is a new folder for the mount's own files.
+
+    `changes` is an empty folder for what is written; by default, `space`.
 
     The mount is detached at once, and only our open file keeps it, so it does not remain after a
     kill.
@@ -38,12 +46,15 @@ def union(
     (open_tree(2)).
     A sweep removes it after a kill.
     """
-    for name in ("upper", "work", "root", "nothing"):
+    changes = changes or space
+    for name in ("root", "nothing"):
         (space / name).mkdir(mode=0o755, parents=True)
+    for name in ("upper", "work"):
+        (changes / name).mkdir(mode=0o755)
     top = space / "root"
     mount = MountRoot(
         layers=tuple(layers) or (space / "nothing",),
-        scratch=space,
+        scratch=changes,
         target=top,
         clones=space / "clones",
         layer_ids=helper.ids,
@@ -60,7 +71,7 @@ def union(
         kernel.unmount(top, lazily=True)
     try:
         with Folder(held) as root:
-            yield Union(root=root, upper=space / "upper")
+            yield Union(root=root, upper=changes / "upper")
     finally:
         if attached:
             kernel.unmount(top, lazily=True)

@@ -17,6 +17,7 @@ from runtime.builds.context import BuildContext
 from runtime.builds.dockerfile import work
 from runtime.builds.dockerfile.mounts import Kind, Mount
 from runtime.builds.dockerfile.run.cache_mounts import CACHE_LIMIT, CacheMounts, CacheWatch
+from runtime.builds.dockerfile.run.mounts_disk import MountsDisk
 from runtime.builds.dockerfile.run.script import script_of
 from runtime.builds.dockerfile.run.values import Lent, Options, Run
 from runtime.builds.dockerfile.settings import command_line
@@ -114,6 +115,7 @@ class RunStep:
         binds: list[Bind] = []
         temporaries: list[Temporary] = []
         caches: list[Path] = []
+        disk = MountsDisk(context=context, place=run.place, stack=stack)
         environment = {"PATH": PATH, "HOME": user.home, **options.proxies}
         if options.authorities is not None:
             binds.append(Bind(source=options.authorities, target=_AUTHORITIES))
@@ -136,7 +138,9 @@ class RunStep:
                 caches.append(folder)
                 binds.append(Bind(source=folder, target=mount.target, writable=mount.writable))
             else:
-                place = self._show(run.lent[number], number, stack, writable=mount.writable)
+                place = self._show(
+                    run.lent[number], number, stack, disk if mount.writable else None
+                )
                 binds.append(Bind(source=place, target=mount.target, writable=mount.writable))
         spec = ContainerSpec(
             id=run.id,
@@ -159,19 +163,25 @@ class RunStep:
         )
         return spec, caches
 
-    def _show(self, lent: Lent, number: int, stack: ExitStack, *, writable: bool) -> Path:
+    def _show(self, lent: Lent, number: int, stack: ExitStack, disk: MountsDisk | None) -> Path:
         """Return a place where the container runtime finds the content of a bind mount.
 
-        Writes to it are discarded.
+        Writes to it go to `disk`, and are discarded. Without a disk, it is read-only.
         The name comes from a tenant, so the kernel resolves it only inside the union. Its target
         is mounted by descriptor.
         """
         context, layers = self.context, lent.layers
         if lent.is_context and self._has_rules():
             layers = (self._seen(number),)
-        flags = _QUIET if writable else _QUIET | MountFlag.READ_ONLY
+        name = f"union{number}"
+        flags = _QUIET if disk else _QUIET | MountFlag.READ_ONLY
         with union(
-            layers, self._folder(f"union{number}"), context.helper, context.kernel, attached=True
+            layers,
+            self._folder(name),
+            context.helper,
+            context.kernel,
+            changes=disk.folder(name) if disk else None,
+            attached=True,
         ) as united:
             try:
                 found = united.root.open_in_root(lent.name)
