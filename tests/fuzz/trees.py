@@ -58,6 +58,7 @@ def copy(
             owner=None,
             chmod=None,
             unpack=how == "ADD",
+            most=1 << 30,
         )
         work.content(here, request)
         work.copy(here, there, request)

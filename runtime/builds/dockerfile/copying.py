@@ -12,6 +12,7 @@ import stat
 from dataclasses import dataclass, field
 
 from runtime.builds.dockerfile.accounts import Account
+from runtime.builds.dockerfile.room import Room
 from runtime.builds.dockerfile.syntax import Instruction
 from runtime.builds.dockerfile.tree import Tree
 from runtime.trees.copying import is_kept
@@ -39,6 +40,7 @@ class Copying:
     owner: Account | None  # None: the owner in the source
     chmod: int | None
     of: Instruction
+    room: Room
     _inodes: dict[tuple[int, int], str] = field(
         default_factory=dict
     )  # of files with several names: the first place of each
@@ -124,6 +126,7 @@ class Copying:
                 continue
             place = self.root.place(_joined(base, found.path), follow=found.is_folder)
             if found.is_folder:
+                self.room.take(0)
                 if not self.root.is_folder(place):
                     if self.root.status(place) is not None:
                         raise self.of.wrong(
@@ -156,8 +159,10 @@ class Copying:
         root = self.root.root
         inode = (status.st_dev, status.st_ino)
         if status.st_nlink > 1 and (first := self._inodes.get(inode)) is not None:
+            self.room.take(0)
             root.make_hard_link(place, first)
             return
+        self.room.take(status.st_size)
         if stat.S_ISREG(status.st_mode):
             folder.copy_file(name, root, place)
         elif stat.S_ISLNK(status.st_mode):

@@ -75,6 +75,7 @@ def _unpack(reader: TarReader, member: Member, copying: Copying, base: str) -> N
             f"{member.name!r} of the archive is a {member.kind}, which a build may not create.",
             hint="Remove it.",
         )
+    copying.room.take(member.size)
     try:
         _make(reader, member, copying, base, parts)
     except OSError as error:

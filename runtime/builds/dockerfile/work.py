@@ -10,12 +10,13 @@ import posixpath
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from runtime.builds.dockerfile.accounts import Account
 from runtime.builds.dockerfile.copying import Copying, Item
 from runtime.builds.dockerfile.finding import content_of, find
 from runtime.builds.dockerfile.ignore import Digests, context
+from runtime.builds.dockerfile.room import Room
 from runtime.builds.dockerfile.sources import Wanted
 from runtime.builds.dockerfile.syntax import Instruction
 from runtime.builds.dockerfile.tree import Tree
@@ -41,6 +42,7 @@ class Request:
     owner: Account | None  # --chown
     chmod: int | None
     unpack: bool  # ADD of a tar
+    most: int  # bytes that it may write
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,11 +73,13 @@ def copy(source: Folder, root: Folder, request: Request) -> None:
         Account(uid=0, gid=0) if request.is_context else None
     )  # files of a stage keep their owners
     copying = Copying(
-        root=Tree(root=root), owner=request.owner or kept, chmod=request.chmod, of=request.of
+        root=Tree(root=root),
+        owner=request.owner or kept,
+        chmod=request.chmod,
+        of=request.of,
+        room=Room(of=request.of, most=request.most),
     )
-    unpacking = Copying(
-        root=Tree(root=root), owner=request.owner, chmod=request.chmod, of=request.of
-    )
+    unpacking = replace(copying, owner=request.owner)
     destination = request.asked.destination
     with _checked_names(request.of):
         for item in items:
@@ -131,7 +135,8 @@ def fill(source: Folder, name: str, target: Folder) -> None:
 def make_directory(root: Folder, name: str, owner: Account, of: Instruction) -> None:
     """Make the folder of a WORKDIR with its parents."""
     with _checked_names(of):
-        Copying(root=Tree(root=root), owner=owner, chmod=None, of=of).folder(name)
+        room = Room(of=of, most=0)  # it writes no file
+        Copying(root=Tree(root=root), owner=owner, chmod=None, of=of, room=room).folder(name)
 
 
 @confined

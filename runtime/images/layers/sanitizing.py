@@ -10,6 +10,7 @@ programs. A build's layer has real ids. The checks run in a confined helper.
 from __future__ import annotations
 
 import stat
+import sys
 from collections.abc import Iterator
 
 from runtime.confined.registry import confined
@@ -42,6 +43,16 @@ def measure(
     """Raise BuildFailed like `tame`, without changes, before a tree that `who` made is copied."""
     for _ in _files(top, most=most, entries=entries, deepest=deepest, who=who):
         pass
+
+
+@confined
+def size(top: Folder, entries: int = MOST_ENTRIES, deepest: int = DEEPEST) -> int:
+    """Return the bytes to read from a step's tree, with the holes of its files.
+
+    Raises BuildFailed for too many files or too deep folders.
+    """
+    files = _files(top, most=sys.maxsize, entries=entries, deepest=deepest, who=_STEP)
+    return sum(found.status.st_size for found in files)
 
 
 @confined

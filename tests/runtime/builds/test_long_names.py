@@ -29,7 +29,14 @@ COPY = Instruction(
 def copy(source: Folder, root: Folder) -> None:
     asked = wanted(COPY, Words("\\", {}), Words("\\", {}), "/")
     request = work.Request(
-        of=COPY, asked=asked, excluded=(), is_context=True, owner=None, chmod=None, unpack=False
+        of=COPY,
+        asked=asked,
+        excluded=(),
+        is_context=True,
+        owner=None,
+        chmod=None,
+        unpack=False,
+        most=1 << 20,
     )
     work.copy(source, root, request)
 

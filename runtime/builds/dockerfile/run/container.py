@@ -16,6 +16,7 @@ from runtime.builds import authorities
 from runtime.builds.context import BuildContext
 from runtime.builds.dockerfile import work
 from runtime.builds.dockerfile.mounts import Kind, Mount
+from runtime.builds.dockerfile.room import check_size
 from runtime.builds.dockerfile.run.cache_mounts import CACHE_LIMIT, CacheMounts, CacheWatch
 from runtime.builds.dockerfile.run.mounts_disk import MountsDisk
 from runtime.builds.dockerfile.run.script import script_of
@@ -26,6 +27,7 @@ from runtime.builds.dockerfile.union import union
 from runtime.builds.sandbox import WORKSPACE, run_within
 from runtime.containers.spec import Bind, ContainerSpec, Purpose, Temporary
 from runtime.errors import BuildFailed, LaunchFailed
+from runtime.images.layers import sanitizing
 from runtime.images.manifest import Layer
 from runtime.images.scratch import remove_tree
 from runtime.kernel import MountFlag
@@ -104,7 +106,11 @@ class RunStep:
                     f"Dockerfile, line {of.line}: `{_short(of)}` failed. {end.explain()}",
                     hint="See the build log.",
                 )
-            return context.store.add_layer(context.containers.upper(spec.id), team=context.team)
+            upper = context.containers.upper(spec.id)
+            with context.helper.tree(upper) as top:
+                size = context.helper.call(sanitizing.size, top=top)
+            check_size(of, size, context.limits.disk)
+            return context.store.add_layer(upper, team=context.team)
 
     @property
     def _caches(self) -> CacheMounts:

@@ -47,6 +47,7 @@ class CopySteps:
             owner=whose,
             chmod=_mode(instruction, words),
             unpack=instruction.name == "ADD" and instruction.flag("unpack") != "false",
+            most=self.context.limits.disk,
         )
         inputs: dict[str, object] = {
             "what": instruction.name,
@@ -86,7 +87,7 @@ class CopySteps:
                     self.context.helper.call(
                         work.copy, source=tree, root=into.root, request=request
                     )
-                return self.layers.store_copy(into.upper)
+                return self.layers.store_copy(into.upper, instruction)
 
             self.layers.add(state, instruction, label, keys, make)
 
@@ -107,7 +108,7 @@ class CopySteps:
                 self.context.helper.call(
                     work.make_directory, root=into.root, name=directory, owner=user, of=instruction
                 )
-            return self.layers.store_copy(into.upper)
+            return self.layers.store_copy(into.upper, instruction)
 
         self.layers.add(state, instruction, label, [key], make)
 

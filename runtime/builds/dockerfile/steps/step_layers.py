@@ -12,11 +12,13 @@ from runtime.builds.context import BuildContext
 from runtime.builds.dockerfile import work
 from runtime.builds.dockerfile.accounts import Read
 from runtime.builds.dockerfile.image_files import reader
+from runtime.builds.dockerfile.room import check_size
 from runtime.builds.dockerfile.steps.keys import EMPTY, Step
 from runtime.builds.dockerfile.steps.stage_state import StageState
 from runtime.builds.dockerfile.syntax import Instruction
 from runtime.builds.dockerfile.union import union
 from runtime.contract.quantities import Bytes
+from runtime.images.layers import sanitizing
 from runtime.images.manifest import Layer
 from runtime.trees.folder import Folder
 
@@ -91,13 +93,15 @@ class StepLayers:
         with union(layers, self.new_folder(), self.context.helper, self.context.kernel) as united:
             yield united.root
 
-    def store_copy(self, upper: Path) -> Layer:
+    def store_copy(self, upper: Path, of: Instruction) -> Layer:
         """Store the writable layer of a copy.
 
         A folder's time is the time of the copy, so it is replaced.
         """
-        with self.context.helper.tree(upper, writable=True) as top:
-            self.context.helper.call(
+        helper = self.context.helper
+        with helper.tree(upper, writable=True) as top:
+            check_size(of, helper.call(sanitizing.size, top=top), self.context.limits.disk)
+            helper.call(
                 work.forget_times,
                 top=top,
                 after=self.begin,

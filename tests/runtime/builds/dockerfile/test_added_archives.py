@@ -19,10 +19,11 @@ import pytest
 import zstandard
 
 from runtime.builds.dockerfile.copying import Copying
+from runtime.builds.dockerfile.room import Room
 from runtime.builds.dockerfile.syntax import Instruction
 from runtime.builds.dockerfile.tree import Tree
 from runtime.builds.dockerfile.unpacking import is_archive, unpack_into
-from runtime.errors import BadSource
+from runtime.errors import BadSource, BuildFailed
 from runtime.trees.folder import Folder
 
 ADD = Instruction(
@@ -65,7 +66,13 @@ def add(tmp_path: Path) -> Callable[[bytes], Path]:
             unpack_into(
                 Tree(root=source),
                 "a.tar",
-                Copying(root=Tree(root=target), owner=None, chmod=None, of=ADD),
+                Copying(
+                    root=Tree(root=target),
+                    owner=None,
+                    chmod=None,
+                    of=ADD,
+                    room=Room(of=ADD, most=1 << 20, files=9),
+                ),
                 "/",
             )
         return root
@@ -180,3 +187,17 @@ def test_a_header_of_800_mib_is_refused_with_little_memory(
     finally:
         tracemalloc.stop()
     assert peak < 16 << 20
+
+
+def test_an_archive_stops_at_the_step_s_limit_before_it_is_written(
+    add: Callable[[bytes], Path], tmp_path: Path
+) -> None:
+    half = "x" * (600 << 10)
+    two = tar(("one", tarfile.REGTYPE, half), ("two", tarfile.REGTYPE, half))
+    sentence = "line 2: ADD writes 1.2 MiB or more, and a step may write at most 1 MiB"
+    with pytest.raises(BuildFailed, match=sentence):
+        add(two)
+    assert not (tmp_path / "root" / "two").exists()
+    with pytest.raises(BuildFailed, match="line 2: ADD writes more than 9 files"):
+        add(tar(*((str(number), tarfile.SYMTYPE, "x") for number in range(10))))
+    assert not (tmp_path / "root" / "9").is_symlink()

@@ -14,9 +14,10 @@ from runtime.builds.dockerfile import work
 from runtime.builds.dockerfile.copying import Copying, Item
 from runtime.builds.dockerfile.finding import content_of
 from runtime.builds.dockerfile.ignore import Digests
+from runtime.builds.dockerfile.room import Room
 from runtime.builds.dockerfile.syntax import Instruction
 from runtime.builds.dockerfile.tree import Tree
-from runtime.errors import BadSource
+from runtime.errors import BadSource, BuildFailed
 from runtime.trees.folder import Folder
 
 COPY = Instruction(
@@ -34,7 +35,8 @@ def trees(tmp_path: Path) -> tuple[Path, Path]:
 
 def copy(source: Path, root: Path) -> None:
     with Folder.at(source) as here, Folder.at(root) as there:
-        copying = Copying(root=Tree(root=there), owner=None, chmod=None, of=COPY)
+        room = Room(of=COPY, most=1 << 20)
+        copying = Copying(root=Tree(root=there), owner=None, chmod=None, of=COPY, room=room)
         copying.put(Item(tree=Tree(root=here), name=""), "/", into_folder=False)
 
 
@@ -162,3 +164,19 @@ def test_the_digest_leaves_out_what_a_copy_replaces(trees: tuple[Path, Path]) ->
     assert digest(source, is_context=True) == digest(root, is_context=True)
     assert digest(source, made_after=1.4e9) == digest(root, made_after=1.4e9)
     assert digest(source, made_after=1.7e9) != digest(root, made_after=1.7e9)
+
+
+def test_a_copy_stops_at_the_step_s_limit_before_a_file_is_written(
+    trees: tuple[Path, Path],
+) -> None:
+    """A hard link takes no space; a hole does, since the layer's tar contains it."""
+    source, root = trees
+    (source / "a").write_bytes(bytes(600 << 10))
+    os.link(source / "a", source / "b")
+    copy(source, root)
+    with (source / "c").open("wb") as hole:
+        hole.truncate(5 << 30)
+    sentence = "line 2: COPY writes 5.0 GiB or more, and a step may write at most 1 MiB"
+    with pytest.raises(BuildFailed, match=sentence):
+        copy(source, root)
+    assert not (root / "c").exists()

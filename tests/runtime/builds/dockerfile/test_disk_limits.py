@@ -1,11 +1,14 @@
 """Tests that a Dockerfile's steps cannot fill the host's disk: writable bind mounts are on a disk
-with the step's limit, which is gone after the step, also if the build was killed.
+with the step's limit, which is gone after the step, also if the build was killed. A layer has the
+same limit.
 """
 
 from __future__ import annotations
 
+import io
 import os
 import signal
+import tarfile
 from pathlib import Path
 
 import pytest
@@ -71,3 +74,46 @@ def test_the_disk_of_a_killed_build_is_removed(forge: Forge) -> None:
             30,
         )
     nothing_left(forge)
+
+
+SIZES = {
+    "hole": ("RUN true && truncate -s 6G /x\n", "line 2: RUN writes 6 GiB or more"),
+    "copies": (
+        "COPY --from=base /x /x /3/\n",
+        "line 4: COPY writes 1.4 GiB or more",
+    ),
+}
+
+
+@pytest.mark.parametrize(("steps", "sentence"), SIZES.values(), ids=SIZES)
+def test_a_layer_larger_than_the_step_s_limit_is_refused(
+    steps: str, sentence: str, forge: Forge
+) -> None:
+    start = "FROM debian-13\n"
+    if "base" in steps:
+        start = f"FROM debian-13 AS base\nRUN truncate -s 700M /x\n{start}"
+    with pytest.raises(BuildFailed) as caught:
+        forge.build({"Dockerfile": f"{start}{steps}CMD x\n"})
+    assert sentence in caught.value.what
+    assert "a step may write at most 1 GiB" in caught.value.what
+
+
+def test_added_zeros_are_refused_at_the_step_s_limit(forge: Forge) -> None:
+    """An upload of a few MiB: an archive of zeros, compressed twice."""
+    inner = io.BytesIO()
+    with tarfile.open(fileobj=inner, mode="w:gz", compresslevel=1) as tar:
+        info = tarfile.TarInfo("zeros")
+        info.size = LIMITS.disk + 1
+        with Path("/dev/zero").open("rb") as zeros:
+            tar.addfile(info, zeros)
+    outer = io.BytesIO()
+    with tarfile.open(fileobj=outer, mode="w:gz") as tar:
+        for name, data in (
+            ("Dockerfile", b"FROM debian-13\nADD a.tar /\nCMD x\n"),
+            ("a.tar", inner.getvalue()),
+        ):
+            info = tarfile.TarInfo(name)
+            info.size = len(data)
+            tar.addfile(info, io.BytesIO(data))
+    with pytest.raises(BuildFailed, match="line 2: ADD writes 1.0 GiB or more"):
+        forge.builder.build(forge.request_of(outer.getvalue()), forge.log.append)
