@@ -84,8 +84,9 @@ def _mount(run: Instruction, text: str, words: Words, directory: str) -> Mount:
             f"--mount=type={kind} needs a target.",
             hint=f"Write --mount=type={kind},target=/FOLDER.",
         )
-    target = posixpath.normpath(posixpath.join(directory, target)) if target else ""
-    if target in ("/", "//", "/dev") or any(
+    if target:  # normpath keeps two slashes at the start
+        target = "/" + posixpath.normpath(posixpath.join(directory, target)).lstrip("/")
+    if target in ("/", "/dev") or any(
         target == place or target.startswith(f"{place}/") for place in _OF_THE_CONTAINER
     ):
         raise run.wrong(f"Cannot mount on {target}.")

@@ -157,6 +157,7 @@ def test_a_mistake_is_reported_with_its_line(text: str, sentence: str) -> None:
             (target, False)
             for target in ("/dev", "/etc/../dev/", "/dev/init", "/proc/sys", "/sys", "/")
         ),
+        *((target, False) for target in ("//dev", "//dev/init", "//proc", "///sys/fs", "//")),
         *(
             (target, True)
             for target in ("/dev/shm", "/devices", "/processed", "/system", "/dev/initial")
@@ -169,6 +170,13 @@ def test_mounts_on_kernel_folders_are_refused_and_similar_names_are_not(target, 
         contextlib.nullcontext() if is_taken else pytest.raises(BadSource, match="Cannot mount on")
     ):
         assert mounts_of(run, Words("\\", {}), "/")
+
+
+def test_a_mount_below_a_folder_with_two_slashes_is_checked_too() -> None:
+    (run,) = parse("FROM x\nRUN --mount=type=tmpfs,target=dev/init true\n").instructions[1:]
+    with pytest.raises(BadSource, match="Cannot mount on /dev/init"):
+        mounts_of(run, Words("\\", {}), "//")
+    assert settled("FROM x\nWORKDIR //\nWORKDIR //a//b\n").working_directory == "/a/b"
 
 
 def test_a_mount_belongs_to_any_id_up_to_65535() -> None:
