@@ -20,6 +20,7 @@ from runtime.builds.egress import check_registry
 from runtime.builds.manifest import procfile
 from runtime.config import NodeConfig
 from runtime.confined.session import Confinement
+from runtime.containers.command_line import NO_SHELL
 from runtime.contract.quantities import Bytes
 from runtime.errors import BadSource, ImageDamaged, TransferFailed
 from runtime.images import manifest
@@ -30,6 +31,7 @@ from runtime.images.exchange.registry_reference import Registries
 from runtime.images.exchange.transfer import Access, Transfer
 from runtime.images.exchange.verified_import import Adopted, adopt
 from runtime.images.manifest import Descriptor, ImageConfig, Layer
+from runtime.images.platform_labels import without_platform_labels
 from runtime.images.scratch import scratch
 from runtime.images.store import Store
 from runtime.network.policy import NetworkPolicy
@@ -221,7 +223,7 @@ def _declared(text: str) -> dict[str, str]:
             for name, command in dict(json.loads(text)).items()
             if "\n" not in f"{name}{command}"
         ]
-    except (ValueError, TypeError, AttributeError):
+    except (ValueError, TypeError, AttributeError, RecursionError):
         raise BadSource(
             f"The label {_PROCESSES_LABEL} of the image is not a valid list of processes.",
             hint="Remove the label.",
@@ -261,11 +263,7 @@ def _labelled(
     if len(ports) == 1:
         labels[PORT_LABEL] = ports[0]
         log(f"The image listens on port {ports[0]} (its EXPOSE); $PORT is the same")
-    ours = (USER_LABEL, WEB_LABEL, PORT_LABEL, _PROCESSES_LABEL)
-    return replace(
-        config,
-        labels={
-            **{name: text for name, text in config.labels.items() if name not in ours},
-            **labels,
-        },
-    )
+    if NO_SHELL in config.labels:
+        labels[NO_SHELL] = "true"  # of an image that some Slipway built without a shell
+    own = without_platform_labels(config)
+    return replace(own, labels={**own.labels, **labels})

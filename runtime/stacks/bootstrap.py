@@ -10,10 +10,11 @@ from pathlib import Path
 
 from runtime import process
 from runtime.config import NodeConfig, package_environment
-from runtime.errors import HostLacks
+from runtime.errors import BadStack, HostLacks
 from runtime.stacks.difference import empty
 from runtime.stacks.flatten import inside
 from runtime.stacks.packages.debian_mirror import find_mirror
+from runtime.stacks.packages.debian_name import is_package_name
 from runtime.stacks.stack import Stack
 
 Progress = Callable[[str], None]
@@ -70,10 +71,17 @@ def bootstrap(
 ) -> None:
     """Make a root filesystem of the stack's packages and some more, without any trace of this host.
 
-    `commands` are run in it at the end.
+    `commands` are run in it at the end. BadStack: a text is not the name of a package.
     """
+    names = ("usr-is-merged", *stack.packages, *packages)
+    for name in names:
+        if not is_package_name(name):
+            raise BadStack(
+                f"{name!r} is not the name of a Debian package.",
+                hint="Write the name without a version, a path or a pattern.",
+            )
     mirror = find_mirror(config, stack.suite)
-    wanted = ",".join(("usr-is-merged", *stack.packages, *packages))
+    wanted = ",".join(names)
     options = [f"--dpkgopt=path-exclude=/usr/share/{folder}/*" for folder in _LEFT_OUT]
     options += [
         "--dpkgopt=path-include=/usr/share/doc/*/copyright",

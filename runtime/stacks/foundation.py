@@ -1,7 +1,9 @@
 """The label of an image that names which of its lowest layers belong to a stack and its languages.
 
 An upgrade may replace these layers.
-An image built on such an image inherits the label with the layers, so it stays true.
+Only the platform sets it: it is removed from images from elsewhere and from a Dockerfile's LABEL
+(runtime.images.platform_labels). Images of earlier releases may still have another text in it, so
+an upgrade compares the layers with the records of this node.
 """
 
 from __future__ import annotations
@@ -11,6 +13,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 
 LABEL = "slipway.foundation"
+_LONGEST = 16_384  # characters
+_MOST_RUNTIMES = 16
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,16 +30,20 @@ class Foundation:
 
 
 def foundation_of(labels: Mapping[str, str]) -> Foundation | None:
-    """Return the foundation of an image; None if it has no stack, or Slipway did not write its
-    label.
+    """Return the foundation of an image; None if it has no stack, or the label does not have the
+    form that Slipway writes.
     """
-    try:
-        value = json.loads(labels.get(LABEL, ""))
-        found = Foundation(
-            stack=str(value["stack"]),
-            runtimes=tuple(map(str, value["runtimes"])),
-            layers=int(value["layers"]),
-        )
-    except (ValueError, KeyError, TypeError):
+    text = labels.get(LABEL, "")
+    if len(text) > _LONGEST:
         return None
-    return found if found.layers > 0 else None
+    try:
+        match json.loads(text):
+            case {"stack": str(stack), "runtimes": [*runtimes], "layers": int(layers)}:
+                names = tuple(name for name in runtimes if isinstance(name, str))
+            case _:
+                return None
+    except (ValueError, RecursionError):
+        return None
+    if len(names) != len(runtimes) or not 0 < layers <= 1 + len(names) <= 1 + _MOST_RUNTIMES:
+        return None
+    return Foundation(stack=stack, runtimes=names, layers=layers)

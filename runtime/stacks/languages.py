@@ -11,6 +11,7 @@ from collections.abc import Iterable
 
 from runtime.stacks.apache import APACHE, SERVE, SETTINGS
 from runtime.stacks.definition import DEBIAN_13
+from runtime.stacks.packages.debian_name import is_package_name
 from runtime.stacks.stack import DebianRuntime
 
 _COMPILER = ("gcc", "g++", "make", "libc6-dev", "pkgconf")
@@ -161,15 +162,24 @@ PYTHON_COMPILERS = DebianRuntime(
 
 
 def libraries(packages: Iterable[str]) -> DebianRuntime:
-    """Return Debian's packages of shared libraries as one layer of an image, for any stack."""
+    """Return Debian's packages of shared libraries as one layer of an image, for any stack.
+
+    ValueError: a text is not the name of a package.
+    """
     found = tuple(sorted(set(packages)))
+    for package in found:
+        if not is_package_name(package):
+            raise ValueError(f"{package!r} is not the name of a Debian package")
     return DebianRuntime(name=f"libraries-{','.join(found)}", stack=DEBIAN_13, packages=found)
 
 
 def libraries_named(name: str) -> DebianRuntime | None:
     """Return the shared libraries of a name that `libraries` gives; None for any other name."""
-    match = re.fullmatch(r"libraries-([a-z0-9.+-]+(?:,[a-z0-9.+-]+)*)", name)
-    return libraries(match[1].split(",")) if match else None
+    packages = name.removeprefix("libraries-").split(",")
+    if name == packages[0] or not all(is_package_name(package) for package in packages):
+        return None
+    found = libraries(packages)
+    return found if found.name == name else None
 
 
 DOCKERFILE_RUNTIMES = (  # the languages that FROM of a Dockerfile may name

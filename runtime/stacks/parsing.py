@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from runtime.errors import BadStack
+from runtime.stacks.packages.debian_name import PACKAGE
 from runtime.stacks.stack import DebianRuntime, Stack
 
 _NAME = re.compile(r"[a-z][a-z0-9]*(?:[.-][a-z0-9]+)*")
-_PACKAGE = re.compile(r"[a-z0-9][a-z0-9+.-]+")  # Debian policy 5.6.7
 _SUITE = re.compile(r"[a-z][a-z0-9-]*")
 _VERSION = re.compile(r"\d+(?:\.\d+)*")
 _REFERENCE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/@-]*")
@@ -73,7 +73,7 @@ def parse(text: str, file: str) -> StackFile:
         stack = Stack(
             name=name,
             suite=reader.text("suite", _SUITE, "a Debian suite, such as trixie"),
-            packages=reader.texts("packages", _PACKAGE, "names of Debian packages"),
+            packages=reader.texts("packages", PACKAGE, "names of Debian packages"),
             apt=reader.texts("apt", _APT, """apt.conf lines, such as 'Acquire::Retries "3";'"""),
             files=reader.pairs("files"),
             revision=reader.number("revision"),
@@ -88,7 +88,7 @@ def _languages(reader: _Table, stack: Stack) -> list[DebianRuntime]:
         if not _NAME.fullmatch(language):
             raise table.wrong("", "is not a valid name of a language, such as python")
         version = table.text("version", _VERSION, 'a version, such as "3.13"')
-        packages = table.texts("packages", _PACKAGE, "names of Debian packages")
+        packages = table.texts("packages", PACKAGE, "names of Debian packages")
         if stack.image and packages:
             raise table.wrong(
                 "packages",

@@ -20,15 +20,15 @@ from runtime.stacks.builder import ensure_runtime
 from runtime.stacks.definition import node
 from runtime.stacks.foundation import Foundation, foundation_of
 from runtime.stacks.languages import libraries_named, php_named
-from runtime.stacks.packages.package_manager import PackageManager
-from runtime.stacks.stack import Runtime
+from runtime.stacks.packages.package_manager import VERSION, PackageManager, is_version
+from runtime.stacks.stack import DebianRuntime, Runtime
 from runtime.stacks.upgrade_facts import contents, upper
 from runtime.stacks.verdict import judge
 from runtime.stacks.versions import versions
 
 _REBUILD = "Deploy its source again to build it on the newest version."
-_NODE = re.compile(r"node-(\d+\.\d+\.\d+)")
-_MANAGER = re.compile(r"(npm|pnpm|yarn)-(\d+\.\d+\.\d+\S*)")
+_NODE = re.compile(r"node-([0-9]{1,4}\.[0-9]{1,4}\.[0-9]{1,4})")
+_MANAGER = re.compile(rf"(npm|pnpm|yarn)-({VERSION})")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,6 +78,13 @@ def upgrade(
             stack=foundation.stack,
             reasons=(f"This node no longer has the stack or a language of the image: {what}.",),
         )
+    if not _were_built_here(config, foundation, below, runtimes):
+        return Upgrade(
+            stack=foundation.stack,
+            reasons=(
+                f"The lowest layers are not ones that this node built for {foundation.stack}.",
+            ),
+        )
     fresh = _newest(
         config,
         store,
@@ -113,6 +120,29 @@ def upgrade(
     )
 
 
+def _were_built_here(
+    config: NodeConfig,
+    foundation: Foundation,
+    below: Sequence[Layer],
+    runtimes: Sequence[Runtime | None],
+) -> bool:
+    """Return whether the layers are those that this node recorded for the stack and each runtime.
+
+    A team may have written the label of an image of an earlier release. What it names would be
+    built as root.
+    """
+    built = {(version.name, version.diff_id) for version in versions(config)}
+    if (foundation.stack, below[0].diff_id) not in built:
+        return False
+    left = list(below[1:])
+    for name, runtime in zip(foundation.runtimes, runtimes, strict=True):
+        if left and (name, left[0].diff_id) in built:
+            del left[0]
+        elif not isinstance(runtime, DebianRuntime) or runtime.packages:
+            return False  # only a language that the stack itself contains has no layer
+    return not left
+
+
 def _newest(
     config: NodeConfig,
     store: Store,
@@ -136,7 +166,7 @@ def _runtime(offered: Offer, stack: str, name: str) -> Runtime | None:
     """
     if match := _NODE.fullmatch(name):
         return node(match[1])
-    if match := _MANAGER.fullmatch(name):
+    if (match := _MANAGER.fullmatch(name)) and is_version(match[2]):
         return PackageManager(tool=match[1], version=match[2])
     if (shared := libraries_named(name)) and stack in offered.stacks:
         return replace(shared, stack=offered.stacks[stack])

@@ -12,6 +12,7 @@ from runtime.builds.dockerfile.syntax import Instruction
 from runtime.config import NodeConfig
 from runtime.errors import ImageDamaged, TransferFailed
 from runtime.images.manifest import ImageConfig, Layer
+from runtime.images.platform_labels import without_platform_labels
 from runtime.images.store import Store
 from runtime.stacks.available import Offer, offer
 from runtime.stacks.builder import ensure_runtime, ensure_stack
@@ -45,7 +46,7 @@ class Bases:
     def find(self, name: str, of: Instruction) -> tuple[list[Layer], ImageConfig]:
         """Return the layers, bottom first, and the configuration.
 
-        BadSource: no image has that name.
+        Labels of the platform are kept only from its own stacks. BadSource: no image has that name.
         """
         offered = offer(self._config)
         if name in offered.stacks:
@@ -67,4 +68,5 @@ class Bases:
             raise of.wrong(
                 failure.what, hint=f"{failure.hint} Images on this node: {known}."
             ) from None
-        return list(self._store.layers_of(digest)), self._store.image(digest).config
+        config = without_platform_labels(self._store.image(digest).config)
+        return list(self._store.layers_of(digest)), config

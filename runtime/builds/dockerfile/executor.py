@@ -102,6 +102,12 @@ class Executor:
         elif instruction.name in ("COPY", "ADD"):
             self._copies.add(state, instruction, words, label, find)
         elif configuration.applies_to(instruction.name):
+            if instruction.name == "LABEL":
+                for name in configuration.ignored_labels(instruction, words):
+                    self.context.log(
+                        f"Warning: Dockerfile, line {instruction.line}: the label {name} is"
+                        " ignored. Only Slipway sets labels whose names begin with `slipway.`."
+                    )
             state.settings = configuration.change(state.settings, instruction, words)
             if instruction.name == "WORKDIR":
                 self._copies.add_directory(state, instruction, label)

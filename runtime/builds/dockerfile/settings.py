@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 
 from runtime.builds.dockerfile.syntax import Instruction, Words, check_variable, trigger
 from runtime.images.manifest import Healthcheck, ImageConfig
+from runtime.images.platform_labels import is_platform_label
 
 DEFAULT_SHELL = ("/bin/sh", "-c")
 _DURATION = re.compile(r"(?:\d{1,9}(?:\.\d{1,9})?(?:ns|us|µs|ms|s|m|h))+")
@@ -69,10 +70,17 @@ def _env(settings: Settings, instruction: Instruction, words: Words) -> Settings
     )
 
 
+def ignored_labels(instruction: Instruction, words: Words) -> tuple[str, ...]:
+    """Return the labels of a LABEL that have no effect, since only the platform sets them."""
+    names = (words.expand(name, instruction) for name in instruction.args[::2])
+    return tuple(name for name in names if is_platform_label(name))
+
+
 def _label(settings: Settings, instruction: Instruction, words: Words) -> Settings:
     new = {
-        words.expand(name, instruction): words.expand(value, instruction)
+        label: words.expand(value, instruction)
         for name, value in zip(instruction.args[::2], instruction.args[1::2], strict=True)
+        if not is_platform_label(label := words.expand(name, instruction))
     }
     return _with(settings, replace(settings.config, labels={**settings.config.labels, **new}))
 

@@ -19,7 +19,7 @@ from runtime.builds.steps import Tool
 from runtime.errors import BadSource
 from runtime.stacks.definition import NODE_NPM
 from runtime.stacks.packages import package_manager as offered
-from runtime.stacks.packages.package_manager import PackageManager
+from runtime.stacks.packages.package_manager import VERSION, PackageManager, is_version
 
 _LOCKS = {
     "npm-shrinkwrap.json": Tool.NPM,
@@ -29,7 +29,7 @@ _LOCKS = {
 }
 _NOT_READ = ("bun.lockb", "bun.lock", "deno.lock")
 _STATED = re.compile(
-    r"(npm|pnpm|yarn)@(\d+\.\d+\.\d+(?:-[\w.]+)?)(?:\+((?:sha1|sha224|sha256|sha384|sha512)\.[0-9a-f]+))?"
+    rf"(npm|pnpm|yarn)@({VERSION})(?:\+((?:sha1|sha224|sha256|sha384|sha512)\.[0-9a-f]+))?"
 )
 _LONGEST_WISH = 100  # characters, as in javascript/node_version.py
 
@@ -99,7 +99,7 @@ def unread(source: Source, installer: Installer) -> tuple[str, ...]:
 
 def _stated(source: Source, stated: str, locks: list[str]) -> Installer:
     match = _STATED.fullmatch(stated) if len(stated) < 4 * _LONGEST_WISH else None
-    if match is None:
+    if match is None or not is_version(match[2]):
         raise BadSource(
             f"packageManager in package.json reads {stated[:_LONGEST_WISH]!r}, which is not a"
             " version of npm, pnpm or yarn.",

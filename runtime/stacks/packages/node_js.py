@@ -34,7 +34,7 @@ def unpack_node(runtime: NodeRuntime, tree: Path) -> None:
     """Unpack Node.js and npm from the packages of the npm registry (npm checks their integrity)."""
     packed = tree.with_name("packages")
     packed.mkdir()
-    pack([f"{_node_package()}@{runtime.version}", f"npm@{runtime.npm}"], packed)
+    pack({_node_package(): runtime.version, "npm": runtime.npm}, packed)
     node, modules = tree / "opt" / "node", tree / "opt" / "node" / "lib" / "node_modules"
     (node / "bin").mkdir(parents=True)
     for tarball in sorted(packed.glob("*.tgz")):

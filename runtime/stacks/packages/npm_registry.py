@@ -10,11 +10,12 @@ from __future__ import annotations
 import hashlib
 import json
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 from runtime import process
 from runtime.errors import BadSource, HostLacks, ProcessFailed
-from runtime.stacks.packages.package_manager import PackageManager
+from runtime.stacks.packages.package_manager import PackageManager, is_version
 
 _COMMANDS = {
     "npm": ("npm", "npx"),
@@ -29,8 +30,18 @@ def view(package: str) -> list[str]:
     return list(json.loads(_npm(["view", package, "versions", "--json"], Path("/")).stdout))
 
 
-def pack(packages: list[str], into: Path) -> None:
-    """Download packages as NAME-VERSION.tgz (npm checks their integrity)."""
+def pack(packages: Mapping[str, str], into: Path) -> None:
+    """Download versions of packages as NAME-VERSION.tgz (npm checks their integrity).
+
+    BadSource: a version is not exact. npm could take it for a file or a repository, and run the
+    programs in it.
+    """
+    for name, version in packages.items():
+        if not is_version(version):
+            raise BadSource(
+                f"{version[:100]!r} is not a version of {name}.",
+                hint="Write an exact version, for example 10.2.0.",
+            )
     _npm(
         [
             "pack",
@@ -38,7 +49,7 @@ def pack(packages: list[str], into: Path) -> None:
             "--ignore-scripts",
             "--pack-destination",
             str(into),
-            *packages,
+            *(f"{name}@{version}" for name, version in packages.items()),
         ],
         into,
     )
@@ -53,7 +64,7 @@ def unpack_manager(manager: PackageManager, tree: Path) -> None:
     packed.mkdir()
     home.mkdir(parents=True)
     try:
-        pack([f"{manager.package}@{manager.version}"], packed)
+        pack({manager.package: manager.version}, packed)
     except ProcessFailed as error:
         if "E404" in str(error) or "ETARGET" in str(error) or "notarget" in str(error):
             raise BadSource(
@@ -103,11 +114,10 @@ def _check(manager: PackageManager, tarball: Path) -> None:
 
 
 def _npm(arguments: list[str], folder: Path) -> process.Completed:
-    ours = Path(sys.prefix) / "bin" / "npm"  # the npm of the lock file
+    ours = Path(sys.prefix) / "bin" / "npm"  # the npm of the lock file, which knows --allow-git
+    npm: tuple[str | Path, ...] = (ours, "--allow-git=none") if ours.exists() else ("npm",)
     try:
-        return process.run(
-            [ours if ours.exists() else "npm", *arguments], timeout=300, cwd=folder, stoppable=True
-        )
+        return process.run([*npm, *arguments], timeout=300, cwd=folder, stoppable=True)
     except HostLacks:
         raise HostLacks(
             "npm, which downloads Node.js, is not installed on this machine.",

@@ -4,7 +4,18 @@ registry. Pure: only values.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
+
+_NUMBER = r"(?:0|[1-9][0-9]{0,8})"
+_IDENTIFIER = r"(?:0|[1-9][0-9]*|[0-9]*[A-Za-z-][0-9A-Za-z-]*)"
+# A version by semver.org without build metadata. npm reads `1.2.3-x.tgz` as the name of a file
+# (isFilename in npm-package-arg), and anything with `/`, `:` or `@` as an address.
+VERSION = (
+    rf"{_NUMBER}\.{_NUMBER}\.{_NUMBER}"
+    rf"(?:-{_IDENTIFIER}(?:\.(?!(?i:tgz|tar)){_IDENTIFIER})*)?"
+)
+_LONGEST = 100  # characters
 
 PNPM = {
     "5": "7.33.7",
@@ -22,13 +33,19 @@ YARN_BERRY = {
     "10": "4.18.1",
 }  # by `__metadata: version` of yarn.lock
 NPM_OFFERED = ("9.9.4", "11.21.2")  # in addition to the npm of every Node.js here
+TOOLS = ("npm", "pnpm", "yarn", "corepack")
+
+
+def is_version(text: str) -> bool:
+    """Return whether npm reads the text as exactly one version, not as a file or an address."""
+    return len(text) <= _LONGEST and re.fullmatch(VERSION, text) is not None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PackageManager:
     """A tool that installs packages of Node.js.
 
-    It is in /opt/NAME, its commands in /usr/local/bin.
+    It is in /opt/NAME, its commands in /usr/local/bin. ValueError: the version is not exact.
     """
 
     tool: str  # npm, pnpm, yarn or corepack
@@ -37,6 +54,10 @@ class PackageManager:
         ""  # "sha512.HEX" of the packed tool, as `packageManager` in package.json may give it
     )
     revision: int = 1
+
+    def __post_init__(self) -> None:
+        if self.tool not in TOOLS or not is_version(self.version):
+            raise ValueError(f"{self.tool}@{self.version} is not a version of a package manager")
 
     @property
     def name(self) -> str:

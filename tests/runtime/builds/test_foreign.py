@@ -125,6 +125,29 @@ def test_command_user_and_port_come_from_the_image(dock: Dock) -> None:
     assert not any((dock.config.images / "ingest").iterdir())
 
 
+def test_an_image_from_elsewhere_has_no_labels_of_the_platform(dock: Dock) -> None:
+    written = {
+        "slipway.foundation": '{"stack":"debian-13","runtimes":[],"layers":1}',
+        "slipway.language": "Python",
+        "slipway.any": "text",
+        "slipway.shell-less": "text",
+        "own": "kept",
+    }
+    labels = dock.take(Labels=written).config.labels
+    assert labels == {
+        "own": "kept",
+        "slipway.processes": '{"web": "/run \'a b\'"}',
+        "slipway.shell-less": "true",
+        "slipway.user": "0:0",
+        "slipway.web": "/run 'a b'",
+    }
+
+
+def test_a_deeply_nested_label_is_refused(dock: Dock) -> None:
+    with pytest.raises(BadSource, match="not a valid list of processes"):
+        dock.take(Labels={"slipway.processes": "[" * 100_000})
+
+
 def test_without_exactly_one_port_the_platform_chooses(dock: Dock) -> None:
     assert (
         PORT_LABEL

@@ -4,6 +4,7 @@ reasons and results.
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import stat
@@ -271,6 +272,61 @@ def test_an_image_without_a_known_stack_is_not_upgraded(yard: Yard) -> None:
 
 
 @pytest.mark.parametrize(
+    "runtimes",
+    [
+        ("npm-1.2.3",),
+        ("node-22.23.3",),
+        ("libraries-libevil1",),
+        ("python-3.14",),
+        ("python-3.13", "npm-1.2.3"),
+        ("php-8.4-evil",),
+        (),
+    ],
+)
+def test_an_image_is_upgraded_only_if_this_node_built_its_lowest_layers(
+    yard: Yard, runtimes: tuple[str, ...]
+) -> None:
+    base = yard.newest(identity_of(DEBIAN_13))
+    own = yard.layer(usr__bin__npm="of a team")
+    layers = [base, own]
+    if runtimes[:1] == ("python-3.13",):
+        layers.insert(1, yard.newest(identity_of(PYTHON["3.13"], base.diff_id)))
+    yard.version(2_000_000.0)
+    for count in range(1, len(layers) + 1):
+        if runtimes or count > 1:  # the stack alone is a true foundation
+            label = Foundation(stack="debian-13", runtimes=runtimes, layers=count).label()
+            written = yard.store.write_image(layers, ImageConfig(labels=label))
+            done = yard.upgrade(written)
+            assert done.image is None
+            assert done.reasons, count
+    upside_down = Foundation(stack="debian-13", runtimes=(), layers=1).label()
+    image = yard.store.write_image([own, base], ImageConfig(labels=upside_down))
+    assert "are not ones that this node built for debian-13" in yard.upgrade(image).explain()
+
+
+@pytest.mark.parametrize(
+    "runtime",
+    [
+        "npm-1.2.3@github.com:evil/repo",
+        "npm-1.2.3-x.tgz",
+        "npm-1.2.3 evil",
+        "libraries-./evil.deb",
+        "libraries-",
+        "node-\u0661.2.3",
+    ],
+)
+def test_a_name_that_no_runtime_of_this_node_can_have_is_not_built(
+    yard: Yard, runtime: str
+) -> None:
+    label = Foundation(stack="debian-13", runtimes=(runtime,), layers=2).label()
+    base = yard.newest(identity_of(DEBIAN_13))
+    recorded = yard.layer(usr__bin__npm="of an earlier release")
+    record(yard.config, runtime, "0" * 64, recorded, {}, now=1.0)
+    image = yard.store.write_image([base, recorded], ImageConfig(labels=label))
+    assert "no longer has the stack or a language" in yard.upgrade(image).explain()
+
+
+@pytest.mark.parametrize(
     "label",
     [
         "",
@@ -279,6 +335,13 @@ def test_an_image_without_a_known_stack_is_not_upgraded(yard: Yard) -> None:
         '{"stack": "x"}',
         '{"stack": "x", "runtimes": [], "layers": 0}',
         '{"stack":1,"runtimes":5,"layers":1}',
+        '{"stack": "x", "runtimes": [1], "layers": 1}',
+        '{"stack": "x", "runtimes": [], "layers": 2}',
+        '{"stack": "x", "runtimes": [], "layers": Infinity}',
+        '{"stack": "x", "runtimes": [], "layers": 1.5}',
+        json.dumps({"stack": "x", "runtimes": ["git"] * 17, "layers": 1}),
+        "[" * 10_000,
+        " " * 20_000,
     ],
 )
 def test_an_invalid_label_is_ignored(label: str) -> None:

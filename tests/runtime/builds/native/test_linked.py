@@ -80,3 +80,13 @@ def test_a_layer_of_libraries_is_found_again_by_its_name() -> None:
     assert made.name == "libraries-libpq5,libstdc++6"
     assert libraries_named(made.name) == made
     assert libraries_named("python-3.13") is None
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["", "x", "./evil.deb", "/tmp/evil.deb", "a b", "?essential", "~n.", "a=1", "a/sid", "A", "a-"],
+)
+def test_only_names_of_debian_packages_become_a_layer(name: str) -> None:
+    assert libraries_named(f"libraries-libpq5,{name}") is None
+    with pytest.raises(ValueError, match="not the name of a Debian package"):
+        libraries(("libpq5", name))
