@@ -103,7 +103,8 @@ def _answer(asked: Message, channel: socket.socket) -> dict[str, Any]:
         trace = "".join(traceback.format_exception(error))[-_LONGEST_TRACE:]
         return {"errno": error.errno or 0, "name": str(error.filename or ""), "trace": trace}
     except Exception as error:  # noqa: BLE001  # the edge of a call: the host records it and raises
-        return {"fault": "".join(traceback.format_exception(error))[-_LONGEST_TRACE:]}
+        trace = "".join(traceback.format_exception(error))[-_LONGEST_TRACE:]
+        return {"fault": trace, "error": type(error).__name__}
 
 
 def _close(arguments: Mapping[str, Any]) -> None:

@@ -13,6 +13,7 @@ container wrote, it has the container's ids (mount_setattr(2), idmapped mounts).
 
 from __future__ import annotations
 
+import logging
 import os
 import select
 import signal
@@ -39,6 +40,7 @@ from runtime.trees.folder import Folder
 P = ParamSpec("P")
 R = TypeVar("R")
 
+log = logging.getLogger(__name__)
 PLATFORM = 0  # the team number of work for no team
 MEMORY = 1 << 30  # bytes of address space
 PATIENCE = 1800.0  # seconds; timeout of a call
@@ -206,7 +208,11 @@ class Session:
                 f"`{name}` needed more memory than its limit.",
                 hint="Reduce the size of the source or of its files.",
             )
-        return HelperFailed(f"`{name}` failed in its helper: {answer.get('fault')}")
+        log.error("%s failed in its helper: %s", name, answer.get("fault"))
+        return HelperFailed(  # people see this, and the trace has paths of the host
+            f"`{name}` failed in its helper because of an internal error ({answer.get('error')}).",
+            hint="The worker's log has the details.",
+        )
 
     def _death(self, name: str) -> RuntimeFailure:
         if self._group is not None and (limit := self._group.reached()):

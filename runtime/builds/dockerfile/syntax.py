@@ -38,6 +38,7 @@ _LEAST = {
     "HEALTHCHECK": 1,
 }  # minimum numbers of arguments; 0 for those of _MAY_BE_EMPTY, else 1
 _MAY_BE_EMPTY = frozenset({"CMD", "ENTRYPOINT"})
+_HALF_CHARACTER = re.compile("[\ud800-\udfff]")  # JSON can write one; no file name has it
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*")
 
 
@@ -194,6 +195,12 @@ def _instruction(parsed: DockerfileInstruction, *, at: int | None = None) -> Ins
         text=parsed.original.strip(),
         line=at or parsed.start_line,
     )
+    for word in args:
+        if _HALF_CHARACTER.search(word):
+            raise bare.wrong(
+                f"{word[:80]!a} is not valid text: it has half of a character.",
+                hint="Write the character itself instead of \\ud800 to \\udfff.",
+            )
     least = _LEAST.get(name, 0 if name in _MAY_BE_EMPTY else 1)
     if len(args) < least:
         needs = "a source and a destination" if least == 2 else "an argument"

@@ -192,6 +192,16 @@ def test_a_function_that_is_not_marked_is_refused(confinement):
         helper.call(os.getpid)
 
 
+def test_only_the_log_has_the_traceback_of_a_helper(confinement, caplog):
+    with confinement.session() as helper, pytest.raises(HelperFailed) as caught:
+        helper.call(os.getpid)
+    shown = caught.value.explain()
+    assert "internal error (KeyError)" in shown
+    assert "Traceback" not in shown
+    assert "/" not in shown
+    assert "Traceback" in caplog.text
+
+
 def test_only_modules_that_the_zygote_loads_can_be_marked():
     with pytest.raises(TypeError):
         registry.confined(test_only_modules_that_the_zygote_loads_can_be_marked)

@@ -5,6 +5,7 @@ Its writable layer is the step's layer.
 
 from __future__ import annotations
 
+import logging
 import os
 import stat
 from collections.abc import Callable
@@ -32,6 +33,7 @@ from runtime.images.manifest import Layer
 from runtime.images.scratch import remove_tree
 from runtime.kernel import MountFlag
 
+_log = logging.getLogger(__name__)
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _QUIET = MountFlag.NO_SETUID | MountFlag.NO_DEVICES
 _OF_MOUNTS = (
@@ -39,6 +41,8 @@ _OF_MOUNTS = (
     "create device `/dev/",
     "`/dev/init` not found",
 )  # messages of the OCI runtime when a mount hides /dev through a link
+_OF_TARGETS = ("mount `", "mkdir `")  # its calls that fail because of a mount's target, with
+_REASONS = ("Not a directory", "Is a directory", "File name too long", "Too many levels")
 _OF_NAMES = (
     "chdir `",
     "openat2 `",
@@ -71,20 +75,17 @@ class RunStep:
             try:
                 end = run_within(context, spec, log=log, is_to_end=watch)
             except LaunchFailed as failure:
-                if not any(
-                    call in failure.what
-                    for call in (*_OF_NAMES, *(_OF_MOUNTS if self.asked.mounts else ()))
-                ):
+                if not self._is_of_names(failure):
                     raise
-                what = (
-                    f"Dockerfile, line {of.line}: could not create the step's container."
-                    f" {failure.what}"
-                )
+                _log.info("%s: %s", context.workspace.name, failure.what)  # has host paths
+                places = [mount.target for mount in self.asked.mounts if mount.target]
+                mounted = f" and the mounts on {', '.join(places)}" if places else ""
                 raise BuildFailed(
-                    what,
+                    f"Dockerfile, line {of.line}: could not create the step's container with the"
+                    f" working directory {spec.working_directory}{mounted}.",
                     hint=(
                         "The working directory, or a mount's target, is not a folder there, or is"
-                        " behind a link."
+                        " behind a link. A file can be mounted only on a file."
                     ),
                 ) from failure
             if watch.full and not budget.is_cancelled():
@@ -111,6 +112,20 @@ class RunStep:
                 size = context.helper.call(sanitizing.size, top=top)
             check_size(of, size, context.limits.disk)
             return context.store.add_layer(upper, team=context.team)
+
+    def _is_of_names(self, failure: LaunchFailed) -> bool:
+        """Return whether names that the Dockerfile chose are the cause."""
+        if any(call in failure.what for call in _OF_NAMES):
+            return True
+        targets = [mount.target.strip("/") for mount in self.asked.mounts if mount.target]
+        return bool(self.asked.mounts) and (
+            any(words in failure.what for words in _OF_MOUNTS)
+            or (
+                any(call in failure.what for call in _OF_TARGETS)
+                and any(reason in failure.what for reason in _REASONS)
+                and any(target in failure.what for target in targets)
+            )
+        )
 
     @property
     def _caches(self) -> CacheMounts:

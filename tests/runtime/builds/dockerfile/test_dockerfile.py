@@ -320,6 +320,27 @@ def test_an_invalid_dockerfile_is_refused_with_a_message(
     assert sentence in caught.value.what
 
 
+@pytest.mark.parametrize(
+    ("mount", "target"),
+    [
+        ("type=cache,target=/etc/hosts", "/etc/hosts"),
+        ("type=cache,target=/etc/hosts/x", "/etc/hosts/x"),
+        ("type=tmpfs,target=/etc/passwd", "/etc/passwd"),
+        ("type=bind,source=Dockerfile,target=//usr", "/usr"),
+    ],
+)
+def test_a_mount_that_does_not_fit_its_target_is_an_error_of_the_dockerfile(
+    mount: str, target: str, forge: Forge
+) -> None:
+    with pytest.raises(BuildFailed) as caught:
+        forge.build({"Dockerfile": f"FROM debian-13\nRUN --mount={mount} true\nCMD x\n"})
+    assert caught.value.what == (
+        "Dockerfile, line 2: could not create the step's container with the working directory /"
+        f" and the mounts on {target}."
+    )
+    assert str(forge.config.state) not in caught.value.explain()
+
+
 def test_five_hundred_stages_are_built_and_unneeded_ones_are_not(
     forge: Forge, tmp_path: Path
 ) -> None:

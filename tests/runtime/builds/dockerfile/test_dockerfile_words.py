@@ -141,6 +141,9 @@ def test_a_heredoc_is_a_script_for_the_shell_or_a_program() -> None:
             "line 2: --interval=soon is not a valid duration",
         ),
         ("FROM x\nSHELL /bin/sh", "line 2: SHELL needs a JSON array"),
+        ('FROM x\nCOPY ["a", "/x\\ud800y"]', r"line 2: '/x\ud800y' is not valid text"),
+        ('FROM x\nCOPY ["a\\ud800", "/x"]', r"line 2: 'a\ud800' is not valid text"),
+        ('FROM x\nCMD ["\\udfff"]', r"line 2: '\udfff' is not valid text"),
     ],
 )
 def test_a_mistake_is_reported_with_its_line(text: str, sentence: str) -> None:
