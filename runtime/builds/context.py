@@ -14,7 +14,7 @@ from runtime.builds.layer_cache import StepCache
 from runtime.builds.packages.cache import PackageCaches
 from runtime.config import NodeConfig
 from runtime.confined.session import Session
-from runtime.containers.container import Exit
+from runtime.containers.container import Exit, Usage
 from runtime.containers.spec import ContainerSpec, Limits, TeamLimits
 from runtime.images.store import Store
 from runtime.kernel import Kernel
@@ -32,6 +32,7 @@ class BuildContainers(Protocol):
         cancelled: Callable[[], bool] = ...,
         on_freeze: Callable[[bool], None] = ...,
     ) -> Exit: ...
+    def usage(self, id: str) -> Usage | None: ...
     def remove(self, id: str) -> None: ...
     def upper(self, id: str) -> Path: ...
     def set_team_limits(self, team: int, limits: TeamLimits) -> None: ...

@@ -13,6 +13,7 @@ from functools import partial
 from pathlib import Path
 
 from runtime.builds.context import BuildContext
+from runtime.builds.egress import egress_digest
 from runtime.builds.native import failures
 from runtime.builds.packages.cache import keeps
 from runtime.builds.packages.sources import ToolSettings, surroundings
@@ -21,6 +22,7 @@ from runtime.builds.source.checkout import Checkout
 from runtime.builds.steps import Install, step_key
 from runtime.builds.variables import seen_by
 from runtime.confined import answers
+from runtime.containers.container import Usage
 from runtime.contract.quantities import Bytes
 from runtime.errors import CacheTooLarge, StepFailed
 from runtime.images.digest import Digest, chain_id
@@ -37,6 +39,7 @@ class StepRunner:
 
     context: BuildContext
     steps: int = 0  # number of steps that were started
+    was_limited: bool = False  # a limit of the team may have changed the last step's result
     descriptions: dict[Digest, str] = field(
         default_factory=dict
     )  # what made each layer, by diff ID
@@ -61,7 +64,9 @@ class StepRunner:
         contents: Mapping[str, bytes] = {} if tree is None else self._contents(install, tree)
         parent = chain_id([layer.diff_id for layer in below])
         seen = seen_by(install, contents, context.config_vars)
-        key = step_key(install, parent, contents, around.identity)
+        key = step_key(
+            install, parent, contents, around.identity, egress=egress_digest(context.team_limits)
+        )
         own_key = step_key(
             install, parent, contents, around.identity, team=context.team, variables=seen
         )
@@ -91,6 +96,7 @@ class StepRunner:
                 and not seen
                 and not (keeps(install.tool) and context.packages.has(context.team))
             )
+            self.was_limited = False
             with self._shown(inputs, place / "shown") as shown:
                 made = self._compiled(
                     install,
@@ -103,7 +109,13 @@ class StepRunner:
                     variables=seen,
                 )
             layer = context.store.add_layer(made, move=True, team=context.team)
-            context.cache.keep(keys[0] if shared else own_key, layer, install)
+            if shared and self.was_limited:
+                context.log(
+                    f"{install.name}: only this team uses the layer again, because a process"
+                    " reached a limit of memory or processes"
+                )
+            is_for_all = shared and not self.was_limited
+            context.cache.keep(key if is_for_all else own_key, layer, install)
             self.descriptions[layer.diff_id] = install.describe()
             context.log(
                 f"{install.name}: installed in {time.monotonic() - started:.1f} s,"
@@ -205,15 +217,20 @@ class StepRunner:
             variables=variables,
         )
         if not keeps(install.tool):
-            return run_install(context, run)
+            return run_install(context, run, on_usage=self._note_limits)
         try:
             with context.packages.lent(
                 context.team, first_id_of(context.team), place, alone=alone
             ) as lent:
-                return run_install(context, run, lent)
+                return run_install(context, run, lent, on_usage=self._note_limits)
         except CacheTooLarge as too_large:
             context.log(f"{too_large.what} The step runs again without it.")
-            return run_install(context, run)
+            return run_install(context, run, on_usage=self._note_limits)
+
+    def _note_limits(self, used: Usage | None) -> None:
+        """Record if the kernel killed or refused a process of the step, or if that is not known."""
+        if used is None or used.oom_kills or used.refused_processes:
+            self.was_limited = True
 
 
 def _named(install: Install, failure: StepFailed) -> StepFailed:

@@ -16,7 +16,7 @@ from runtime.builds.packages.cache import OVERFLOW, MountedCache
 from runtime.builds.packages.sources import ToolSettings
 from runtime.builds.steps import TEXTS, Install
 from runtime.confined.session import Confinement
-from runtime.containers.container import Exit
+from runtime.containers.container import Exit, Usage
 from runtime.containers.spec import Bind, ContainerSpec, Purpose
 from runtime.contract.quantities import Bytes
 from runtime.errors import CacheTooLarge, StepFailed
@@ -47,8 +47,16 @@ class InstallRun:
     variables: Mapping[str, str]  # config vars that the step sees; the log shows no value
 
 
-def run_install(context: BuildContext, run: InstallRun, cache: MountedCache | None = None) -> Path:
+def run_install(
+    context: BuildContext,
+    run: InstallRun,
+    cache: MountedCache | None = None,
+    *,
+    on_usage: Callable[[Usage | None], None],
+) -> Path:
     """Run a step and return the tree that it made, below the workspace.
+
+    `on_usage` gets what the container had used at its end, also if the step failed.
 
     BuildFailed names the step; the log then has its output.
     CacheTooLarge: the step was stopped because it wrote too much to `cache`.
@@ -90,6 +98,7 @@ def run_install(context: BuildContext, run: InstallRun, cache: MountedCache | No
             log=log,
             is_to_end=cache.overflows if cache is not None else lambda: False,
         )
+        on_usage(context.containers.usage(spec.id))
         if cache is not None and cache.overflowed and not budget.is_cancelled():
             raise CacheTooLarge(
                 f"{install.name}: the package cache exceeded {Bytes(cache.most * OVERFLOW)}."

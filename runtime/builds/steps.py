@@ -92,13 +92,15 @@ def step_key(
     surroundings: Mapping[str, str],
     *,
     team: int | None = None,
+    egress: str = "",
     variables: Mapping[str, str] | None = None,
 ) -> str:
     """Return 64 hex digits over all inputs of the step: lower layers, bytes read, command, tools
     and settings.
 
     `team` is set for a step that saw more than declared inputs, such as a whole source or config
-    vars. No other team finds its layer. `variables` are the config vars that it saw.
+    vars. No other team finds its layer. `variables` are the config vars that it saw. `egress` is a
+    digest of the connections that the step may open, "" if it may open any.
     """
     document = {
         "revision": _REVISION,
@@ -112,6 +114,7 @@ def step_key(
         "files": {name: hashlib.sha256(data).hexdigest() for name, data in contents.items()},
         "surroundings": dict(surroundings),
         **({"team": team} if team is not None else {}),
+        **({"egress": egress} if egress else {}),
         **({"variables": dict(variables)} if variables else {}),
     }
     return hashlib.sha256(json.dumps(document, sort_keys=True).encode()).hexdigest()

@@ -71,6 +71,7 @@ class Usage:
     processes: int  # processes and threads, without init
     disk_bytes: int
     oom_kills: int
+    refused_processes: int  # attempts to start a process or thread above a limit
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

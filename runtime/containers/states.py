@@ -51,6 +51,7 @@ class States:
             processes=counted.processes,
             disk_bytes=scratch.used(folder.scratch) if folder.scratch.is_mount() else 0,
             oom_kills=counted.oom_kills,
+            refused_processes=counted.refused_processes,
         )
 
     def _status(self, folder: Folder, made: Made | None, ended: Exit | None) -> Status:

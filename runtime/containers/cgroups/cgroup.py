@@ -50,6 +50,9 @@ class Counted:
     oom_kills: int
     # The group reached its own memory limit. An OOM kill without it was due to the team's limit.
     reached_own_limit: bool
+    # Attempts to start a process or thread above the limit of the group or its team. Version 2 of
+    # newer kernels counts those above the team's limit for all groups of the team together.
+    refused_processes: int
 
 
 class Cgroups(ABC):

@@ -186,6 +186,9 @@ class LegacyCgroups(Cgroups):
             reached_own_limit=any(
                 int(read(memory / name) or 0) for name in ("memory.failcnt", "memory.memsw.failcnt")
             ),
+            refused_processes=flat(read(self._group("pids", team, id) / "pids.events")).get(
+                "max", 0
+            ),
         )
 
     def monitor_files(self) -> tuple[Path, ...]:

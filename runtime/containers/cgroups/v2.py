@@ -125,6 +125,11 @@ class UnifiedCgroups(Cgroups):
             processes=max(int(read(group / "pids.current") or 0) - INIT_PROCESSES, 0),
             oom_kills=events.get("oom_kill", 0),
             reached_own_limit=events.get("oom", 0) > 0,
+            # Since Linux 6.11, the group whose limit was reached counts, here perhaps the team's.
+            refused_processes=sum(
+                flat(read(file)).get("max", 0)
+                for file in (group / "pids.events", group.parent / "pids.events.local")
+            ),
         )
 
     def monitor_files(self) -> tuple[Path, ...]:

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from runtime.builds.egress import check_registry
+from runtime.builds.egress import check_registry, egress_digest
 from runtime.builds.import_image import ReferredImage, import_image
+from runtime.builds.steps import Install, Tool, step_key
 from runtime.config import NodeConfig
-from runtime.contract.quantities import Bytes
+from runtime.containers.spec import TeamLimits
+from runtime.contract.quantities import Bytes, Millicores
 from runtime.errors import NotAllowed
 from runtime.images.exchange.transfer import Access
 from runtime.images.store import Store
 from runtime.network.policy import Destination, EgressPolicy, NetworkPolicy
 
+STEP = Install(
+    name="Packages", tool=Tool.NPM, files=(), whole=False, command="npm ci", keep=("app",)
+)
 NONE = NetworkPolicy(egress=EgressPolicy.NONE)
 
 
@@ -54,6 +60,24 @@ def test_an_image_is_pulled_only_from_registries_that_the_policy_allows(
         NotAllowed, match="network policy of this team does not allow builds to fetch from"
     ):
         check_registry(policy, image)
+
+
+def limits(policy: NetworkPolicy) -> TeamLimits:
+    return TeamLimits(cpu=Millicores(1000), memory=Bytes(2**30), processes=100, network=policy)
+
+
+def test_layers_are_shared_only_by_teams_with_the_same_rules_for_builds() -> None:
+    def key(policy: NetworkPolicy) -> str:
+        return step_key(STEP, "sha256:0", {}, {}, egress=egress_digest(limits(policy)))
+
+    before = step_key(STEP, "sha256:0", {}, {})
+    assert egress_digest(None) == ""
+    assert key(NetworkPolicy()) == before
+    assert key(NetworkPolicy(egress=EgressPolicy.NONE, builds_open=True)) == before
+    closed, listed, other = key(NONE), key(allowing("a.test", "b.test")), key(allowing("a.test"))
+    assert len({before, closed, listed, other}) == 4
+    assert listed == key(allowing("b.test", "a.test", "b.test"))
+    assert closed == key(replace(allowing("a.test"), egress=EgressPolicy.NONE))
 
 
 def test_a_deployed_image_of_a_registry_follows_the_policy_too(tmp_path: Path) -> None:
