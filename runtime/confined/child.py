@@ -76,11 +76,19 @@ def serve(channel: socket.socket) -> NoReturn:
             asked = wire.receive(channel)
         except (Closed, Malformed):
             os._exit(0)
-        answer = _answer(asked, channel)
         with suppress(Closed):
-            wire.send(channel, answer)
+            wire.send_encoded(channel, _encoded(asked, channel))
         for fd in asked.fds:
             os.close(fd)
+
+
+def _encoded(asked: Message, channel: socket.socket) -> bytes:
+    """Return the answer of a call as a message that the host accepts."""
+    data = wire.to_bytes(_answer(asked, channel))
+    limits = registry.limits_of(asked.body["call"])
+    if len(data) > limits.length:
+        return wire.to_bytes({"exhausted": "answer"})
+    return data
 
 
 def _answer(asked: Message, channel: socket.socket) -> dict[str, Any]:

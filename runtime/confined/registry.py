@@ -6,6 +6,7 @@ They are marked with `confined`, in modules that the zygote loads before its roo
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import ParamSpec, TypeVar
 
 P = ParamSpec("P")
@@ -31,6 +32,19 @@ MODULES = (
 _marked: dict[str, Callable[..., object]] = {}
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AnswerLimits:
+    """The limits of a function's answer, which the host parses in its own memory."""
+
+    length: int  # bytes of JSON
+    values: int
+
+
+_SMALL = AnswerLimits(length=8 << 20, values=100_000)
+_LARGE = AnswerLimits(length=32 << 20, values=1_000_000)
+_returns_much: set[str] = set()
+
+
 def confined(function: Callable[P, R]) -> Callable[P, R]:
     """Mark a function as one that works on tenants' bytes and so runs in a helper.
 
@@ -43,6 +57,17 @@ def confined(function: Callable[P, R]) -> Callable[P, R]:
         )
     _marked[name_of(function)] = function
     return function
+
+
+def returns_much(function: Callable[P, R]) -> Callable[P, R]:
+    """Mark a function that returns the content or names of many files."""
+    _returns_much.add(name_of(function))
+    return function
+
+
+def limits_of(name: str) -> AnswerLimits:
+    """Return the limits of the answer of the function with this name."""
+    return _LARGE if name in _returns_much else _SMALL
 
 
 def name_of(function: Callable[..., object]) -> str:

@@ -18,18 +18,20 @@ import os
 import select
 import signal
 import socket
+import struct
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
 from runtime import cancellation, errors
 from runtime.confined import wire
 from runtime.confined.groups import Groups, HelperGroup, in_use
-from runtime.confined.registry import name_of
+from runtime.confined.registry import limits_of, name_of
 from runtime.confined.wire import Closed, Malformed
 from runtime.confined.zygote_process import LOOK_AT, ZYGOTE
 from runtime.errors import HelperFailed, HostLacks, KernelRefused, LimitReached, RuntimeFailure
@@ -44,6 +46,10 @@ log = logging.getLogger(__name__)
 PLATFORM = 0  # the team number of work for no team
 MEMORY = 1 << 30  # bytes of address space
 PATIENCE = 1800.0  # seconds; timeout of a call
+_START = 60.0  # seconds; timeout of a helper's start, and of each write to it
+_MOST_SAID = 1 << 20  # characters of output of one call
+_LARGEST_ERRNO = 4095  # MAX_ERRNO of the kernel
+_LONGEST_ERROR = 10_000  # characters of an error's text
 _LOOK = 0.1  # seconds between two checks for cancellation
 _QUIET = MountFlag.NO_SETUID | MountFlag.NO_DEVICES | MountFlag.NO_EXEC
 
@@ -117,7 +123,10 @@ class Session:
         arguments = {key: wire.encode(value, fds) for key, value in kwargs.items()}
         self._in_call = True
         try:
-            wire.send(self._channel, {"call": name, "arguments": arguments}, fds)
+            try:
+                wire.send(self._channel, {"call": name, "arguments": arguments}, fds)
+            except Closed:
+                raise self._death(name) from None
             answer = self._answer(name, time.monotonic() + seconds, seconds, say)
         except BaseException:
             self.end()
@@ -147,7 +156,16 @@ class Session:
         Raise HostLacks if this machine refused that.
         """
         try:
-            answer = wire.receive(self._channel, most_fds=0).body
+            until = time.monotonic() + _START
+            wait = partial(self._await, "the start", until, _START)
+            limits = limits_of("")
+            answer = wire.receive(
+                self._channel,
+                longest=limits.length,
+                most_values=limits.values,
+                most_fds=0,
+                wait=wait,
+            ).body
         except (Closed, Malformed) as fault:
             answer = {"fault": f"it ended ({fault})"}
         if not answer.get("ready"):
@@ -159,17 +177,18 @@ class Session:
     def _answer(
         self, name: str, deadline: float, seconds: float, say: Callable[[str], None]
     ) -> dict[str, Any]:
+        limits, said = limits_of(name), 0
+        wait = partial(self._await, name, deadline, seconds)
         while True:
-            cancellation.check()
-            if time.monotonic() > deadline:
-                raise LimitReached(
-                    f"`{name}` did not end within {seconds:g} s and was stopped.",
-                    hint="Make the source smaller.",
-                )
-            if not select.select([self._channel], [], [], _LOOK)[0]:
-                continue
             try:
-                body = dict(wire.receive(self._channel, most_fds=0).body)
+                message = wire.receive(
+                    self._channel,
+                    longest=limits.length,
+                    most_values=limits.values,
+                    most_fds=0,
+                    wait=wait,
+                )
+                body = dict(message.body)
             except Closed:
                 raise self._death(name) from None
             except Malformed as fault:
@@ -178,7 +197,23 @@ class Session:
                 ) from None
             if "say" not in body:
                 return body
-            say(str(body["say"]))
+            line = str(body["say"])
+            said += len(line) + 1
+            if said > _MOST_SAID:
+                raise HelperFailed(f"`{name}` wrote more than {_MOST_SAID} characters of output.")
+            say(line)
+
+    def _await(self, name: str, deadline: float, seconds: float) -> None:
+        """Wait until the channel can be read. Raise LimitReached at the deadline, or Cancelled."""
+        while True:
+            cancellation.check()
+            if time.monotonic() > deadline:
+                raise LimitReached(
+                    f"`{name}` did not end within {seconds:g} s and was stopped.",
+                    hint="Make the source smaller.",
+                )
+            if select.select([self._channel], [], [], _LOOK)[0]:
+                return
 
     def _checked(self, name: str, value: Any, kind: Any) -> Any:
         if kind is type(None):
@@ -197,20 +232,26 @@ class Session:
                 and issubclass(kind, RuntimeFailure)
                 and kind not in (KernelRefused, errors.CertificateRefused)
             ):
-                return kind(str(answer.get("what")), hint=str(answer.get("hint")))
-        if "errno" in answer:
-            code = int(answer["errno"])
-            error = OSError(code, os.strerror(code), str(answer.get("name")) or None)
-            error.add_note(f"In a confined helper, {name}:\n{answer.get('trace')}")
+                return kind(_text(answer, "what"), hint=_text(answer, "hint"))
+        code = answer.get("errno")
+        if isinstance(code, int) and 0 <= code <= _LARGEST_ERRNO:
+            error = OSError(code, os.strerror(code), _text(answer, "name") or None)
+            error.add_note(f"In a confined helper, {name}:\n{_text(answer, 'trace')}")
             return error
+        if answer.get("exhausted") == "answer":
+            return LimitReached(
+                f"The result of `{name}` is larger than {limits_of(name).length >> 20} MiB.",
+                hint="Reduce the number of files, or the size of those that describe the build.",
+            )
         if "exhausted" in answer:
             return LimitReached(
                 f"`{name}` needed more memory than its limit.",
                 hint="Reduce the size of the source or of its files.",
             )
-        log.error("%s failed in its helper: %s", name, answer.get("fault"))
+        log.error("%s failed in its helper: %s", name, _text(answer, "fault"))
         return HelperFailed(  # people see this, and the trace has paths of the host
-            f"`{name}` failed in its helper because of an internal error ({answer.get('error')}).",
+            f"`{name}` failed in its helper because of an internal error"
+            f" ({_text(answer, 'error')[:100]}).",
             hint="The worker's log has the details.",
         )
 
@@ -264,6 +305,9 @@ class Confinement:
             ]
             ours, theirs = socket.socketpair()
             stack.callback(ours.close)
+            ours.setsockopt(
+                socket.SOL_SOCKET, socket.SO_SNDTIMEO, struct.pack("ll", int(_START), 0)
+            )
             with theirs:
                 process, ids = ZYGOTE.fork(
                     {"first_id": first_id_of(team), "memory": memory}, [theirs.fileno(), *doors]
@@ -282,6 +326,10 @@ class Confinement:
 
 
 _innermost: ContextVar[Session | None] = ContextVar("innermost helper session", default=None)
+
+
+def _text(answer: dict[str, Any], name: str) -> str:
+    return str(answer.get(name))[:_LONGEST_ERROR]
 
 
 @contextmanager

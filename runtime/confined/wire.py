@@ -1,7 +1,8 @@
 """Messages between the host's side and a confined helper.
 
 A message is JSON after its length, with descriptors (unix(7)). Messages from a helper are not
-trusted: their length is limited, they are only parsed as JSON, and converted to the expected type.
+trusted: their length and number of values are limited, they are only parsed as JSON, and converted
+to the expected type.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ import msgspec
 
 from runtime.trees.folder import Folder
 
-LONGEST = 256 << 20  # bytes; limit of a message
+LONGEST = 256 << 20  # bytes; limit of a message from the host, which is trusted
 _MOST_FDS = 250  # the kernel passes at most 253 at once (SCM_MAX_FD)
 _HEAD = struct.Struct("!IH")  # length, descriptors
 _MODES = {os.O_RDONLY: "rb", os.O_WRONLY: "wb", os.O_RDWR: "rb+"}
@@ -46,8 +47,19 @@ class Message:
 
 def send(channel: socket.socket, body: Mapping[str, Any], fds: list[int] | None = None) -> None:
     """Send a message. Raise Closed if the other side has ended."""
+    send_encoded(channel, to_bytes(body), fds)
+
+
+def to_bytes(body: Mapping[str, Any]) -> bytes:
+    """Return a message as JSON. Text that is not ASCII keeps its length."""
+    return json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode(
+        errors="surrogatepass"
+    )
+
+
+def send_encoded(channel: socket.socket, data: bytes, fds: list[int] | None = None) -> None:
+    """Send a message that `to_bytes` made. Raise Closed if the other side does not read it."""
     passed = fds or []
-    data = json.dumps(body).encode()
     try:
         channel.sendall(_HEAD.pack(len(data), len(passed)))
         for start in range(0, len(passed), _MOST_FDS):
@@ -56,24 +68,37 @@ def send(channel: socket.socket, body: Mapping[str, Any], fds: list[int] | None 
                 [b"."], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", part).tobytes())]
             )
         channel.sendall(data)
-    except (BrokenPipeError, ConnectionResetError):
-        raise Closed from None
+    except (BrokenPipeError, ConnectionResetError, BlockingIOError):
+        raise Closed from None  # BlockingIOError: SO_SNDTIMEO of socket(7)
 
 
-def receive(channel: socket.socket, *, longest: int = LONGEST, most_fds: int = 10_000) -> Message:
+def receive(
+    channel: socket.socket,
+    *,
+    longest: int = LONGEST,
+    most_values: int | None = None,
+    most_fds: int = 10_000,
+    wait: Callable[[], None] = lambda: None,
+) -> Message:
     """Receive a message.
 
     Raise Closed if the other side has ended, and Malformed if it sent too much or an invalid
-    message.
+    message. `wait` returns when the channel can be read. It is called before each piece, so it can
+    end a message that does not arrive completely.
     """
-    length, count = _HEAD.unpack(_exactly(channel, _HEAD.size))
+    length, count = _HEAD.unpack(_exactly(channel, _HEAD.size, wait))
     if length > longest or count > most_fds:
         raise Malformed(f"a message of {length} bytes and {count} descriptors")
     fds: list[int] = []
     try:
         while len(fds) < count:
+            wait()
             fds += _descriptors(channel)
-        body = json.loads(_exactly(channel, length))
+        data = _exactly(channel, length, wait)
+        if most_values is not None:
+            _check_values(data, most_values)
+        # decoded here, because json.loads(bytes) accepts UTF-16, in which the count is wrong
+        body = json.loads(data.decode(errors="surrogatepass"))
         if not isinstance(body, dict):
             raise Malformed("a message that is not an object")
     except BaseException as error:
@@ -131,9 +156,25 @@ def _plain(value: object) -> object:
     raise NotImplementedError(f"{type(value).__name__} cannot be sent to a helper")
 
 
-def _exactly(channel: socket.socket, length: int) -> bytes:
+def _check_values(data: bytes, most: int) -> None:
+    """Raise Malformed if JSON has more than `most` texts, or more than `most` other values.
+
+    A parsed value needs up to a hundred times the memory of its text. Nothing is parsed here: in
+    valid JSON, a quote without a backslash starts or ends a text, and each further value follows
+    a comma or a bracket. Invalid JSON fails before the place where this count may be wrong.
+    """
+    plain = data.replace(b"\\\\", b"").replace(b'\\"', b"")
+    if plain.count(b'"') > 2 * most:
+        raise Malformed(f"a message of more than {most} texts")
+    outside = b"".join(plain.split(b'"')[::2])
+    if sum(outside.count(mark) for mark in (b",", b"[", b"{")) > most:
+        raise Malformed(f"a message of more than {most} values")
+
+
+def _exactly(channel: socket.socket, length: int, wait: Callable[[], None]) -> bytes:
     data = bytearray()
     while len(data) < length:
+        wait()
         try:
             piece = channel.recv(min(length - len(data), 1 << 20))
         except ConnectionResetError:

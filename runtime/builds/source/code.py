@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from runtime.builds.languages import jar
 from runtime.builds.languages.detect import ALWAYS_READ, wants_text
 from runtime.builds.manifest import load
-from runtime.confined.registry import confined
+from runtime.confined.registry import confined, returns_much
 from runtime.contract.manifest import LARGEST
 from runtime.contract.quantities import Bytes
 from runtime.errors import BadSource, BuildFailed
@@ -23,7 +23,7 @@ from runtime.trees.walk import walk
 
 APP_UID = APP_GID = 1000
 _LARGEST_TEXT = 8 << 20  # lock files can be large
-_MOST_TEXT = 32 << 20  # of all optional texts: a large source must not fill our memory
+_MOST_TEXT = 16 << 20  # of all optional texts: a large source must not fill our memory
 _FOLDER_TIME = 1_000_000_000  # seconds; folders have no content that could decide a time
 _FIRST_TIME, _SPAN = 631_152_000, 946_080_000  # 1990, and 30 years
 
@@ -59,6 +59,7 @@ def read_text_file(tree: Folder, name: str, most: int) -> bytes | None:
 
 
 @confined
+@returns_much
 def read_source(tree: Folder) -> Texts:
     """Return the listing, and the texts that determine how to build it.
 
@@ -89,6 +90,7 @@ def read_source(tree: Folder) -> Texts:
 
 
 @confined
+@returns_much
 def read_files(tree: Folder, names: tuple[str, ...]) -> dict[str, bytes]:
     """Return the bytes of some files, for a step's key.
 
@@ -110,6 +112,7 @@ def read_files(tree: Folder, names: tuple[str, ...]) -> dict[str, bytes]:
 
 
 @confined
+@returns_much
 def read_whole(tree: Folder) -> dict[str, bytes]:
     """Return a digest of every file by its name, for the key of a step that reads the whole
     source.

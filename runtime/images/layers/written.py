@@ -12,12 +12,13 @@ import stat
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from runtime.confined.registry import confined
+from runtime.confined.registry import confined, returns_much
 from runtime.images.layers.diff import Change, ChangeKind
 from runtime.images.layers.layer import is_opaque, is_whiteout
 from runtime.trees.folder import Folder
 
 MOST_CHANGES = 100_000
+_MOST_PATHS = 8 << 20  # bytes of all paths together: the host keeps the list in memory
 MOST_ENTRIES = 1_000_000  # read, changed or not
 DEEPEST = 200  # folders, each with an open file descriptor
 
@@ -31,6 +32,7 @@ class Written:
 
 
 @confined
+@returns_much
 def written(
     upper: Folder, layers: tuple[Folder, ...], ignored: frozenset[str], most: int
 ) -> Written:
@@ -64,6 +66,7 @@ class _Walk:
         self._ignored, self._most = ignored, most
         self.changes: list[Change] = []
         self.whole = True
+        self._paths = 0
 
     def run(self, upper: Folder, layers: Sequence[Folder]) -> None:
         stack, looked = (
@@ -82,6 +85,7 @@ class _Walk:
                 self.whole = (
                     looked < MOST_ENTRIES
                     and len(self.changes) < self._most
+                    and self._paths < _MOST_PATHS
                     and len(stack) <= DEEPEST
                 )
         finally:
@@ -129,6 +133,7 @@ class _Walk:
         return child
 
     def _note(self, kind: ChangeKind, path: str, size: int) -> None:
+        self._paths += len(os.fsencode(path))
         self.changes.append(Change(kind=kind, path=path, size=size))
 
     def _differs(self, status: os.stat_result, before: os.stat_result) -> bool:
