@@ -15,7 +15,7 @@ from pathlib import Path
 
 from runtime import journal
 from runtime.config import NodeConfig
-from runtime.errors import ImageDamaged
+from runtime.errors import BuildFailed, ImageDamaged
 from runtime.images.digest import Digest
 from runtime.images.inventory import read_note, take_inventory
 from runtime.images.scratch import remove_tree, scratch
@@ -127,5 +127,5 @@ def _damaged_layers(config: NodeConfig, store: Store) -> list[Damage]:
 def _look(store: Store, tree: Path) -> str:
     try:
         return store.reader.fingerprint(tree)
-    except (OSError, ImageDamaged) as error:
+    except (OSError, ImageDamaged, BuildFailed) as error:
         return f"it cannot be read ({error})"

@@ -14,7 +14,7 @@ import stat
 import tarfile
 from typing import Protocol
 
-from runtime.errors import ImageDamaged
+from runtime.errors import BuildFailed, ImageDamaged
 from runtime.trees.copying import OPAQUE, is_kept
 from runtime.trees.folder import Folder
 from runtime.trees.plain import Source
@@ -59,13 +59,15 @@ def write_tar(top: Folder, sink: Sink) -> int:
 
     Entries are sorted and keep numeric owners, modes, extended attributes and nanosecond times, so
     the same tree gives the same bytes. Sockets are left out: only the process that made them can
-    use them.
+    use them. Raise BuildFailed for a name that a layer cannot contain, so that two different trees
+    never give the same bytes.
     """
     written = 0
     links: dict[tuple[int, int], str] = {}  # inode -> first name
     for found in walk(top):
         if stat.S_ISSOCK(found.status.st_mode):
             continue
+        _check_name(found)
         header = _header(found, links)
         head = header.tobuf(tarfile.PAX_FORMAT, "utf-8", "surrogateescape")
         sink.write(head)
@@ -131,6 +133,28 @@ def is_whiteout(status: os.stat_result) -> bool:
     return stat.S_ISCHR(status.st_mode) and status.st_rdev == 0
 
 
+def _check_name(found: Found) -> None:
+    """Raise BuildFailed for a name that marks a deleted file in a tarball (layer.md)."""
+    if found.name.startswith(_WHITEOUT):
+        raise BuildFailed(
+            f"The file {found.path!r} cannot be part of an image: a name that begins with"
+            f" {_WHITEOUT} marks a deleted file there.",
+            hint="Rename or remove the file.",
+        )
+
+
+def _check_attribute(found: Found, attribute: str) -> None:
+    """Raise BuildFailed for a name with =, because the key of a pax record ends at the first one
+    (pax(1)).
+    """
+    if "=" in attribute:
+        raise BuildFailed(
+            f"The file {found.path!r} has the extended attribute {attribute!r}, which cannot be"
+            " part of an image: its name contains =.",
+            hint="Remove the attribute, for example with setfattr -x.",
+        )
+
+
 def _header(found: Found, links: dict[tuple[int, int], str]) -> tarfile.TarInfo:
     name, status = found.path, found.status
     mode = status.st_mode
@@ -164,6 +188,7 @@ def _header(found: Found, links: dict[tuple[int, int], str]) -> tarfile.TarInfo:
         header.devmajor, header.devminor = os.major(status.st_rdev), os.minor(status.st_rdev)
     for attribute, value in sorted(found.folder.attributes(found.name).items()):
         if is_kept(attribute):
+            _check_attribute(found, attribute)
             extended[_XATTR + attribute] = value.decode("utf-8", "surrogateescape")
     return header
 
