@@ -29,6 +29,7 @@ REASON = "37 requests in flight per instance, target 20"
 @pytest.fixture
 def app(people: People) -> App:
     app = live_app(people, {"web": "run", "worker": "run"})
+    scale(people.owner, app=app, sizes={"worker": Size(count=1)})
     actions.change(
         people.owner,
         app=app,
