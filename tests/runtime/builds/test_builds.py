@@ -276,6 +276,8 @@ def test_unresolvable_dependencies_fail_with_the_message_of_the_resolver(
 
 def test_a_bad_archive_or_source_ends_the_build_with_its_message(forge: Forge) -> None:
     with pytest.raises(BadSource, match="looked for Dockerfile, Procfile"):
+        forge.build({"notes.dat": ""})
+    with pytest.raises(BadSource, match="only documents, and no program: notes.md"):
         forge.build({"notes.md": ""})
     with pytest.raises(BadArchive, match="leads out"):
         forge.build({"../x": ""})
