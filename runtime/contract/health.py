@@ -63,8 +63,12 @@ class HealthCheck:
 
 
 def to_document(check: HealthCheck) -> dict[str, Any]:
-    """Return the check as it is stored in JSON."""
-    return asdict(check)
+    """Return the check as it is stored in JSON. A default that earlier releases do not know is left
+    out."""
+    document = asdict(check)
+    if not check.only_until_ready:
+        del document["only_until_ready"]
+    return document
 
 
 def from_document(raw: Mapping[str, Any]) -> HealthCheck:

@@ -72,9 +72,7 @@ def test_all_parts_killed_at_once_are_restarted_and_accept_deploys(steady, box, 
 @pytest.mark.slow
 def test_a_build_whose_worker_is_killed_is_started_again(steady, box, admin):
     admin.create_app(TEAM, "interrupted")
-    number = admin.deploy(
-        "interrupted", archives.example("fastapi-uv", {"pyproject.toml": slow_to_install()})
-    )
+    number = admin.deploy("interrupted", archives.app(slow_to_install()))
     until(
         lambda: admin.build("interrupted", number)["state"] == "building",
         within=30,
@@ -100,13 +98,16 @@ def test_the_platform_stopped_and_started_finds_its_apps_running(steady, box):
     )
 
 
-def slow_to_install() -> str:
-    """Return a pyproject.toml with other packages than the example's.
+def slow_to_install() -> dict[str, str]:
+    """Return a source with other packages than those of the examples.
 
     Then no layer of an earlier build fits.
     """
-    text = (archives.EXAMPLES / "fastapi-uv" / "pyproject.toml").read_text()
-    return text.replace('"uvicorn>=0.34"', '"uvicorn>=0.34", "jinja2", "httpx", "pygments"')
+    return {
+        "requirements.txt": "fastapi\nuvicorn\njinja2\nhttpx\npygments\n",
+        "hello.py": hello(),
+        "Procfile": "web: python3 hello.py\n",
+    }
 
 
 def hello() -> str:

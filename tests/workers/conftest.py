@@ -23,7 +23,7 @@ import redis
 from django.conf import settings
 from django.utils import timezone
 
-from portal.apps.models import App
+from portal.apps.models import App, ProcessFormation
 from portal.builds.models import Build
 from portal.deploys import actions as builds
 from portal.releases.models import Rollout
@@ -110,6 +110,8 @@ class Plant:
             {"web": f"python3 /srv/app.py v{build.pk} {mode}", **processes},
         )
         assert rollout is not None
+        # A new app has no instances of other types than `web`; these tests need one of each.
+        ProcessFormation.objects.filter(app=app, process__in=processes).update(count=1)
         return rollout
 
     def start(self, *words: str) -> subprocess.Popen[bytes]:

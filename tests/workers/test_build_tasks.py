@@ -120,7 +120,7 @@ def test_config_vars_are_build_secrets_and_are_masked_in_logs_and_reasons(plant)
     build(row.pk)
     plant.engine._builder = plant.builder
     row.refresh_from_db()
-    assert requests[0].secrets == {"TOKEN": "very-s3cret-token"}
+    assert requests[0].config_vars == {"TOKEN": "very-s3cret-token"}
     assert row.reason == "The step `login ****` failed."
     log = (plant.config.build_logs / f"{row.pk}.log").read_text()
     assert "curl -H ****" in log

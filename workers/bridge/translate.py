@@ -33,7 +33,7 @@ from runtime.builds.image_description import ImageDescription
 from runtime.builds.import_image import PushedImage, ReferredImage
 from runtime.builds.requests import BuildRequest, BuiltImage
 from runtime.containers.spec import Limits, TeamLimits
-from runtime.contract.health import CheckKind, HealthCheck
+from runtime.contract.health import CheckKind, HealthCheck, to_document
 from runtime.contract.quantities import Bytes, Millicores
 from runtime.converge.container_spec import clamp
 from runtime.converge.desired import DesiredApp, DesiredProcess, DesiredRelease
@@ -352,7 +352,7 @@ def _moment(at: float) -> datetime:
 
 
 def _health(check: HealthCheck | None) -> dict[str, object] | None:
-    return {**asdict(check), "words": check.describe()} if check is not None else None
+    return {**to_document(check), "words": check.describe()} if check is not None else None
 
 
 def _limits(row: ProcessFormation) -> Limits:
