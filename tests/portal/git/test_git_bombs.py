@@ -221,14 +221,17 @@ def test_a_link_whose_target_is_a_megabyte_is_refused(target: Target) -> None:
     assert "! The target of the link link is longer than 4,095 bytes." in pushed.said
 
 
-def test_a_submodule_is_an_empty_folder_and_control_bytes_are_escaped(target: Target) -> None:
+def test_control_bytes_in_names_are_accepted(target: Target) -> None:
     pack = Pack()
     blob = pack.add("blob", b"web: x\n")
-    tree = pack.tree(
-        [
-            ("100644", b"Procfile", blob),
-            ("160000", b"module", "1" * 40),
-            ("100644", b"odd\x1b\n\xff", blob),
-        ]
-    )
+    tree = pack.tree([("100644", b"Procfile", blob), ("100644", b"odd\x1b\n\xff", blob)])
     assert "ok refs/heads/main" in target.push(pack.commit(tree), pack).report
+
+
+def test_a_submodule_with_an_odd_name_is_refused(target: Target) -> None:
+    pack = Pack()
+    blob = pack.add("blob", b"web: x\n")
+    tree = pack.tree([("100644", b"Procfile", blob), ("160000", b"mod\x1bule", "1" * 40)])
+    report = target.push(pack.commit(tree), pack).report
+    assert "ng refs/heads/main" in report
+    assert "\x1b" not in report
