@@ -156,7 +156,8 @@ def check_host(text: str, _: Sandbox) -> None:
 def parse_push(text: str, _: Sandbox) -> None:
     from portal.gitserver.receive import RefUpdate, _wanted_commit  # needs Django's settings
 
-    _wanted_commit([RefUpdate.parse(line) for line in text.splitlines() if line.count(" ") >= 2])
+    updates = [RefUpdate.parse(line) for line in text.splitlines() if line.count(" ") >= 2]
+    _wanted_commit(updates, "main")
 
 
 def _refused() -> tuple[type[BaseException], ...]:

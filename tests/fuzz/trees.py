@@ -23,6 +23,7 @@ from tests.fuzz.target import Target
 
 Example = tuple[list[Entry], list[Entry], str, list[str], str]
 FLAGS = ("", "--chown=1:2", "--chmod=755", "--parents", "--exclude=a", "--link")
+BEFORE = 0.0  # made_after: all times of these trees count as times of the build
 MOUNTED = ("fill", "look_up", "copy_seen", "make_directory")
 
 hows = st.sampled_from(("COPY", "ADD", *MOUNTED))
@@ -60,7 +61,7 @@ def copy(
             unpack=how == "ADD",
             most=1 << 30,
         )
-        work.content(here, request)
+        work.content(here, request, BEFORE)
         work.copy(here, there, request)
 
 
@@ -72,10 +73,10 @@ def _mount(how: str, here: Folder, there: Folder, name: str, destination: str) -
     if how in ("fill", "copy_seen"):
         there.empty()  # both need a new, empty folder
     if how == "fill":
-        work.look_up(here, name, of, is_context=False)
+        work.look_up(here, name, of, is_context=False, made_after=BEFORE)
         work.fill(here, name, there)
     elif how == "look_up":
-        work.look_up(here, name, of, is_context=True)
+        work.look_up(here, name, of, is_context=True, made_after=BEFORE)
     elif how == "copy_seen":
         work.copy_seen(here, there)
     else:

@@ -14,6 +14,7 @@ from tests.system.support.victims import PARTS
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)  # the check of the whole store alone may take minutes next to other tests
 def test_random_kills_lose_no_deploy_or_request_and_leave_nothing(box, admin):
     chaos = Chaos(
         config=box.config, api=admin, team=TEAM, environment=box.environment, chance=random.Random()

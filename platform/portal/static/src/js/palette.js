@@ -19,7 +19,7 @@ export function start() {
       open(dialog, field);
     }
   });
-  field.addEventListener("input", () => show(dialog, field.value));
+  field.addEventListener("input", () => show(dialog, field));
   dialog.addEventListener("keydown", (event) => {
     if (event.key === "ArrowDown" || event.key === "ArrowUp") {
       event.preventDefault();
@@ -38,16 +38,22 @@ export function start() {
 function open(dialog, field) {
   if (!dialog.open) dialog.showModal();
   field.select();
-  show(dialog, field.value);
+  show(dialog, field);
 }
 
 function move(dialog, field, step) {
-  const stops = [field, ...dialog.querySelectorAll(".found-line")];
-  const next = stops.indexOf(document.activeElement) + step;
-  stops[(next + stops.length) % stops.length].focus();
+  const all = stops(dialog, field);
+  const next = all.indexOf(document.activeElement) + step;
+  all[(next + all.length) % all.length].focus();
 }
 
-async function show(dialog, text) {
+function stops(dialog, field) {
+  return [field, ...dialog.querySelectorAll(".found-line")];
+}
+
+// A reply that comes while an arrow has chosen a line replaces the lines, and chooses it again.
+async function show(dialog, field) {
+  const text = field.value;
   asked?.abort();
   asked = new AbortController();
   const results = dialog.querySelector("[data-palette-results]");
@@ -55,8 +61,11 @@ async function show(dialog, text) {
     const address = `${dialog.querySelector("form").action}?q=${encodeURIComponent(text)}`;
     const answer = await fetch(address, { headers: { "HX-Request": "true" }, signal: asked.signal });
     if (!answer.ok) throw new Error(String(answer.status));
-    results.innerHTML = await answer.text();
+    const lines = await answer.text();
+    const chosen = results.contains(document.activeElement) && document.activeElement.href;
+    results.innerHTML = lines;
     results.dataset.for = text;
+    if (chosen) (stops(dialog, field).find((stop) => stop.href === chosen) ?? field).focus();
   } catch (error) {
     if (error.name !== "AbortError") results.textContent = "The list could not be loaded. Press Enter for the page.";
   }
