@@ -270,7 +270,9 @@ TARGETS = (
         name="app-files",
         examples=st.tuples(
             st.sampled_from(("slipway.toml", "app.json", "Procfile")),
-            documents | st.binary(max_size=200) | words.map(str.encode),
+            documents
+            | st.binary(max_size=200)
+            | words.map(lambda text: text.encode("utf-8", "surrogateescape")),
         ),
         run=read_app_files,
         refusals=(BadSource, UnicodeError),
