@@ -103,22 +103,6 @@ def month_of(now: float) -> str:
     return datetime.fromtimestamp(now, UTC).strftime("%Y-%m")
 
 
-def exposition(app: str, amount: Amount) -> str:
-    """Return one app's metrics in Prometheus' text format."""
-    lines = []
-    for name, description, value in (
-        ("egress", "sent to the outside", amount.sent),
-        ("ingress", "received from there", amount.received),
-    ):
-        metric = f"slipway_{name}_bytes_total"
-        lines.append(
-            f"# HELP {metric} Bytes that the app itself has {description}, without requests through"
-            " the router.\n"
-        )
-        lines.append(f'# TYPE {metric} counter\n{metric}{{app="{app}"}} {value}\n')
-    return "".join(lines)
-
-
 class Traffic:
     """The file of the sums, with a lock for changes.
 

@@ -1,24 +1,26 @@
-"""Time series of each app for the portal's charts, and each app's metrics text for Prometheus.
+"""Time series of each app for the portal's charts, and each app's counts for Prometheus.
 
 The points are in Redis lists of bounded length. `slipway:series:APP:fine` holds a point every ten
-seconds for two hours. `…:coarse` holds one every five minutes for a week. `slipway:exposition` is
-a hash of app -> text. The portal joins the texts that the client may see. All of it may be lost at
-any moment, and nothing depends on it.
+seconds for two hours. `…:coarse` holds one every five minutes for a week. `slipway:metrics` is a
+hash of app -> counts (`portal/metrics/exposition.py`). The portal makes the text of those that the
+client may see. All of it may be lost at any moment, and nothing depends on it.
 """
 
 from __future__ import annotations
 
 import json
 import logging
+import math
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
+import msgspec
 import redis
 
-from runtime.network import traffic
+from portal.metrics.exposition import KEY, ROUTER, AppCounts, NetworkBytes, RequestCounts
 from runtime.network.traffic import Amount
-from runtime.router.access_log.metrics import Metrics, Tally, exposition, exposition_of_router
+from runtime.router.access_log.metrics import Tally
 from runtime.router.config.render import PORTAL
 from workers.schedules import KEEP_SERIES
 from workers.store.usage import AppUsage
@@ -27,12 +29,10 @@ log = logging.getLogger(__name__)
 FINE_KEPT = 720  # points: two hours at ten seconds
 COARSE_KEPT = 2016  # points: a week at five minutes
 COARSE = 300  # seconds
-EXPOSITION = "slipway:exposition"
-# The router's key in the hash; no app can have this name, and only admins see its text.
-ROUTER = "@router"
+_CLASSES = ("1xx", "2xx", "3xx", "4xx", "5xx")  # shown even if no request had such a status
 # Seconds after an app's last point; longer than the charts show points.
 _FINE_EXPIRY, _COARSE_EXPIRY = 3 * 3600, 8 * 86400
-_EXPOSITION_EXPIRY = 60  # without a supervisor, no numbers are better than old ones
+_COUNTS_EXPIRY = 60  # without a supervisor, no numbers are better than old ones
 
 
 @dataclass(slots=True, kw_only=True)
@@ -47,7 +47,7 @@ class _Window:
 
 
 class Series:
-    """The writer of points and texts.
+    """The writer of points and counts.
 
     Call `round` every KEEP_SERIES seconds, always from one thread.
 
@@ -81,9 +81,8 @@ class Series:
         self._at = clock() - KEEP_SERIES
         self._busy: set[str] = set()  # apps whose last point was not all zero
         self._windows: dict[str, _Window] = {}
-        # App -> number of requests, of open requests, and traffic in its current text for
-        # Prometheus.
-        self._in_texts: dict[str, tuple[int, int, Amount]] = {}
+        # App -> number of requests, of open requests, and traffic in its written counts.
+        self._in_counts: dict[str, tuple[int, int, Amount]] = {}
         self._exchanged: Mapping[str, Amount] = {}  # network traffic as of the last point
         self._began = False
         self._complained = False
@@ -123,8 +122,8 @@ class Series:
             window.usage.append(used)
             window.in_flight = max(window.in_flight, open_now)
         folded = self._folded(now, outside) if now // COARSE != self._at // COARSE else {}
-        texts = {**self._texts(in_flight, outside), ROUTER: exposition_of_router(self._refused())}
-        if self._write(points, folded, texts):
+        counts = {**self._counts(in_flight, outside), ROUTER: AppCounts(refused=self._refused())}
+        if self._write(points, folded, counts):
             self._written.update({app: self._now[app] for app in self._moved()})
             self._at, self._busy, self._exchanged = now, busy, dict(outside)
             if folded:
@@ -137,7 +136,7 @@ class Series:
             if tally is not None:
                 self._now[app] = tally
                 continue
-            for known in (self._now, self._written, self._windows, self._in_texts):
+            for known in (self._now, self._written, self._windows, self._in_counts):
                 known.pop(app, None)
             self._busy.discard(app)
 
@@ -167,31 +166,38 @@ class Series:
             )
         return folded
 
-    def _texts(self, in_flight: Mapping[str, int], outside: Mapping[str, Amount]) -> dict[str, str]:
-        """Return the texts of apps whose text has changed."""
-        texts = {}
+    def _counts(
+        self, in_flight: Mapping[str, int], outside: Mapping[str, Amount]
+    ) -> dict[str, AppCounts]:
+        """Return the counts of apps whose counts have changed."""
+        counts = {}
         for app in self._now.keys() | outside.keys():
             tally, amount = self._now.get(app), outside.get(app)
             mark = (tally.requests if tally else 0, in_flight.get(app, 0), amount or Amount())
-            if self._in_texts.get(app) != mark:
-                of_requests = (
-                    exposition(Metrics(apps={app: tally}), {app: mark[1]}) if tally else ""
+            if self._in_counts.get(app) != mark:
+                counts[app] = AppCounts(
+                    requests=_request_counts(tally, mark[1]) if tally else None,
+                    network=NetworkBytes(egress=amount.sent, ingress=amount.received)
+                    if amount
+                    else None,
                 )
-                texts[app] = of_requests + (traffic.exposition(app, amount) if amount else "")
-                self._in_texts[app] = mark
-        for app in self._in_texts.keys() - self._now.keys() - outside.keys():
-            del self._in_texts[app]
-        return texts
+                self._in_counts[app] = mark
+        for app in self._in_counts.keys() - self._now.keys() - outside.keys():
+            del self._in_counts[app]
+        return counts
 
     def _write(
-        self, points: Mapping[str, object], folded: Mapping[str, object], texts: Mapping[str, str]
+        self,
+        points: Mapping[str, object],
+        folded: Mapping[str, object],
+        counts: Mapping[str, AppCounts],
     ) -> bool:
         try:
             with self._client.pipeline(transaction=False) as pipeline:
                 if not self._began:
-                    pipeline.delete(EXPOSITION)  # from an earlier supervisor
-                for app, text in texts.items():
-                    pipeline.hset(EXPOSITION, app, text)
+                    pipeline.delete(KEY)  # from an earlier supervisor
+                for app, found in counts.items():
+                    pipeline.hset(KEY, app, msgspec.json.encode(found))
                 for name, some, kept, expiry in (
                     ("fine", points, FINE_KEPT, _FINE_EXPIRY),
                     ("coarse", folded, COARSE_KEPT, _COARSE_EXPIRY),
@@ -201,34 +207,50 @@ class Series:
                         pipeline.rpush(key, json.dumps(point, separators=(",", ":")))
                         pipeline.ltrim(key, -kept, -1)
                         pipeline.expire(key, expiry)
-                pipeline.expire(EXPOSITION, _EXPOSITION_EXPIRY)
-                pipeline.hlen(EXPOSITION)
+                pipeline.expire(KEY, _COUNTS_EXPIRY)
+                pipeline.hlen(KEY)
                 length = pipeline.execute()[-1]
         except redis.RedisError as error:
             if not self._complained:
                 log.warning("The charts get no points while Redis is away: %s", error)
-            self._complained, self._in_texts = True, {}
+            self._complained, self._in_counts = True, {}
             return False
-        if length != len(self._in_texts) + 1:  # and the router's
-            self._in_texts = {}  # the hash was emptied: the next round writes all texts again
+        if length != len(self._in_counts) + 1:  # and the router's
+            self._in_counts = {}  # the hash was emptied: the next round writes all counts again
         self._began, self._complained = True, False
         return True
 
 
 def forget(client: redis.Redis, app: str) -> None:
-    """Delete the points and text of a deleted app, because another team may use its name later.
+    """Delete the points and counts of a deleted app, because another team may use its name later.
 
     Without Redis they expire by themselves.
     """
     try:
         client.delete(f"slipway:series:{app}:fine", f"slipway:series:{app}:coarse")
-        client.hdel(EXPOSITION, app)
+        client.hdel(KEY, app)
     except redis.RedisError as error:
         log.warning(
             "The points of %s remain until they expire, because Redis did not answer: %s",
             app,
             error,
         )
+
+
+def _request_counts(tally: Tally, in_flight: int) -> RequestCounts:
+    return RequestCounts(
+        classes={kind: tally.classes[kind] for kind in _CLASSES}
+        | {kind: count for kind, count in tally.classes.items() if count},
+        codes=dict(sorted(tally.codes.items())),
+        received=tally.received,
+        sent=tally.sent,
+        seconds=tally.took / 1000,
+        buckets={
+            "+Inf" if math.isinf(bound) else f"{bound:g}": count
+            for bound, count in tally.histogram()
+        },
+        in_flight=in_flight,
+    )
 
 
 def _since(tally: Tally, before: Tally | None) -> Tally:

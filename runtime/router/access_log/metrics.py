@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from runtime.router.access_log.line import AccessLine
@@ -15,7 +15,6 @@ from runtime.router.access_log.line import AccessLine
 OCTAVES = 22  # the last one holds requests of over half an hour
 FINE = 8  # buckets per octave (2**n to 2**(n+1) ms); each is an eighth of the octave's start wide
 BUCKETS = (OCTAVES - 1) * FINE + 1
-_COUNTED = ("1xx", "2xx", "3xx", "4xx", "5xx")
 
 
 @dataclass(slots=True, kw_only=True)
@@ -63,6 +62,13 @@ class Tally:
                 return low + (high - low) * (wanted - below) / count
             below += count
         return begin_of(BUCKETS - 1)
+
+    def histogram(self) -> list[tuple[float, int]]:
+        """Return upper bounds in seconds, and the requests below each. The last is infinite."""
+        return [
+            (math.ldexp(1, octave) / 1000, sum(self.latency[: octave * FINE + 1]))
+            for octave in range(OCTAVES - 1)
+        ] + [(math.inf, sum(self.latency))]
 
     def since(self, earlier: Tally) -> Tally:
         """Return the difference from `earlier`, a copy of the same app's tally."""
@@ -144,77 +150,3 @@ def begin_of(bucket: int) -> float:
         return 0.0
     octave, part = divmod(bucket - 1, FINE)
     return math.ldexp(1 + part / FINE, octave)
-
-
-def exposition(metrics: Metrics, in_flight: Mapping[str, int]) -> str:
-    """Return the metrics in Prometheus' text format, version 0.0.4.
-
-    Requests to no app have the app `""`.
-    """
-    return "".join(f"{line}\n" for line in _exposed(metrics, in_flight))
-
-
-def exposition_of_router(refused: int) -> str:
-    """Return the metric that belongs to no app: the number of rejected connections."""
-    name, description = (
-        "slipway_connections_refused_total",
-        "Connections rejected because their address exceeded its share.",
-    )
-    return f"# HELP {name} {description}\n# TYPE {name} counter\n{name} {refused}\n"
-
-
-def _exposed(metrics: Metrics, in_flight: Mapping[str, int]) -> Iterator[str]:
-    apps = sorted(metrics.apps.items())
-    yield "# HELP slipway_requests_total Requests by class of status; none: no answer."
-    yield "# TYPE slipway_requests_total counter"
-    for app, tally in apps:
-        kinds = [*_COUNTED, *(["none"] if tally.classes["none"] else [])]
-        yield from (
-            f"slipway_requests_total{_labels(app=app, status=kind)} {tally.classes[kind]}"
-            for kind in kinds
-        )
-    yield (
-        "# HELP slipway_answers_by_router_total Requests that ended with an error code of the"
-        " router."
-    )
-    yield "# TYPE slipway_answers_by_router_total counter"
-    for app, tally in apps:
-        yield from (
-            f"slipway_answers_by_router_total{_labels(app=app, code=code)} {count}"
-            for code, count in sorted(tally.codes.items())
-        )
-    for name, description in (("received", "from clients"), ("sent", "to clients")):
-        yield f"# HELP slipway_{name}_bytes_total Bytes {description}."
-        yield f"# TYPE slipway_{name}_bytes_total counter"
-        yield from (
-            f"slipway_{name}_bytes_total{_labels(app=app)} {getattr(tally, name)}"
-            for app, tally in apps
-        )
-    yield "# HELP slipway_requests_in_flight Requests and tunnels open now."
-    yield "# TYPE slipway_requests_in_flight gauge"
-    yield from (
-        f"slipway_requests_in_flight{_labels(app=app)} {count}"
-        for app, count in sorted(in_flight.items())
-    )
-    yield "# HELP slipway_request_seconds Duration of requests, without tunnels."
-    yield "# TYPE slipway_request_seconds histogram"
-    for app, tally in apps:
-        for octave in range(OCTAVES - 1):
-            below = sum(tally.latency[: octave * FINE + 1])
-            yield f"slipway_request_seconds_bucket{_labels(app=app, le=_seconds(octave))} {below}"
-        total = sum(tally.latency)
-        yield f"slipway_request_seconds_bucket{_labels(app=app, le='+Inf')} {total}"
-        yield f"slipway_request_seconds_sum{_labels(app=app)} {tally.took / 1000:g}"
-        yield f"slipway_request_seconds_count{_labels(app=app)} {total}"
-
-
-def _seconds(octave: int) -> str:
-    return f"{math.ldexp(1, octave) / 1000:g}"
-
-
-def _labels(**labels: str) -> str:
-    escaped = {
-        name: value.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
-        for name, value in labels.items()
-    }
-    return "{" + ",".join(f'{name}="{value}"' for name, value in escaped.items()) + "}"

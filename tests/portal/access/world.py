@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import msgspec
 from asgiref.sync import async_to_sync
 from django.conf import settings
 from django.contrib.messages import get_messages
@@ -31,6 +32,7 @@ from portal.images.models import ImageJob, JobKind, JobState
 from portal.jobs.models import Run
 from portal.lifecycle.account_actions import add_member, create_person, create_token
 from portal.metrics import exposition
+from portal.metrics.exposition import AppCounts, RequestCounts
 from portal.registry import blob_store, uploads
 from portal.registry.models import Attachment
 from portal.releases.models import Release
@@ -99,7 +101,7 @@ def made() -> Iterator[World]:
     client().hset(
         exposition.KEY,
         "docs-site",
-        '# HELP requests Requests.\n# TYPE requests counter\nrequests{app="docs-site"} 1\n',
+        msgspec.json.encode(AppCounts(requests=RequestCounts(classes={"2xx": 1}))),
     )
     values = {
         "token": create_token(owner, label="to revoke")[0].pk,

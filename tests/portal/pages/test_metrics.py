@@ -5,17 +5,17 @@ import json
 from collections.abc import Callable
 from html import unescape
 
+import msgspec
 import pytest
 import redis
 from django.http import StreamingHttpResponse
 from django.test import Client
+from prometheus_client.parser import text_string_to_metric_families
 
 from portal.accounts.models import Person
 from portal.lifecycle.account_actions import create_token
+from portal.metrics.exposition import KEY, ROUTER, AppCounts, NetworkBytes, RequestCounts
 from portal.metrics.series import Span, grouped, points_of, request_activity_of
-from runtime.router.access_log.line import AccessLine
-from runtime.router.access_log.metrics import Metrics, Tally, exposition
-from tests.portal.pages import fleet
 
 
 def bearer(username: str, path: str = "/metrics") -> tuple[int, str]:
@@ -100,29 +100,83 @@ async def all_of(answer: StreamingHttpResponse) -> str:
 def prometheus_samples(sample_portal: None, broker: redis.Redis) -> None:
     """Write what the supervisor would write for apps of two teams, and for requests to no app."""
     for app, count in (("shop", 3), ("ticker", 2), ("", 1)):
-        tally = Tally()
-        for _ in range(count):
-            tally.add(_line(app))
-        broker.hset("slipway:exposition", app, exposition(Metrics(apps={app: tally}), {app: count}))
+        requests = RequestCounts(
+            classes={"2xx": count, "5xx": 0},
+            codes={"H44": count} if not app else {},
+            received=10 * count,
+            sent=2**40 * count,
+            seconds=123456.789,
+            buckets={"0.001": 0, "0.016": count, "+Inf": count},
+            in_flight=count,
+        )
+        network = NetworkBytes(egress=7, ingress=8) if app == "shop" else None
+        write(broker, app, AppCounts(requests=requests, network=network))
+    write(broker, ROUTER, AppCounts(refused=4))
+
+
+def write(broker: redis.Redis, app: str, counts: AppCounts) -> None:
+    broker.hset(KEY, app, msgspec.json.encode(counts))
+
+
+def samples_of(text: str) -> dict[tuple[str, *tuple[str, ...]], float]:
+    """Parse the text as Prometheus does: the name and the values of the labels -> value."""
+    return {
+        (sample.name, *sample.labels.values()): sample.value
+        for family in text_string_to_metric_families(text)
+        for sample in family.samples
+    }
 
 
 def test_prometheus_gets_the_apps_of_its_token(prometheus_samples: None) -> None:
     status, text = bearer("member")
     assert status == 200
-    assert 'slipway_requests_total{app="shop",status="2xx"} 3\n' in text
-    assert 'slipway_requests_in_flight{app="shop"} 3\n' in text
+    samples = samples_of(text)
+    assert samples["slipway_requests_total", "shop", "2xx"] == 3
+    assert samples["slipway_requests_in_flight", "shop"] == 3
     assert "ticker" not in text
     assert 'app=""' not in text
+    assert "refused" not in text
     assert bearer("newcomer") == (200, "")
     status, text = bearer("admin")
     for app, count in (("shop", 3), ("ticker", 2), ("", 1)):
-        assert f'slipway_request_seconds_count{{app="{app}"}} {count}\n' in text
+        assert samples_of(text)["slipway_request_seconds_count", app] == count
     assert text.count("# TYPE slipway_requests_total counter\n") == 1
     assert text.index('slipway_requests_total{app="ticker"') < text.index(
         "# HELP slipway_received_bytes_total"
     )
     assert "ticker" not in bearer("admin", "/metrics?team=harbour")[1]
     assert bearer("newcomer", "/metrics?team=harbour")[0] == 404
+
+
+def test_the_text_of_prometheus_has_each_value_with_its_name_and_type(
+    prometheus_samples: None,
+) -> None:
+    text = bearer("admin")[1]
+    families = {family.name: family for family in text_string_to_metric_families(text)}
+    assert {name: family.type for name, family in families.items()} == {
+        "slipway_requests": "counter",
+        "slipway_answers_by_router": "counter",
+        "slipway_received_bytes": "counter",
+        "slipway_sent_bytes": "counter",
+        "slipway_requests_in_flight": "gauge",
+        "slipway_request_seconds": "histogram",
+        "slipway_egress_bytes": "counter",
+        "slipway_ingress_bytes": "counter",
+        "slipway_connections_refused": "counter",
+    }
+    assert all(family.documentation for family in families.values())
+    samples = samples_of(text)
+    assert samples["slipway_answers_by_router_total", "", "H44"] == 1
+    assert samples["slipway_received_bytes_total", "ticker"] == 20
+    assert samples["slipway_sent_bytes_total", "shop"] == 3 * 2**40
+    assert samples["slipway_request_seconds_sum", "shop"] == 123456.789
+    assert samples["slipway_request_seconds_bucket", "shop", "0.016"] == 3
+    assert samples["slipway_request_seconds_bucket", "shop", "+Inf"] == 3
+    assert samples["slipway_egress_bytes_total", "shop"] == 7
+    assert samples["slipway_ingress_bytes_total", "shop"] == 8
+    assert ("slipway_egress_bytes_total", "ticker") not in samples
+    assert samples["slipway_connections_refused_total",] == 4
+    assert {"app", "status"} == set(families["slipway_requests"].samples[0].labels)
 
 
 def test_prometheus_without_a_token_gets_nothing(
@@ -143,21 +197,3 @@ def test_pages_work_if_redis_has_data_of_a_later_version(
         "slipway:series:docs-site:fine", json.dumps({"at": 0, "seconds": 10, "weather": "fair"})
     )
     assert member.get("/apps/docs-site/metrics").status_code == 200
-
-
-def _line(app: str) -> AccessLine:
-    return AccessLine(
-        at=1.0,
-        app=app,
-        status=200,
-        code=None,
-        instance="",
-        received=10,
-        sent=20,
-        took=12,
-        queued=0,
-        client="203.0.113.7",
-        request_id=fleet.REQUEST,
-        method="GET",
-        path="/",
-    )

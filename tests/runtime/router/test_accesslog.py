@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import asyncio
 import http.client
+import math
 import os
 import socket
 import subprocess
@@ -20,7 +21,7 @@ import pytest
 
 from runtime.contract.error_codes import Code
 from runtime.router.access_log.line import AccessLine, parse
-from runtime.router.access_log.metrics import Metrics, Tally, exposition
+from runtime.router.access_log.metrics import Metrics, Tally
 from runtime.router.access_log.receiver import AccessLogReceiver
 from runtime.router.config.frontend import ANY_INSTANCE, woken
 from runtime.router.config.render import ACCESS_FIELDS, instance_of
@@ -289,7 +290,7 @@ def test_a_release_is_compared_by_the_requests_of_its_instances():
     metrics.forget_instances("hello", ["new-1"])
     assert set(metrics.instances["hello"]) == {"new-1"}
     metrics.forget("hello")
-    assert exposition(metrics, {}).count("hello") == 0
+    assert not metrics.apps.keys() | metrics.instances.keys()
 
 
 @pytest.mark.parametrize("took", [1, 2, 3, 31, 32, 33, 1000, 123_456])
@@ -307,20 +308,15 @@ def test_a_tunnel_is_counted_but_has_no_latency():
     assert tally.percentile(0.5) is None
 
 
-def test_the_metrics_are_in_the_format_of_prometheus():
-    metrics = Metrics()
-    metrics.add(a_line(took=0))
-    metrics.add(a_line(took=5, status=-1, code=Code.CLIENT_LEFT))
-    metrics.add(a_line(app="", status=404, code=Code.UNKNOWN_HOST, instance=""))
-    text = exposition(metrics, {"hello": 2})
-    assert 'slipway_requests_total{app="hello",status="2xx"} 1\n' in text
-    assert 'slipway_requests_total{app="hello",status="none"} 1\n' in text
-    assert 'slipway_answers_by_router_total{app="",code="H44"} 1\n' in text
-    assert 'slipway_requests_in_flight{app="hello"} 2\n' in text
-    assert 'slipway_request_seconds_bucket{app="hello",le="0.001"} 1\n' in text
-    assert 'slipway_request_seconds_bucket{app="hello",le="0.008"} 2\n' in text
-    assert 'slipway_request_seconds_bucket{app="hello",le="+Inf"} 2\n' in text
-    assert 'slipway_request_seconds_sum{app="hello"} 0.005\n' in text
+def test_the_histogram_counts_the_requests_below_each_bound():
+    tally = Tally()
+    for took in (0, 5, 3_600_000):
+        tally.add(a_line(took=took))
+    histogram = tally.histogram()
+    assert dict(histogram)[0.001] == 1
+    assert dict(histogram)[0.008] == 2
+    assert histogram[-1] == (math.inf, 3)
+    assert [bound for bound, _ in histogram] == sorted(bound for bound, _ in histogram)
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,15 @@ from dataclasses import dataclass, field
 import pytest
 import redis
 
-from portal.metrics.exposition import joined, texts_of
+from portal.metrics.exposition import (
+    KEY,
+    ROUTER,
+    AppCounts,
+    NetworkBytes,
+    RequestCounts,
+    counts_of,
+    text_of,
+)
 from portal.metrics.series import Span, points_of, request_activity_of
 from runtime.contract.error_codes import Code
 from runtime.network.traffic import Amount
@@ -21,7 +29,7 @@ from runtime.router.access_log.line import AccessLine
 from runtime.router.access_log.metrics import Tally
 from runtime.router.config.render import PORTAL
 from workers.store import series
-from workers.store.series import ROUTER, Series
+from workers.store.series import Series
 from workers.store.usage import AppUsage
 
 START = 1_800_000_020.0  # 20 s after a full five minutes of the clock
@@ -164,25 +172,58 @@ def test_while_redis_is_away_one_warning_is_logged_and_no_request_is_lost(
     kept.round()
     (point,) = points_of("hello", Span.HOUR, now=node.now)
     assert (point.requests, point.seconds) == (21, 40)
-    assert 'slipway_requests_total{app="hello",status="2xx"} 26\n' in texts_of(["hello"])["hello"]
+    assert requests_of("hello").classes["2xx"] == 26
 
 
-def test_prometheus_text_follows_the_counts_and_is_written_again_if_lost(
+def requests_of(app: str) -> RequestCounts:
+    requests = counts_of([app])[app].requests
+    assert requests is not None
+    return requests
+
+
+def test_counts_for_prometheus_follow_the_requests_and_are_written_again_if_lost(
     broker: redis.Redis,
 ) -> None:
     node = Node(in_flight={"hello": 1})
-    broker.hset("slipway:exposition", "of-the-supervisor-before", "slipway_nothing 1\n")
+    broker.hset(KEY, "of-the-supervisor-before", "{}")
     kept = node.series(broker)
     node.serve("hello", 2)
     node.serve("", 1)
     kept.round()
-    assert set(texts_of(None)) == {"hello", "", ROUTER}
-    assert 0 < broker.ttl("slipway:exposition") <= 60
-    broker.delete("slipway:exposition")
-    for _ in range(2):  # the first round notices the loss, the second writes the text again
+    assert set(counts_of(None)) == {"hello", "", ROUTER}
+    assert 0 < broker.ttl(KEY) <= 60
+    broker.delete(KEY)
+    for _ in range(2):  # the first round notices the loss, the second writes the counts again
         node.now += 10
         kept.round()
-    assert 'slipway_requests_in_flight{app="hello"} 1\n' in texts_of(None)["hello"]
+    assert requests_of("hello").in_flight == 1
+
+
+def test_counts_have_all_classes_the_codes_and_the_histogram(broker: redis.Redis) -> None:
+    node = Node()
+    kept = node.series(broker)
+    node.serve("hello", 1, took=0)
+    node.serve("hello", 1, took=5, status=-1, code=Code.CLIENT_LEFT)
+    kept.round()
+    requests = requests_of("hello")
+    assert requests.classes == {"1xx": 0, "2xx": 1, "3xx": 0, "4xx": 0, "5xx": 0, "none": 1}
+    assert requests.codes == {Code.CLIENT_LEFT: 1}
+    assert (requests.received, requests.sent, requests.seconds) == (20, 200, 0.005)
+    assert [requests.buckets[bound] for bound in ("0.001", "0.008", "1048.58", "+Inf")] == [
+        1,
+        2,
+        2,
+        2,
+    ]
+
+
+def test_a_damaged_count_hides_one_app_only(
+    broker: redis.Redis, caplog: pytest.LogCaptureFixture
+) -> None:
+    broker.hset(KEY, mapping={"bad": '{"requests": {"sent": "many"}}', "later": '{"weather": 1}'})
+    assert counts_of(None) == {"later": AppCounts()}
+    assert "No metrics of bad, because its value is damaged" in caplog.text
+    assert "sent" in caplog.text
 
 
 def test_admins_see_the_connections_that_the_router_refused(broker: redis.Redis) -> None:
@@ -190,8 +231,8 @@ def test_admins_see_the_connections_that_the_router_refused(broker: redis.Redis)
     kept = node.series(broker)
     for node.refused in (0, 7):
         kept.round()
-        assert joined(texts_of(None).values()).endswith(
-            f"\nslipway_connections_refused_total {node.refused}\n"
+        assert text_of(counts_of(None)).endswith(
+            f"\nslipway_connections_refused_total {node.refused:.1f}\n"
         )
         node.now += 10
 
@@ -206,7 +247,7 @@ def test_a_new_app_does_not_get_a_deleted_apps_numbers(broker: redis.Redis) -> N
     node.now += 10
     kept.round()
     assert points_of("hello", Span.HOUR, now=node.now) == []
-    assert set(texts_of(None)) == {ROUTER}
+    assert set(counts_of(None)) == {ROUTER}
     node.serve("hello", 1)
     node.now += 10
     kept.round()
@@ -226,7 +267,7 @@ def test_an_apps_outgoing_traffic_is_in_its_points_and_its_text(broker: redis.Re
         node.outside["worker"] = Amount(sent=node.outside["worker"].sent + more, received=10)
         kept.round()
     assert [point.egress for point in points_of("worker", Span.HOUR, now=node.now)] == [500, 0, 70]
-    assert 'slipway_egress_bytes_total{app="worker"} 1570\n' in texts_of(["worker"])["worker"]
+    assert counts_of(["worker"])["worker"].network == NetworkBytes(egress=1570, ingress=10)
     while node.now % series.COARSE > 10:
         node.now += 10
         kept.round()
@@ -236,4 +277,4 @@ def test_an_apps_outgoing_traffic_is_in_its_points_and_its_text(broker: redis.Re
     kept.round()
     series.forget(broker, "worker")
     kept.round()
-    assert "worker" not in texts_of(None)
+    assert "worker" not in counts_of(None)

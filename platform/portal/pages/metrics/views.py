@@ -62,12 +62,9 @@ def prometheus(request: HttpRequest) -> HttpResponse:
         )
     if wanted := request.GET.get("team"):
         apps = App.objects.filter(deleted_at=None, team=team_for(person, wanted))
-        texts = exposition.texts_of(apps.values_list("name", flat=True))
+        counts = exposition.counts_of(apps.values_list("name", flat=True))
     else:
-        texts = exposition.texts_of(
+        counts = exposition.counts_of(
             None if person.is_staff else apps_of(person).values_list("name", flat=True)
         )
-    return HttpResponse(
-        exposition.joined(texts[name] for name in sorted(texts)),
-        content_type=exposition.CONTENT_TYPE,
-    )
+    return HttpResponse(exposition.text_of(counts), content_type=exposition.CONTENT_TYPE)
