@@ -30,7 +30,7 @@ from runtime.images.exchange.pulls import allowed, pull_failed, reach
 from runtime.images.exchange.registry_reference import Registries
 from runtime.images.exchange.transfer import Access, Transfer
 from runtime.images.exchange.verified_import import Adopted, adopt
-from runtime.images.manifest import Descriptor, ImageConfig, Layer
+from runtime.images.manifest import Descriptor, ImageConfig, Layer, Manifest
 from runtime.images.platform_labels import without_platform_labels
 from runtime.images.scratch import scratch
 from runtime.images.store import Store
@@ -44,7 +44,14 @@ _TYPES = {
     "application/vnd.docker.image.rootfs.diff.tar.gzip": manifest.LAYER_GZIP,
     "application/vnd.docker.image.rootfs.diff.tar.zstd": manifest.LAYER_ZSTD,
     "application/vnd.docker.image.rootfs.diff.tar": "application/vnd.oci.image.layer.v1.tar",
+    "application/vnd.docker.image.rootfs.foreign.diff.tar.gzip": manifest.LAYER_GZIP,
+    "application/vnd.oci.image.layer.nondistributable.v1.tar": (
+        "application/vnd.oci.image.layer.v1.tar"
+    ),
+    "application/vnd.oci.image.layer.nondistributable.v1.tar+gzip": manifest.LAYER_GZIP,
+    "application/vnd.oci.image.layer.nondistributable.v1.tar+zstd": manifest.LAYER_ZSTD,
 }
+_NOT_DISTRIBUTED = ("nondistributable", "foreign")  # in a layer's media type
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,11 +129,14 @@ def _adopt(config: NodeConfig, store: Store, image: PushedImage) -> Adopted:
     """
     with scratch(config.images / "ingest") as space:
 
-        def take(digest: Digest) -> Path:
-            places = (
+        def places_of(digest: Digest) -> tuple[Path, ...]:
+            return (
                 image.received / f"{image.team}-{digest.hex}",
                 *(folder / digest.hex for folder in image.served),
             )
+
+        def take(digest: Digest) -> Path:
+            places = places_of(digest)
             if not (space / digest.hex).exists():
                 take_over(digest, space, places, user=config.user)
             return space / digest.hex
@@ -135,7 +145,10 @@ def _adopt(config: NodeConfig, store: Store, image: PushedImage) -> Adopted:
         pointer = Descriptor(
             media_type=_kind(manifest), digest=image.manifest, size=manifest.stat().st_size
         )
-        for digest in _parts(manifest):
+        parts = _parts(manifest)
+        for layer in parts.layers:
+            _check_pushed(layer, places_of(layer.digest))
+        for digest in (parts.config.digest, *(layer.digest for layer in parts.layers)):
             take(digest)
         return adopt(store, space, pointer, most=image.most)
 
@@ -177,15 +190,27 @@ def _kind(path: Path) -> str:
     return str(document.get("mediaType") or manifest.MANIFEST)
 
 
-def _parts(path: Path) -> list[Digest]:
+def _check_pushed(layer: Descriptor, places: tuple[Path, ...]) -> None:
+    """Raise BadSource if a layer that clients do not push by default is missing."""
+    if any(word in layer.media_type for word in _NOT_DISTRIBUTED) and not any(
+        place.exists() for place in places
+    ):
+        raise BadSource(
+            f"The layer {layer.digest} ({Bytes(layer.size)}) is missing. It is marked as not"
+            " distributable, and the client has not pushed it.",
+            hint="Let the client push it (`dockerd --allow-nondistributable-artifacts HOST`), or"
+            " build the image on another base.",
+        )
+
+
+def _parts(path: Path) -> Manifest:
     document = _json(path)
     try:
-        parsed = manifest.parse_manifest(json.dumps(document).encode())
+        return manifest.parse_manifest(json.dumps(document).encode())
     except (KeyError, TypeError, ValueError, AttributeError):
         raise BadSource(
             "The pushed data is not a valid image manifest.", hint="Push the image again."
         ) from None
-    return [parsed.config.digest, *(layer.digest for layer in parsed.layers)]
 
 
 def _json(path: Path) -> dict[str, object]:

@@ -171,6 +171,26 @@ def test_false_digests_are_found_before_anything_is_released(dock):
     assert not any((dock.config.images / "ingest").iterdir())
 
 
+def test_a_missing_layer_that_is_not_distributable_is_named_and_a_pushed_one_is_used(dock):
+    app = dock.app()
+    tar = a_layer()
+    layer = gzip.compress(tar, mtime=0)
+    entry = part(layer, "application/vnd.docker.image.rootfs.foreign.diff.tar.gzip")
+    row, _ = push(dock, app, [entry], [digest_of(tar)], Cmd=["/x"])
+    build(row.pk)
+    row.refresh_from_db()
+    assert row.state == BuildState.FAILED
+    assert f"The layer {digest_of(layer)} ({len(layer)} B) is missing." in row.reason
+    assert "--allow-nondistributable-artifacts" in row.reason
+    receive(app, layer)
+    row, _ = push(dock, app, [entry], [digest_of(tar)], Cmd=["/x"])
+    build(row.pk)
+    row.refresh_from_db()
+    assert row.state == BuildState.SUCCEEDED, row.reason
+    (stored,) = dock.engine.images.layers_of(Release.objects.get().image)
+    assert stored.media_type == "application/vnd.oci.image.layer.v1.tar+gzip"
+
+
 def test_a_layer_that_unpacks_to_more_than_the_teams_disk_is_refused(dock):
     app = dock.app()
     tar = a_layer(64 * 2**20)

@@ -7,7 +7,7 @@ import logging
 from portal.apps.models import App
 from portal.builds.models import Build, BuildState, SourceKind
 from portal.registry import blob_store
-from portal.registry.upkeep import forget_unreachable_tags, sweep
+from portal.registry.upkeep import forget_unreachable_tags, forget_unused_aliases, sweep
 from portal.releases.access import kept_releases
 from runtime import journal
 from runtime.engines.node import NodeEngine
@@ -30,6 +30,7 @@ def publish_images() -> None:
     if removed := sweep():
         log.info("Registry: removed %s files of unfinished pushes", removed)
     forget_unreachable_tags()
+    forget_unused_aliases()
 
 
 def publish(app: App, engine: NodeEngine) -> None:

@@ -8,7 +8,7 @@ from portal.accounts.access import teams_of
 from portal.accounts.models import Person
 from portal.apps.models import App
 from portal.errors import NotFound, RegistryRefused
-from portal.registry import blob_store
+from portal.registry import aliases, blob_store
 from portal.registry.models import Attachment, Tag
 from portal.registry.names import check_tag, hex_of, is_digest, release_number
 from portal.releases.access import kept_releases, release_of
@@ -18,7 +18,7 @@ def manifest_path(app: App, reference: str) -> tuple[str, Path]:
     """Return the hex and file of a manifest, by tag, digest or release (`v3`). Raise
     MANIFEST_UNKNOWN otherwise."""
     if is_digest(reference):
-        digest = hex_of(reference)
+        digest = aliases.stored_hex(app.team_id, hex_of(reference))
         path = blob_store.find_own(app, digest)
     elif (number := release_number(check_tag(reference))) is not None:
         path = _of_release(app, number)
@@ -54,7 +54,8 @@ def repositories_of(person: Person) -> list[str]:
 
 def attachments_of(app: App, subject: str, artifact_type: str = "") -> list[Attachment]:
     """Return the attachments of a manifest (hex), oldest first."""
-    found = Attachment.objects.filter(app=app, subject=subject).order_by("pk")
+    names = aliases.names_of(app.team_id, subject)
+    found = Attachment.objects.filter(app=app, subject__in=names).order_by("pk")
     return list(found.filter(artifact_type=artifact_type) if artifact_type else found)
 
 
@@ -64,13 +65,18 @@ def blob_path(app: App, digest: str) -> tuple[str, Path]:
     Raise BLOB_UNKNOWN otherwise. The error is the same for a missing blob and for a blob of another
     team.
     """
-    name = hex_of(digest)
+    name = aliases.stored_hex(app.team_id, hex_of(digest))
     path = blob_store.find(app, name)
     if path is None:
         raise RegistryRefused(
             "BLOB_UNKNOWN", f"{app.team.name}/{app.name} has no blob {digest}.", status=404
         )
     return name, path
+
+
+def has_blob(app: App, digest: str) -> bool:
+    """Return whether the app's team has the blob."""
+    return blob_store.find(app, aliases.stored_hex(app.team_id, hex_of(digest))) is not None
 
 
 def _of_release(app: App, number: int) -> Path | None:

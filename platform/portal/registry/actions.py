@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 from django.db import transaction
@@ -19,20 +17,17 @@ from portal.builds.models import Build, BuildState, Origin, Source, SourceKind
 from portal.deploys.actions import submit
 from portal.errors import RegistryRefused
 from portal.quotas import decision
-from portal.registry import blob_store, manifests
+from portal.registry import aliases, blob_store, deployable, manifests
 from portal.registry.manifests import Descriptor, Document
 from portal.registry.models import Attachment, Tag
-from portal.registry.names import check_tag, hex_of, is_digest, release_number
+from portal.registry.names import algorithm_of, check_tag, hex_of, is_digest, release_number
 
 MOST_TAGS = 500  # per app
-DEEPEST_INDEX = 3  # indexes in an index
-# names of uname(2) -> names of Go, which the specification uses
-_ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Put:
-    """The result of a manifest push: its hex, the hex of its subject, and the deploy."""
+    """The result of a manifest push: its hex (SHA-256), the hex of its subject, and the deploy."""
 
     digest: str
     subject: str
@@ -59,14 +54,17 @@ def put_manifest(actor: Person, *, app: App, reference: str, data: bytes, conten
     """
     require_member(actor, app.team)
     digest = hashlib.sha256(data).hexdigest()
-    _check_reference(reference, digest)
-    document = manifests.parse(data, content_type)
-    _check_parts(app, document)
+    _check_reference(reference, data)
+    document = aliases.resolved(app.team_id, manifests.parse(data, content_type))
+    absent = deployable.check_parts(app, document)
     tag = "" if is_digest(reference) else reference
-    image = _image_of(app, document, digest) if tag else None
     check_upload(actor, app)
+    image = deployable.image_of(app, document, data) if tag else None
     blob_store.keep(app.team_id, data)
-    if not document.is_runnable:
+    if is_digest(reference) and len(named := hex_of(reference)) == 128:
+        aliases.record(app.team_id, named, digest)
+    deploys_another = image is not None and image.digest != digest
+    if not document.is_runnable or deploys_another or absent:
         _attach(actor, app=app, document=document, digest=digest, size=len(data))
     build = None
     if image is not None:
@@ -104,6 +102,7 @@ def _attach(actor: Person, *, app: App, document: Document, digest: str, size: i
         "size": size,
         "annotations": dict(document.annotations),
         "blobs": [digest, *_parts_of(app, document)],
+        "is_cover": document.is_index or document.is_runnable,
     }
     _, made = Attachment.objects.update_or_create(app=app, digest=digest, defaults=values)
     if made:
@@ -111,8 +110,12 @@ def _attach(actor: Person, *, app: App, document: Document, digest: str, size: i
 
 
 def _parts_of(app: App, document: Document) -> list[str]:
-    """Return the hex of all parts, also those of the manifests that an index lists."""
-    found = dict.fromkeys(part.digest for part in document.parts)
+    """Return the hex of all parts that were pushed, also those of the manifests in an index."""
+    found = dict.fromkeys(
+        part.digest
+        for part in document.parts
+        if part.is_distributed or blob_store.find(app, part.digest)
+    )
     for entry in document.manifests:
         found |= dict.fromkeys(blob_store.with_parts(app.team_id, entry.digest))
     return list(found)
@@ -133,12 +136,14 @@ def _name(app: App, tag: str, digest: str) -> None:
     Tag.objects.update_or_create(app=app, name=tag, defaults={"digest": digest})
 
 
-def _check_reference(reference: str, digest: str) -> None:
+def _check_reference(reference: str, data: bytes) -> None:
     if is_digest(reference):
-        if hex_of(reference) != digest:
+        algorithm = algorithm_of(hex_of(reference))
+        digest = f"{algorithm}:{hashlib.new(algorithm, data).hexdigest()}"
+        if reference != digest:
             raise RegistryRefused(
                 "DIGEST_INVALID",
-                f"The manifest has the digest sha256:{digest}, not {reference}.",
+                f"The manifest has the digest {digest}, not {reference}.",
                 status=400,
             )
     elif release_number(check_tag(reference)) is not None:
@@ -148,78 +153,6 @@ def _check_reference(reference: str, digest: str) -> None:
             status=403,
             hint="Use another tag, for example latest.",
         )
-
-
-def _check_parts(app: App, document: Document) -> None:
-    """Check that all parts of the manifest were pushed, with the right size."""
-    for part in document.parts:
-        path = blob_store.find(app, part.digest)
-        if path is None:
-            raise RegistryRefused(
-                "MANIFEST_BLOB_UNKNOWN",
-                f"The manifest names sha256:{part.digest}, which was not pushed.",
-                status=400,
-                hint="Push it again.",
-            )
-        if (size := path.stat().st_size) != part.size:
-            raise RegistryRefused(
-                "MANIFEST_INVALID",
-                f"The manifest gives {part.size} bytes as the size of sha256:{part.digest}, but it"
-                f" has {size} bytes.",
-                status=400,
-            )
-
-
-def _image_of(app: App, document: Document, digest: str) -> Descriptor | None:
-    """Return the image that a tag deploys: the manifest itself, or the entry of an index for this
-    machine.
-
-    None if the manifest is not a runnable image, or an index without any image.
-    """
-    architecture = _ARCHITECTURES.get(os.uname().machine, os.uname().machine)
-    if document.is_index:
-        if document.subject:
-            return None
-        found = next(_runnable(app, document, architecture, depth=0), None)
-        if found is None:
-            manifests.check_platforms(document, architecture)
-            return None
-        document, digest = found
-        _check_parts(app, document)
-    if not document.is_runnable or document.config is None:
-        return None
-    manifests.check_machine(_read(app, document.config), architecture)
-    size = sum(layer.size for layer in document.layers)
-    return Descriptor(media_type=document.media_type, digest=digest, size=size)
-
-
-def _runnable(
-    app: App, index: Document, architecture: str, *, depth: int
-) -> Iterator[tuple[Document, str]]:
-    """Yield the images of an index for this machine with their hex, also those of nested indexes.
-
-    An entry without a platform counts: its configuration names the machine.
-    """
-    for entry in index.manifests:
-        if not entry.may_run_on(architecture):
-            continue
-        document = manifests.parse(_read(app, entry), entry.media_type)
-        if document.is_index:
-            if depth < DEEPEST_INDEX:
-                yield from _runnable(app, document, architecture, depth=depth + 1)
-        elif document.is_runnable:
-            yield document, entry.digest
-
-
-def _read(app: App, part: Descriptor) -> bytes:
-    path = blob_store.find(app, part.digest)
-    if path is None or part.size > manifests.LARGEST:
-        raise RegistryRefused(
-            "MANIFEST_INVALID",
-            f"sha256:{part.digest} is too large to be a manifest or a configuration.",
-            status=400,
-        )
-    return path.read_bytes()
 
 
 def _too_many(what: str, hint: str) -> RegistryRefused:

@@ -23,7 +23,7 @@ from django.conf import settings
 
 from portal.apps.models import App
 from portal.errors import RegistryRefused
-from portal.registry import manifests
+from portal.registry import aliases, manifests
 from portal.registry.models import Attachment, Tag
 
 UPLOADS, RECEIVED, SERVED = (
@@ -71,7 +71,7 @@ def with_parts(team: int, digest: str) -> set[str]:
         try:
             if path.stat().st_size > manifests.LARGEST:
                 continue
-            document = manifests.parse(path.read_bytes())
+            document = aliases.resolved(team, manifests.parse(path.read_bytes()))
         except (FileNotFoundError, RegistryRefused):
             continue
         waiting += [entry.digest for entry in document.manifests if entry.digest not in found]
@@ -105,6 +105,14 @@ def reachable(app: App) -> set[str]:
         path.name.removeprefix(mark) for path in _files(RECEIVED) if path.name.startswith(mark)
     }
     return names | {path.name for folder in images_of(app.pk) for path in folder.iterdir()}
+
+
+def all_of_team(team: int) -> set[str]:
+    """Return every hex that a team has in any of its apps."""
+    found: set[str] = set()
+    for app in App.objects.filter(team=team, deleted_at=None):
+        found |= reachable(app)
+    return found
 
 
 def images_of(app: int) -> list[Path]:
@@ -154,14 +162,10 @@ def place(draft: Path, team: int, digest: str) -> None:
 def settle(app: App, image: str) -> None:
     """Remove the received blobs of an image that is now released and published. For the workers.
 
-    Its parts stay for signatures, but not for an index: the published ones are in its place.
+    Its parts stay for signatures, but not for a cover: the published ones are in its place.
     """
     rows = Attachment.objects.filter(app__team=app.team_id)
-    attached = {
-        digest
-        for row in rows
-        for digest in (row.blobs[:1] if row.media_type in manifests.INDEXES else row.blobs)
-    }
+    attached = {digest for row in rows for digest in (row.blobs[:1] if row.is_cover else row.blobs)}
     for folder in images_of(app.pk):
         if (folder / image.removeprefix("sha256:")).exists():
             for path in folder.iterdir():

@@ -15,8 +15,8 @@ from django.http import HttpRequest, HttpResponse, HttpResponseBase, StreamingHt
 from portal.apps.models import App
 from portal.errors import RegistryRefused
 from portal.http.request_bodies import blocks_of
-from portal.registry import blob_store, uploads
-from portal.registry.access import blob_path
+from portal.registry import uploads
+from portal.registry.access import blob_path, has_blob
 from portal.registry.actions import check_upload
 from portal.registry.credentials import repository_of
 from portal.registry.deletion import delete_blob
@@ -62,9 +62,7 @@ async def _begin(request: HttpRequest, team: str, app: str) -> HttpResponseBase:
     """Begin an upload. It ends in the same request if the whole blob is included or a mount finds
     it here."""
     person, found = await sync_to_async(repository_of)(request, team, app)
-    if (mounted := request.GET.get("mount")) and await sync_to_async(blob_store.find)(
-        found, hex_of(mounted)
-    ):
+    if (mounted := request.GET.get("mount")) and await sync_to_async(has_blob)(found, mounted):
         return _created(found, mounted)
     await sync_to_async(check_upload)(person, found)
     digest = request.GET.get("digest")

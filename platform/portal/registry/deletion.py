@@ -14,9 +14,9 @@ from portal.activity import audit
 from portal.apps.models import App
 from portal.builds.models import Build, BuildState
 from portal.errors import RegistryRefused
-from portal.registry import blob_store, manifests
+from portal.registry import aliases, blob_store, manifests
 from portal.registry.models import Attachment, Tag
-from portal.registry.names import check_tag, release_number
+from portal.registry.names import check_tag, digest_of, release_number
 
 
 @transaction.atomic
@@ -36,6 +36,7 @@ def delete_manifest(actor: Person, *, app: App, digest: str) -> None:
     """Delete a manifest and its tags. Raise UNSUPPORTED if a release has it, or it is deployed
     now. `digest` is the hex."""
     require_member(actor, app.team)
+    digest = aliases.stored_hex(app.team_id, digest)
     if _is_released(app, digest):
         raise _kept(f"sha256:{digest} is the image of a release.")
     if _is_deployed_now(app, digest):
@@ -49,7 +50,7 @@ def delete_manifest(actor: Person, *, app: App, digest: str) -> None:
     attached, _ = Attachment.objects.filter(app=app, digest=digest).delete()
     tags, _ = Tag.objects.filter(app=app, digest=digest).delete()
     if not attached and not tags and not _is_manifest(app, digest):
-        raise _unknown("MANIFEST_UNKNOWN", app, f"manifest sha256:{digest}")
+        raise _unknown("MANIFEST_UNKNOWN", app, f"manifest {digest_of(digest)}")
     if digest not in blob_store.needed(app.team_id):
         path.unlink(missing_ok=True)
     audit.record(actor, f"deleted the manifest sha256:{digest[:12]}", app=app)
@@ -59,8 +60,9 @@ def delete_manifest(actor: Person, *, app: App, digest: str) -> None:
 def delete_blob(actor: Person, *, app: App, digest: str) -> None:
     """Delete a received blob. Raise UNSUPPORTED if a manifest or a release needs it."""
     require_member(actor, app.team)
+    digest = aliases.stored_hex(app.team_id, digest)
     if blob_store.find(app, digest) is None:
-        raise _unknown("BLOB_UNKNOWN", app, f"blob sha256:{digest}")
+        raise _unknown("BLOB_UNKNOWN", app, f"blob {digest_of(digest)}")
     path = blob_store.received(app.team_id, digest)
     if not path.exists() or _is_released(app, digest):
         raise _kept(f"sha256:{digest} is a part of a release.")

@@ -3,6 +3,7 @@ github.com/opencontainers/image-spec, v1.1."""
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -10,7 +11,7 @@ from typing import Any
 
 from portal.documents import parse_json
 from portal.errors import RegistryRefused
-from portal.registry.names import hex_of
+from portal.registry.names import digest_of, hex_of
 
 # bytes; the least that a registry must accept by the distribution specification
 LARGEST = 4 * 2**20
@@ -24,20 +25,28 @@ _CONFIGS = {
     "application/vnd.oci.image.config.v1+json",
     "application/vnd.docker.container.image.v1+json",
 }
+# image-spec, layer.md, "Non-Distributable Layers": a client may leave them where they are
+_NOT_DISTRIBUTED = ("oci.image.layer.nondistributable.v1", "docker.image.rootfs.foreign.diff")
 _LAYER = re.compile(
-    r"application/vnd\.(?:oci\.image\.layer\.v1|docker\.image\.rootfs\.diff)\.tar(?:[+.](?:gzip|zstd))?"
+    r"application/vnd\.(?:oci\.image\.layer(?:\.nondistributable)?\.v1"
+    r"|docker\.image\.rootfs\.(?:foreign\.)?diff)\.tar(?:[+.](?:gzip|zstd))?"
 )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Descriptor:
-    """A reference to a blob or a manifest. `digest` is the hex."""
+    """A reference to a blob or a manifest. `digest` is the hex, by SHA-256 or SHA-512."""
 
     media_type: str
     digest: str
     size: int
     system: str = ""  # the operating system of an index entry
     architecture: str = ""
+
+    @property
+    def is_distributed(self) -> bool:
+        """Return False for a layer that a manifest may name without a push of its bytes."""
+        return not self.media_type.removeprefix("application/vnd.").startswith(_NOT_DISTRIBUTED)
 
     def may_run_on(self, architecture: str) -> bool:
         """Return whether an entry of an index is for Linux on this machine, or has no platform."""
@@ -101,6 +110,17 @@ def parse(data: bytes, content_type: str = "") -> Document:
     if len(parsed.manifests) > MOST_PARTS:
         raise _invalid(f"It lists more than {MOST_PARTS} manifests")
     return parsed
+
+
+def with_sha256(data: bytes, document: Document) -> bytes:
+    """Return a manifest whose configuration and layers have the digests of `document`."""
+    values = parse_json(data)
+    if document.config is None or not isinstance(values, dict):
+        raise _invalid("It is not the manifest of an image")
+    values["config"]["digest"] = digest_of(document.config.digest)
+    for layer, part in zip(values["layers"], document.layers, strict=True):
+        layer["digest"] = digest_of(part.digest)
+    return json.dumps(values, sort_keys=True, separators=(",", ":")).encode()
 
 
 def check_platforms(index: Document, architecture: str) -> None:

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import fcntl
 import time
+from datetime import timedelta
 from pathlib import Path
 
 from django.db.models import Q
+from django.utils import timezone
 
+from portal.accounts.models import Team
 from portal.apps.models import App
 from portal.builds.models import Build, BuildState, SourceKind
-from portal.registry import blob_store, manifests
-from portal.registry.models import Attachment, Tag
+from portal.registry import blob_store
+from portal.registry.models import Alias, Attachment, Tag
 
 UPLOAD_KEPT = 6 * 3600.0  # seconds since its last byte
 RECEIVED_KEPT = 24 * 3600.0  # seconds since it was received, if no release or attachment has it
@@ -39,7 +42,7 @@ def sweep(*, upload_kept: float = UPLOAD_KEPT, received_kept: float = RECEIVED_K
 
 
 def forget_unreachable_tags() -> int:
-    """Delete tags whose image is no longer kept, and indexes without a tag or with a missing part.
+    """Delete tags whose image is no longer kept, and covers without a tag or with a missing part.
     Return the number of tags.
 
     Skipped while the team pushes, because a tag is written before its image has a release.
@@ -53,8 +56,8 @@ def forget_unreachable_tags() -> int:
         if str(app.team_id) in pushing:
             continue
         there = blob_store.reachable(app)
-        indexes = list(Attachment.objects.filter(app=app, media_type__in=manifests.INDEXES))
-        broken = {row.digest for row in indexes if not there.issuperset(row.blobs)}
+        covers = list(Attachment.objects.filter(app=app, is_cover=True))
+        broken = {row.digest for row in covers if not there.issuperset(row.blobs)}
         gone = [
             tag.pk
             for tag in Tag.objects.filter(app=app)
@@ -62,11 +65,23 @@ def forget_unreachable_tags() -> int:
         ]
         forgotten += Tag.objects.filter(pk__in=gone).delete()[0]
         named = set(Tag.objects.filter(app=app).values_list("digest", flat=True))
-        listed = {digest for row in indexes for digest in row.blobs[1:]}
-        for row in indexes:
+        listed = {digest for row in covers for digest in row.blobs[1:]}
+        for row in covers:
             kept = row.subject or row.digest in named | listed
             if row.digest in broken or (not kept and _is_old(row)):
                 row.delete()
+    return forgotten
+
+
+def forget_unused_aliases() -> int:
+    """Delete SHA-512 digests of blobs that no longer exist. Return their number."""
+    old = timezone.now() - timedelta(seconds=UPLOAD_KEPT)
+    forgotten = 0
+    for team in Team.objects.filter(aliases__updated_at__lt=old).distinct():
+        there = blob_store.all_of_team(team.pk)
+        rows = Alias.objects.filter(team=team, updated_at__lt=old)
+        unused = [alias.pk for alias in rows if alias.stored not in there]
+        forgotten += Alias.objects.filter(pk__in=unused).delete()[0]
     return forgotten
 
 

@@ -16,11 +16,13 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import BinaryIO
 
+from asgiref.sync import sync_to_async
 from django.conf import settings
 
 from portal.apps.models import App
 from portal.errors import NoRoom, RegistryRefused
-from portal.registry import blob_store
+from portal.registry import aliases, blob_store
+from portal.registry.names import algorithm_of, digest_of
 
 MOST = 100  # open uploads per team
 _BLOCK = 2**20  # bytes per write
@@ -97,20 +99,25 @@ async def append(
 
 
 async def finish(app: App, id: str, digest: str) -> None:
-    """Store the upload as the blob with this digest (hex). Raise DIGEST_INVALID and delete it if
-    its bytes have another digest."""
+    """Store the upload as the blob with this digest (hex, by SHA-256 or SHA-512).
+
+    Raise DIGEST_INVALID and delete it if its bytes have another digest."""
     file = _opened(app, id)
     with file:
-        found = await asyncio.to_thread(_synced_digest, file)
-        if found != digest:
+        wanted = algorithm_of(digest)
+        found = await asyncio.to_thread(_synced_digests, file, {"sha256", wanted})
+        if found[wanted] != digest:
             cancel(app, id)
             raise RegistryRefused(
                 "DIGEST_INVALID",
-                f"The received data has the digest sha256:{found}, not sha256:{digest}.",
+                f"The received data has the digest {digest_of(found[wanted])}, not"
+                f" {digest_of(digest)}.",
                 status=400,
                 hint="Push again.",
             )
-        blob_store.place(_path(app, id), app.team_id, digest)
+        blob_store.place(_path(app, id), app.team_id, found["sha256"])
+    if wanted == "sha512":
+        await sync_to_async(aliases.record)(app.team_id, digest, found["sha256"])
 
 
 def headers_of(size: int) -> dict[str, str]:
@@ -143,11 +150,15 @@ def _write(file: BinaryIO, data: bytes | bytearray) -> None:
     file.flush()
 
 
-def _synced_digest(file: BinaryIO) -> str:
+def _synced_digests(file: BinaryIO, algorithms: set[str]) -> dict[str, str]:
+    """Return the hex of the file by each algorithm, in one reading."""
+    hashes = {name: hashlib.new(name) for name in algorithms}
     file.seek(0)
-    digest = hashlib.file_digest(file, "sha256").hexdigest()  # type: ignore[arg-type]  # typeshed expects readinto of an open buffer
+    while block := file.read(_BLOCK):
+        for digest in hashes.values():
+            digest.update(block)
     os.fsync(file.fileno())
-    return digest
+    return {name: digest.hexdigest() for name, digest in hashes.items()}
 
 
 def _opened(app: App, id: str) -> BinaryIO:

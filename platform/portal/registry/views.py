@@ -14,7 +14,7 @@ from portal.errors import RegistryRefused
 from portal.http.request_bodies import blocks_of
 from portal.registry import access, actions, deletion, manifests
 from portal.registry.credentials import person_of, repository_of
-from portal.registry.names import hex_of, is_digest
+from portal.registry.names import digest_of, hex_of, is_digest
 from portal.registry.responses import for_registry_clients, is_unchanged
 
 _MOST_AT_ONCE = 1000
@@ -35,7 +35,7 @@ async def _read(request: HttpRequest, team: str, app: str, reference: str) -> Ht
         raise RegistryRefused(
             "MANIFEST_UNKNOWN", f"{reference} is not a manifest.", status=404
         ) from None
-    named = f"sha256:{digest}"
+    named = reference if is_digest(reference) else f"sha256:{digest}"
     headers = {
         "Content-Type": kind,
         "Content-Length": str(len(data)),
@@ -67,7 +67,7 @@ async def _put(request: HttpRequest, team: str, app: str, reference: str) -> Htt
         data=bytes(data),
         content_type=request.headers.get("Content-Type", ""),
     )
-    digest = f"sha256:{put.digest}"
+    digest = reference if is_digest(reference) else f"sha256:{put.digest}"
     response = HttpResponse(
         status=201,
         headers={
@@ -76,7 +76,7 @@ async def _put(request: HttpRequest, team: str, app: str, reference: str) -> Htt
         },
     )
     if put.subject:
-        response["OCI-Subject"] = f"sha256:{put.subject}"
+        response["OCI-Subject"] = digest_of(put.subject)
     return response
 
 
@@ -127,7 +127,7 @@ async def _referrers(request: HttpRequest, team: str, app: str, digest: str) -> 
             "mediaType": row.media_type,
             "digest": f"sha256:{row.digest}",
             "size": row.size,
-            "artifactType": row.artifact_type,
+            **({"artifactType": row.artifact_type} if row.artifact_type else {}),
             **({"annotations": row.annotations} if row.annotations else {}),
         }
         for row in rows
