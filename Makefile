@@ -53,11 +53,11 @@ test-apps: python ## Deploy apps of many frameworks, most of them made by the fr
 
 attack: python ## Attack a platform from its apps, builds, uploads and pushes, next to a victim; safe during `make up`; ONLY=word,word TABLE=file
 	@$(SETUP) test
-	$(PY) -m bench.attack only=$(ONLY) table=$(TABLE)
+	$(PY) -m bench.attack "only=$(ONLY)" "table=$(TABLE)"
 
 fuzz: python ## Change inputs by chance and see what breaks, in a throw-away root; MINUTES=n TARGET=name, or TARGET=name INPUT=file
 	@$(SETUP) test
-	$(PY) -m tests.fuzz minutes=$(MINUTES) target=$(TARGET) input=$(INPUT)
+	$(PY) -m tests.fuzz "minutes=$(MINUTES)" "target=$(TARGET)" "input=$(INPUT)"
 
 chaos: python ## Kill random processes under load and deploys, during `make up` or alone; SECONDS=600 KILLS=150 SEED=n
 	@$(SETUP) test

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from bench import running
 from bench.chaos import owned_platform
+from tests.options import read_options
 from tests.system.attacks.attack import HEAD, Attack, Result, execute
 from tests.system.attacks.range import ATTACKERS, VICTIMS, Range
 from tests.system.attacks.report import with_results
@@ -25,10 +26,12 @@ LIMITS = {"apps": 10, "instances": 50, "cpu": 100_000, "memory": 2**35, "disk": 
 
 
 def main(words: list[str]) -> int:
-    options = {"only": "", "table": ""}
-    for word in words:
-        name, _, value = word.partition("=")
-        options[name] = value
+    try:
+        options = read_options(words, {"only": "", "table": ""})
+        chosen = chosen_attacks(options["only"])
+    except ValueError as error:
+        print(error, file=sys.stderr)
+        return 2
     if options["table"] and not Path(options["table"]).is_file():
         print(
             f"There is no file {options['table']}. TABLE is a page with a table of attacks, such as"
@@ -36,11 +39,6 @@ def main(words: list[str]) -> int:
             file=sys.stderr,
         )
         return 2
-    chosen = [
-        attack
-        for attack in ATTACKS
-        if any(word in attack.title for word in options["only"].split(","))
-    ]
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     results: list[Result] = []
     try:
@@ -54,6 +52,16 @@ def main(words: list[str]) -> int:
         f"{len(results)} of {len(chosen)} attacks ran; {wrong} had a wrong result.", file=sys.stderr
     )
     return 1 if wrong or len(results) < len(chosen) else 0
+
+
+def chosen_attacks(only: str) -> Sequence[Attack]:
+    """Return the attacks whose title contains one of these words, which are separated by commas.
+    Raise ValueError for a word that no title contains."""
+    words = [word.strip() for word in only.split(",")]
+    for word in words:
+        if not any(word in attack.title for attack in ATTACKS):
+            raise ValueError(f"No attack has {word!r} in its title. docs/security.md lists them.")
+    return [attack for attack in ATTACKS if any(word in attack.title for word in words)]
 
 
 @contextmanager

@@ -16,6 +16,7 @@ from pathlib import Path
 from runtime.process import run
 from tests.fuzz.root import PACKAGES, RESULTS, ROOT, Ended, in_root
 from tests.fuzz.targets import TARGETS
+from tests.options import read_options
 
 LOCK = ROOT / "tests" / "fuzz" / "requirements.txt"
 START = 60  # seconds that a worker may need to start and to end
@@ -38,10 +39,11 @@ class Row:
 
 
 def main(words: list[str]) -> int:
-    said = {"minutes": "1", "target": "", "input": ""}
-    for word in words:
-        name, _, value = word.partition("=")
-        said[name] = value or said[name]
+    try:
+        said = read_options(words, {"minutes": "1", "target": "", "input": ""})
+    except ValueError as error:
+        print(error, file=sys.stderr)
+        return 2
     if said["input"]:
         ended = in_root(said["target"], str(Path(said["input"]).resolve()), seconds=START)
         print(ended.said or "The input was refused, or handled.")

@@ -287,8 +287,8 @@ def _ensure_confinement(config: NodeConfig, environment: Environment) -> None:
     again in the namespace.
     """
     if not confinement.is_made(config) and Kernel().mounts_below(config.instances):
-        with step("Stop apps of an earlier version; they will start again"):
-            manage(environment, "tear_down")
+        print("  Apps of an earlier version use mounts of the host; they will start again.")
+        manage(environment, "tear_down")  # prints its own step
     confinement.ensure(config, environment)
 
 
