@@ -5,7 +5,11 @@ from __future__ import annotations
 import re
 from typing import Self
 
-_BYTES = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([KMGT]i?B?|B)?\s*", re.IGNORECASE)
+from humanize import naturalsize
+
+_BYTES = re.compile(
+    r"\s*(\d{1,15}(?:\.\d{1,15})?)\s*(?:([KMGT])(?:i?B)?|B|Bytes?)?\s*", re.IGNORECASE
+)
 _POWERS = {"": 0, "k": 1, "m": 2, "g": 3, "t": 4}
 
 
@@ -21,16 +25,19 @@ class Bytes(int):
         match = _BYTES.fullmatch(text)
         if match is None:
             raise ValueError(f"{text!r} is not a size; write for example 512M or 1.5GiB")
-        unit = (match[2] or "").lower().rstrip("b").rstrip("i")
-        return cls(round(float(match[1]) * 1024 ** _POWERS[unit]))
+        return cls(round(float(match[1]) * 1024 ** _POWERS[(match[2] or "").lower()]))
 
     def __str__(self) -> str:
-        amount = float(self)
-        for unit in ("B", "KiB", "MiB", "GiB"):
-            if abs(amount) < 1024:
-                return f"{amount:.0f} {unit}" if amount == int(amount) else f"{amount:.1f} {unit}"
-            amount /= 1024
-        return f"{amount:.1f} TiB"
+        """Return it with one decimal, unless that is zero: `1.5 GiB`, `512 Bytes`."""
+        return naturalsize(int(self), binary=True).replace(".0 ", " ")
+
+    def exact(self) -> str:
+        """Return the text from which `parse` makes the same size."""
+        for unit, power in (("TiB", 4), ("GiB", 3), ("MiB", 2), ("KiB", 1)):
+            amount = f"{self / 1024**power:.3f}".rstrip("0").removesuffix(".")
+            if self >= 1024**power and round(float(amount) * 1024**power) == self:
+                return f"{amount} {unit}"
+        return f"{int(self)} Bytes"
 
 
 class Millicores(int):

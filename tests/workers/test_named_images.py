@@ -83,7 +83,7 @@ def test_an_image_over_the_teams_limit_is_refused(dock, elsewhere, monkeypatch):
     monkeypatch.setattr(translate, "BUILD_DISK", Bytes(1000))
     row, _, log = fetched(dock, elsewhere, username=USER, password=PASSWORD)
     assert row.state == BuildState.FAILED, log
-    assert "1000 B" in row.reason
+    assert "1000 Bytes" in row.reason
     assert not list((dock.config.images / "ingest").iterdir())
 
 

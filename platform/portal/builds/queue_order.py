@@ -9,6 +9,8 @@ import heapq
 from collections import Counter, deque
 from collections.abc import Iterable
 
+from humanize import ordinal
+
 from portal.builds.models import Build, BuildState
 
 
@@ -59,12 +61,6 @@ def words_of(position: int) -> str:
     if not before:
         return "1st in the queue. It starts when a build slot is free."
     return (
-        f"{position}{_ending(position)} in the queue, about {before}"
+        f"{ordinal(position)} in the queue, about {before}"
         f" build{'' if before == 1 else 's'} before yours."
     )
-
-
-def _ending(number: int) -> str:
-    if number % 100 in (11, 12, 13):
-        return "th"
-    return {1: "st", 2: "nd", 3: "rd"}.get(number % 10, "th")

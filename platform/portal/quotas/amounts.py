@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
+from runtime.contract.quantities import Bytes, Millicores
+
 
 def cpu(millicores: int) -> str:
     """Format CPU: 1500 is "1.5 CPU"."""
-    return f"{millicores / 1000:g} CPU"
+    return str(Millicores(millicores))
 
 
 def size(count: int) -> str:
     """Format bytes: 1610612736 is "1.5 GiB"."""
-    amount = float(count)
-    for unit in ("B", "KiB", "MiB", "GiB"):
-        if amount < 1024:
-            return f"{amount:.0f} {unit}" if amount == int(amount) else f"{amount:.1f} {unit}"
-        amount /= 1024
-    return f"{amount:.1f} TiB"
+    return str(Bytes(count))
 
 
 def rate(bits: int) -> str:

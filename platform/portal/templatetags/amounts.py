@@ -9,6 +9,8 @@ from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
+from runtime.contract.quantities import Bytes
+
 register = template.Library()
 
 _SPANS = ((365 * 86400, "y"), (30 * 86400, "mo"), (86400, "d"), (3600, "h"), (60, "min"))
@@ -17,14 +19,7 @@ _SPANS = ((365 * 86400, "y"), (30 * 86400, "mo"), (86400, "d"), (3600, "h"), (60
 @register.filter
 def size(amount: float | None) -> str:
     """Format bytes: 1536 -> "1.5 KiB". One decimal, unless it would be zero."""
-    if amount is None:
-        return "–"
-    left = float(amount)
-    for unit in ("B", "KiB", "MiB", "GiB"):
-        if abs(left) < 1024:
-            return f"{_one_decimal(left)} {unit}"
-        left /= 1024
-    return f"{_one_decimal(left)} TiB"
+    return "–" if amount is None else str(Bytes(amount))
 
 
 @register.filter
@@ -114,7 +109,3 @@ def _words(seconds: float, kind: str) -> str:
             span = f"{int(seconds // length)} {unit}"
             return f"{span} ago" if kind == "ago" else span
     return "just now" if kind == "ago" else "under a minute"
-
-
-def _one_decimal(amount: float) -> str:
-    return f"{amount:.1f}".removesuffix(".0")

@@ -2,6 +2,7 @@
 field."""
 
 import pytest
+from django.core.exceptions import ValidationError
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import Client
 
@@ -9,6 +10,7 @@ from portal.accounts.models import Membership, Person, Team, Token
 from portal.apps.access import config_of
 from portal.apps.models import App, ProcessFormation
 from portal.builds.models import Build
+from portal.pages.quotas.fields import SizeField
 from portal.releases.models import Release
 
 
@@ -306,3 +308,14 @@ def test_an_admin_creates_people(admin: Client) -> None:
         "/admin/people", {"username": "mate", "password": "ropes and sails 5", "team": "dock"}
     )
     assert Membership.objects.filter(team__name="dock", person__username="mate").exists()
+
+
+@pytest.mark.parametrize("size", [2**30 * 5 // 4, 2**20 + 1, 512 * 2**20, 1])
+def test_a_size_that_is_saved_as_shown_does_not_change(size: int) -> None:
+    field = SizeField()
+    assert field.clean(field.prepare_value(size)) == size
+
+
+def test_a_size_that_is_far_too_large_is_an_error_of_the_field() -> None:
+    with pytest.raises(ValidationError, match=r"Invalid size: 9+\. Use for example 512M or 1\.5G"):
+        SizeField().clean("9" * 400)

@@ -7,11 +7,11 @@ import re
 from django import forms
 
 from portal.quotas import amounts
+from runtime.contract.quantities import Bytes
 
-_SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*(?:([KMGT])(?:i?B)?|B)?", re.IGNORECASE)
 _CPU = re.compile(r"(\d+(?:\.\d+)?)\s*(m|cpus?|cores?)?", re.IGNORECASE)
 _RATE = re.compile(r"(\d+(?:\.\d+)?)\s*([kMG])?(?:bit|bps)?(?:/s|ps)?", re.IGNORECASE)
-_POWERS = {"": 0, "k": 1, "m": 2, "g": 3, "t": 4}
+_POWERS = {"": 0, "k": 1, "m": 2, "g": 3}
 
 
 class SizeField(forms.Field):
@@ -26,15 +26,15 @@ class SizeField(forms.Field):
 
     def to_python(self, value: object) -> int | None:
         text = str(value or "").strip()
-        match = _SIZE.fullmatch(text)
-        if match is None:
+        try:
+            return int(Bytes.parse(text))
+        except ValueError:
             raise forms.ValidationError(
                 f"Invalid size: {text or 'empty'}. Use for example 512M or 1.5G."
-            )
-        return round(float(match[1]) * float(1024 ** _POWERS[(match[2] or "").lower()]))
+            ) from None
 
     def prepare_value(self, value: object) -> object:
-        return amounts.size(value) if isinstance(value, int) else value
+        return Bytes(value).exact() if isinstance(value, int) else value
 
 
 class CpuField(forms.Field):

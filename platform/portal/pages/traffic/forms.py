@@ -8,7 +8,6 @@ import re
 from django import forms
 
 from portal.pages.quotas.fields import SizeField
-from portal.quotas import amounts
 from portal.traffic.autoscale import Target
 from portal.traffic.models import TrafficSettings, Way
 
@@ -28,7 +27,7 @@ class OptionalSize(SizeField):
         return super().to_python(value) if str(value or "").strip() else 0
 
     def prepare_value(self, value: object) -> object:
-        return "" if value == 0 else amounts.size(value) if isinstance(value, int) else value
+        return "" if value == 0 else super().prepare_value(value)
 
 
 class OptionalNumber(forms.IntegerField):

@@ -115,5 +115,5 @@ def test_added_zeros_are_refused_at_the_step_s_limit(forge: Forge) -> None:
             info = tarfile.TarInfo(name)
             info.size = len(data)
             tar.addfile(info, io.BytesIO(data))
-    with pytest.raises(BuildFailed, match="line 2: ADD writes 1.0 GiB or more"):
+    with pytest.raises(BuildFailed, match="line 2: ADD writes 1 GiB or more"):
         forge.builder.build(forge.request_of(outer.getvalue()), forge.log.append)
