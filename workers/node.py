@@ -8,12 +8,12 @@ from functools import cache
 from runtime.config import from_environment
 from runtime.engines.node import NodeEngine
 
-_given: list[NodeEngine] = []
+_chosen: list[NodeEngine] = []
 
 
 def engine() -> NodeEngine:
     """Return the engine of the node that this process runs on."""
-    return _given[-1] if _given else _own()
+    return _chosen[-1] if _chosen else _create_engine()
 
 
 def use(engine: NodeEngine | None) -> None:
@@ -22,9 +22,9 @@ def use(engine: NodeEngine | None) -> None:
     For tests, and for several nodes in one process.
     """
     if engine is None:
-        _given.clear()
+        _chosen.clear()
     else:
-        _given[:] = [engine]
+        _chosen[:] = [engine]
 
 
 @cache
@@ -34,5 +34,5 @@ def name() -> str:
 
 
 @cache
-def _own() -> NodeEngine:
+def _create_engine() -> NodeEngine:
     return NodeEngine(from_environment())

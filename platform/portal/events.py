@@ -57,7 +57,7 @@ def publish(app_name: str, kind: str) -> None:
 async def subscribe(app_name: str) -> AsyncIterator[str]:
     """Yield events forever. The first is RECONNECTED, when the subscription begins, and after each
     outage of Redis."""
-    complained = False
+    has_warned = False
     while True:
         client = redis.asyncio.Redis.from_url(settings.REDIS_CLIENT_URL, decode_responses=True)
         try:
@@ -65,16 +65,16 @@ async def subscribe(app_name: str) -> AsyncIterator[str]:
                 await channel.subscribe(_channel(app_name))
                 async for message in channel.listen():
                     if message["type"] == "subscribe":
-                        complained = False
+                        has_warned = False
                         yield EventKind.RECONNECTED
                     elif message["type"] == "message":
                         yield message["data"]
         except (redis.RedisError, OSError) as error:
-            if not complained:
+            if not has_warned:
                 log.warning(
                     "No events of app %s until Redis is available again: %s", app_name, error
                 )
-                complained = True
+                has_warned = True
         finally:
             await client.aclose()
         await asyncio.sleep(RECONNECT_SECONDS)

@@ -29,15 +29,15 @@ class Task(StrEnum):
     REMOVE_APP = "slipway.remove_app"  # app id
     UPGRADE_STACK = "slipway.upgrade_stack"  # app id, and id of the person who requested it
     APPLY_QUOTA = "slipway.apply_quota"  # team id
-    TEND_RUNS = "slipway.tend_runs"  # app id
+    UPDATE_RUNS = "slipway.tend_runs"  # app id
     IMAGE_JOB = "slipway.image_job"  # image job id
     CHECK_DOMAIN = "slipway.check_domain"  # domain id
-    TEND_CERTIFICATE = "slipway.tend_certificate"  # domain id
-    TEND_DOMAINS = "slipway.tend_domains"  # no arguments: for all domains
+    UPDATE_CERTIFICATE = "slipway.tend_certificate"  # domain id
+    UPDATE_DOMAINS = "slipway.tend_domains"  # no arguments: for all domains
 
 
 _OF_BUILDS = (Task.BUILD, Task.UPGRADE_STACK)
-_UPKEEP = (Task.CHECK_DOMAIN, Task.TEND_CERTIFICATE, Task.TEND_DOMAINS)
+_UPKEEP = (Task.CHECK_DOMAIN, Task.UPDATE_CERTIFICATE, Task.UPDATE_DOMAINS)
 QUEUES = {
     task: "build" if task in _OF_BUILDS else "upkeep" if task in _UPKEEP else "node"
     for task in Task

@@ -26,7 +26,7 @@ from tests.runtime.router.support.authority import TestAuthority, pebble
 from tests.workers.nameserver import NameServer
 from tests.workers.test_domains import verified, working_with
 from workers.bridge.translate import desired_app
-from workers.tasks.certificates import tend_certificate
+from workers.tasks.certificates import update_certificate
 
 ORDERED, UPLOADED, BARE = "one.example.com", "two.example.com", "three.example.com"
 APPS = (("one", ORDERED), ("two", UPLOADED), ("three", BARE))
@@ -64,10 +64,10 @@ def test_a_browser_sees_two_apps_over_https_each_with_its_own_certificate(
         monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(ca))
         with working_with(front, replace(front.config, acme_directory=directory)):
             ordered, uploaded, bare = (led(people, front, names, name, host) for name, host in APPS)
-            tend_certificate(ordered.pk)
+            update_certificate(ordered.pk)
             chain, key = root.issue(UPLOADED)
             certificates.upload(people.owner, domain=uploaded, chain=chain + root.pem, key=key)
-            tend_certificate(uploaded.pk)
+            update_certificate(uploaded.pk)
             for domain in (ordered, uploaded):
                 assert DomainCertificate.objects.get(domain=domain).reason == ""
     served = Certificates(front.config).get(name_for(ORDERED))

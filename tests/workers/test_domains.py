@@ -38,9 +38,9 @@ from tests.workers.nameserver import NameServer
 from tests.workers.sites import Site, forwarding
 from workers import node
 from workers.bridge.translate import desired_app
-from workers.tasks.certificates import tend_certificate
+from workers.tasks.certificates import update_certificate
 from workers.tasks.domain_ownership import Ownership
-from workers.tasks.domains import check_domain, tend_domains
+from workers.tasks.domains import check_domain, update_domains
 
 ROOT_CA = TestAuthority("Test Root")
 MIDDLE = TestAuthority("Test Middle", ROOT_CA)
@@ -72,7 +72,7 @@ def at_the_router(front: RouterUnderTest) -> Iterator[RouterUnderTest]:
 @contextmanager
 def working_with(front: RouterUnderTest, config: NodeConfig) -> Iterator[NodeEngine]:
     """Give the tasks of this process this router. Containers are not needed here."""
-    before = node._given[-1] if node._given else None
+    before = node._chosen[-1] if node._chosen else None
     engine = NodeEngine(config, router=front.router)
     node.use(engine)
     try:
@@ -253,9 +253,9 @@ def test_two_domains_get_certificates_that_are_served_and_renewed(
                         endpoints=(end(sample),),
                     )
                 )
-            tend_domains()
+            update_domains()
             for domain in (first_domain, second_domain):
-                tend_certificate(domain.pk)
+                update_certificate(domain.pk)
                 row = DomainCertificate.objects.get(domain=domain)
                 assert (row.reason, row.names, row.uploaded) == ("", [domain.host], False)
                 assert row.next_try_at is not None
@@ -278,19 +278,19 @@ def test_two_domains_get_certificates_that_are_served_and_renewed(
             )
             other = shown(front, "two.example.com").serial_number
             broker.flushall()
-            tend_domains()
+            update_domains()
             assert broker.llen("upkeep") == 1
-            tend_certificate(first_domain.pk)
+            update_certificate(first_domain.pk)
             assert shown(front, "one.example.com").serial_number != first
             assert "Pebble" in shown(front, "one.example.com").issuer.rfc4514_string()
             assert shown(front, "two.example.com").serial_number == other
-            tend_certificate(first_domain.pk)
+            update_certificate(first_domain.pk)
             broker.flushall()
-            tend_domains()
+            update_domains()
             assert broker.llen("upkeep") == 0, "nothing is due"
 
             wild = verified(crew, first_domain.app, "*.example.com", names)
-            tend_certificate(wild.pk)
+            update_certificate(wild.pk)
             assert DomainCertificate.objects.get(domain=wild).names == ["*.example.com"], (
                 "proven by the DNS hook"
             )
@@ -300,7 +300,7 @@ def test_two_domains_get_certificates_that_are_served_and_renewed(
             )
 
             domain_removal.remove(crew.owner, domain=first_domain)
-            tend_domains()
+            update_domains()
             assert name_for("one.example.com") not in Certificates(config).names()
 
 
@@ -310,20 +310,20 @@ def test_a_failed_order_has_a_reason_and_waits_longer_each_time(
     config = replace(front.config, acme_directory=f"http://127.0.0.1:{free_port()}/dir")
     with working_with(front, config):
         domain = verified(crew, crew.app(), "unlucky.example", names)
-        tend_certificate(domain.pk)
+        update_certificate(domain.pk)
         row = DomainCertificate.objects.get(domain=domain)
         assert "gave an unexpected answer" in row.reason
         assert row.next_try_at is not None
         first = row.next_try_at - timezone.now()
-        tend_certificate(domain.pk)
+        update_certificate(domain.pk)
         assert DomainCertificate.objects.get(domain=domain).tries == 1, "it is not time yet"
         DomainCertificate.objects.update(next_try_at=timezone.now())
-        tend_certificate(domain.pk)
+        update_certificate(domain.pk)
         row.refresh_from_db()
         assert row.tries == 2
         assert row.next_try_at - timezone.now() > first
         wild = verified(crew, domain.app, "*.unlucky.example", names)
-        tend_certificate(wild.pk)
+        update_certificate(wild.pk)
         assert "Upload one for the wildcard" in DomainCertificate.objects.get(domain=wild).reason
 
 
@@ -341,14 +341,14 @@ def test_an_uploaded_certificate_is_checked_and_serves_only_its_domain(
         (elsewhere + MIDDLE.pem, its_key, "is for elsewhere.example, and not for own.example"),
     ):
         certificates.upload(crew.owner, domain=domain, chain=bad, key=with_key)
-        tend_certificate(domain.pk)
+        update_certificate(domain.pk)
         row = DomainCertificate.objects.get(domain=domain)
         assert message in row.reason
         assert (row.encrypted_upload, row.not_after) == (None, None)
     certificates.upload(crew.owner, domain=domain, chain=chain + MIDDLE.pem, key=key)
     row = DomainCertificate.objects.get(domain=domain)
     assert b"PRIVATE KEY" not in bytes(row.encrypted_upload or b"")
-    tend_certificate(domain.pk)
+    update_certificate(domain.pk)
     row.refresh_from_db()
     assert (row.reason, row.encrypted_upload, row.uploaded, row.next_try_at) == (
         "",
@@ -362,7 +362,7 @@ def test_an_uploaded_certificate_is_checked_and_serves_only_its_domain(
         "another name keeps its certificate"
     )
     (front.config.certificates / f"{name_for('own.example')}.pem").unlink()
-    tend_domains()
+    update_domains()
     row.refresh_from_db()
     assert row.not_after is None, "the file is lost: a new certificate is ordered"
 

@@ -84,7 +84,7 @@ def test_the_layers_of_a_running_container_stay(plant, store):
     app = plant.app()
     image, _, paths = a_release(plant, store, app, 1)
     age(paths)
-    roots = plant.engine._roots(garbage_collection.kept())
+    roots = plant.engine._roots(garbage_collection.kept_images())
     assert image in roots.images
     in_use = {
         path.name for container in plant.engine.containers.list() for path in container.spec.layers

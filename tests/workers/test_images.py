@@ -71,7 +71,7 @@ def test_an_instance_is_inspected_committed_deployed_and_saved(plant, broker, ca
     live = named(app, "v2").digest
     note = plant.engine.images.image(live).layers[0] / "srv/data/note"
     assert (note.read_text(), note.stat().st_uid) == ("kept\n", 0)
-    assert live in garbage_collection.kept().images
+    assert live in garbage_collection.kept_images().images
 
     compare = actions.compare(owner, before=named(app, "v1"), after=named(app, "v2"))
     image_job(compare.pk)
@@ -113,8 +113,8 @@ def test_a_failed_job_has_a_reason_and_a_lost_job_is_resumed(plant, broker):
     assert actions.begin(job)
     queued(broker, "node")
     broker.delete("node")
-    assert list(images.lost(plant.engine, [])) == [job.pk], "its worker has ended"
-    upkeep.take_up_lost()
+    assert list(images.jobs_without_worker(plant.engine, [])) == [job.pk], "its worker has ended"
+    upkeep.send_lost_tasks_again()
     assert ("slipway.image_job", [job.pk]) in queued(broker, "node")
     image_job(job.pk)
     job.refresh_from_db()

@@ -18,8 +18,8 @@ from tests.portal.conftest import Crew
 from tests.runtime.router.conftest import RouterUnderTest, free_port
 from tests.runtime.router.support.authority import pebble
 from tests.workers.test_domains import crew, front, names, shown, working_with
-from workers.tasks.certificates import due, order_certificates
-from workers.tasks.domains import tend_domains
+from workers.tasks.certificates import due_certificates, order_certificates
+from workers.tasks.domains import update_domains
 
 __all__ = ["crew", "front", "names"]
 
@@ -45,14 +45,17 @@ def test_the_portal_and_apps_get_certificates_for_their_own_names(
             front.config, acme_directory=directory, acme_dns_hook=tmp_path / "dns-hook"
         )
         with working_with(front, config) as engine:
-            assert due(engine, timezone.now()) == ["slipway.example.com", "hello.apps.example.com"]
+            assert due_certificates(engine, timezone.now()) == [
+                "slipway.example.com",
+                "hello.apps.example.com",
+            ]
             broker.flushall()
-            tend_domains()
+            update_domains()
             assert broker.llen("upkeep") == 1
             order_certificates()
             for host in platform_certificates.hosts():
                 assert "Pebble" in shown(front, host).issuer.rfc4514_string()
-            assert due(engine, timezone.now()) == []
+            assert due_certificates(engine, timezone.now()) == []
             serial = shown(front, "slipway.example.com").serial_number
             order_certificates()
             assert shown(front, "slipway.example.com").serial_number == serial, "it is not time yet"
@@ -60,24 +63,26 @@ def test_the_portal_and_apps_get_certificates_for_their_own_names(
             OwnCertificate.objects.filter(host="slipway.example.com").update(
                 next_try_at=timezone.now()
             )
-            assert due(engine, timezone.now()) == ["slipway.example.com"]
+            assert due_certificates(engine, timezone.now()) == ["slipway.example.com"]
             order_certificates()
             assert shown(front, "slipway.example.com").serial_number != serial
 
             Certificates(config).remove(name_for("slipway.example.com"))
-            assert due(engine, timezone.now()) == ["slipway.example.com"], "its file is lost"
+            assert due_certificates(engine, timezone.now()) == ["slipway.example.com"], (
+                "its file is lost"
+            )
             order_certificates()
 
             settings.HTTPS_OURSELVES = False
-            tend_domains()
+            update_domains()
             settings.HTTPS_OURSELVES, settings.ACME_DNS_HOOK = True, str(config.acme_dns_hook)
-            tend_domains()
+            update_domains()
             single = shown(front, "hello.apps.example.com").serial_number
             assert single != shown(front, "any.apps.example.com").serial_number, (
                 "it stays until there is a wildcard certificate"
             )
             order_certificates()
-            tend_domains()
+            update_domains()
             assert name_for("hello.apps.example.com") not in Certificates(config).names()
             assert (
                 shown(front, "any.apps.example.com").serial_number
@@ -97,8 +102,8 @@ def test_the_portal_and_apps_get_certificates_for_their_own_names(
                 "gave an unexpected answer"
                 in OwnCertificate.objects.get(host="slipway.example.com").reason
             )
-            assert due(engine, timezone.now()) == []
-            tend_domains()
+            assert due_certificates(engine, timezone.now()) == []
+            update_domains()
             assert set(OwnCertificate.objects.values_list("host", flat=True)) == {
                 "slipway.example.com",
                 "*.apps.example.com",

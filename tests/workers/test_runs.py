@@ -63,7 +63,7 @@ def live(plant, *crons: Cron, mode: str = "ok", **changes: Any):
 
 def begin(plant, app: App, name: str) -> Run:
     run = jobs.run_now(plant.crew.owner, app=app, job=cron_for(app, name))
-    job_runs.tend_runs(app.pk)
+    job_runs.update_runs(app.pk)
     run.refresh_from_db()
     return run
 
@@ -72,7 +72,7 @@ def over(plant, run: Run) -> Run:
     """Return the run after it has ended and the worker has noticed it."""
 
     def is_over() -> bool:
-        job_runs.tend_runs(run.app_id)
+        job_runs.update_runs(run.app_id)
         run.refresh_from_db()
         return RunState(run.state).is_over
 
@@ -137,7 +137,7 @@ def test_a_person_can_stop_a_run_while_it_runs_and_while_it_waits(plant):
     for run in (slow, waits):
         jobs.stop(plant.crew.owner, app=app, run=run)
     assert plant.engine.runs.of(app.name).keys() == {slow.pk}
-    job_runs.tend_runs(app.pk)
+    job_runs.update_runs(app.pk)
     assert plant.engine.runs.all() == []
     outcomes = {(run.state, run.reason, run.finished_at is not None) for run in Run.objects.all()}
     assert outcomes == {(RunState.STOPPED, "owner stopped it.", True)}
@@ -182,7 +182,7 @@ def test_a_worker_killed_between_two_steps_loses_and_repeats_no_run(plant):
     app, _ = live(plant, cron("count", "echo counted; sleep 2"))
     run = jobs.run_now(plant.crew.owner, app=app, job=cron_for(app, "count"))
     jobs.take_up(run, most=4)  # the worker is killed here
-    job_runs.tend_runs(app.pk)
+    job_runs.update_runs(app.pk)
     run.refresh_from_db()
     assert run.started_at is not None
     Run.objects.filter(pk=run.pk).update(
@@ -204,7 +204,7 @@ def test_a_worker_killed_between_two_steps_loses_and_repeats_no_run(plant):
     desired = translate.desired_app(app)
     plant.engine.runs.start(desired, desired.current, order)
     jobs.finish(left, RunState.FAILED, "and killed before its container was removed")
-    job_runs.tend_runs(app.pk)
+    job_runs.update_runs(app.pk)
     assert plant.engine.runs.all() == []
 
 
@@ -218,7 +218,7 @@ def test_a_team_has_a_limit_of_runs_and_a_deleted_app_has_none(plant):
         RunState.QUEUED
     ]
     delete_app(plant.crew.owner, app=app, typed_name=app.name)
-    job_runs.tend_runs(app.pk)
+    job_runs.update_runs(app.pk)
     assert set(Run.objects.values_list("state", flat=True)) == {RunState.STOPPED}
     assert plant.engine.runs.all() == []
     order = RunOrder(
@@ -305,5 +305,5 @@ def test_a_run_keeps_its_app_awake_unless_its_owner_disables_that(plant):
     assert active_at() > time.time() - 10
     assert active_at(jobs_count=False) == begun
     jobs.stop(plant.crew.owner, app=app, run=run)
-    job_runs.tend_runs(app.pk)
+    job_runs.update_runs(app.pk)
     assert active_at() == begun

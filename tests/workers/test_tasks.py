@@ -243,15 +243,15 @@ def test_upkeep_queues_again_only_work_that_was_lost(plant, broker):
         builds.mark_building(row)
     rollout = plant.release(plant.app())
     broker.flushall()
-    upkeep._handed_out.clear()
+    upkeep._sent_at.clear()
     with journal.lock(plant.config.locks / f"build-{worked_on.pk}"):
-        upkeep.take_up_lost()
+        upkeep.send_lost_tasks_again()
         assert queued(broker, "build") == [("slipway.build", [lost.pk])]
         assert queued(broker, "node") == []
         Build.objects.filter(pk=waiting.pk).update(created_at="2020-01-01T00:00:00Z")
         Rollout.objects.filter(pk=rollout.pk).update(created_at="2020-01-01T00:00:00Z")
-        upkeep.take_up_lost()
-        upkeep.take_up_lost()
+        upkeep.send_lost_tasks_again()
+        upkeep.send_lost_tasks_again()
     assert queued(broker, "build") == [
         ("slipway.build", [lost.pk]),
         ("slipway.build", [waiting.pk]),
@@ -277,9 +277,9 @@ def test_upkeep_removes_a_release_phase_whose_worker_was_killed(plant):
     )
     plant.engine.containers.launch(spec)
     with journal.lock(rollout.lock_of(app.name, plant.engine)):
-        upkeep.take_up_lost()
+        upkeep.send_lost_tasks_again()
         assert len(plant.engine.release_phases.containers_of_all()) == 1
-    upkeep.take_up_lost()
+    upkeep.send_lost_tasks_again()
     assert plant.engine.release_phases.containers_of_all() == []
 
 

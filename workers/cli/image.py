@@ -61,7 +61,7 @@ def ls(**_: Any) -> Answer:
 
 def history(*, image: str, **_: Any) -> Answer:
     catalogue = _catalogue()
-    stories = catalogue.history(catalogue.find(image))
+    steps = catalogue.history(catalogue.find(image))
     return Answer(
         columns=("LAYER", "CREATED BY", "SIZE", "UNPACKED", "SHARED WITH"),
         rows=[
@@ -72,7 +72,7 @@ def history(*, image: str, **_: Any) -> Answer:
                 layer.unpacked,
                 _short(", ".join(layer.shared_with) or "-", 60),
             )
-            for layer in stories
+            for layer in steps
         ],
         value=[
             {
@@ -83,7 +83,7 @@ def history(*, image: str, **_: Any) -> Answer:
                 "unpacked_bytes": int(layer.unpacked),
                 "shared_with": list(layer.shared_with),
             }
-            for layer in stories
+            for layer in steps
         ],
     )
 
@@ -176,7 +176,7 @@ def load(*, file: str, name: str, docker: bool, **_: Any) -> Answer:
             f"There is no file {path}.",
             hint="Give an archive that `save`, `docker save` or `podman save` wrote.",
         )
-    return _bring(
+    return _import(
         f"{'docker' if docker else 'oci'}-archive:{path}", _own_name(name), Access(), 1800.0
     )
 
@@ -192,7 +192,7 @@ def pull(
     **_: Any,
 ) -> Answer:
     own = _own_name(name or reference)
-    return _bring(
+    return _import(
         f"docker://{reference}",
         own,
         Access(user=user, password=password, plain_http=plain_http),
@@ -227,7 +227,7 @@ def push(
 def prune(*, dry_run: bool, **_: Any) -> Answer:
     engine = _engine()
     if dry_run:
-        preview, size = engine.preview_garbage(garbage_collection.kept)
+        preview, size = engine.preview_garbage(garbage_collection.kept_images)
         return Answer(
             sentence=f"Would {preview.describe()}: {size}.",
             value={"bytes": int(size), "images": list(preview.images)},
@@ -251,7 +251,7 @@ def prune(*, dry_run: bool, **_: Any) -> Answer:
 
 def df(**_: Any) -> Answer:
     engine = _engine()
-    size = engine.preview_garbage(garbage_collection.kept)[1]
+    size = engine.preview_garbage(garbage_collection.kept_images)[1]
     uses, disk = Catalogue(engine.config, engine.images).disk_use(size), disk_of(engine.config)
     return Answer(
         columns=("WHAT", "NUMBER", "SIZE"),
@@ -268,7 +268,7 @@ def df(**_: Any) -> Answer:
 
 
 def verify(*, repair: bool, **_: Any) -> Answer:
-    engine, lines, sound = _engine(), [], True
+    engine, lines, is_intact = _engine(), [], True
     for damage in verify_store(engine.config, engine.images):
         lines.append(damage.describe())
         repaired = False
@@ -278,11 +278,11 @@ def verify(*, repair: bool, **_: Any) -> Answer:
                 repaired = True
             except ImageDamaged as failure:
                 lines.append(failure.explain())
-        sound = sound and repaired
+        is_intact = is_intact and repaired
     return Answer(
         sentence="\n".join(lines) or "The content of every blob and layer matches its digest.",
         value=lines,
-        failed=not sound,
+        failed=not is_intact,
     )
 
 
@@ -328,7 +328,7 @@ def _transfer(time_limit: float = 1800.0) -> Transfer:
     return Transfer(_engine().config, _engine().images, time_limit=time_limit)
 
 
-def _bring(source: str, name: str, access: Access, time_limit: float) -> Answer:
+def _import(source: str, name: str, access: Access, time_limit: float) -> Answer:
     images = _engine().images
     with images.lease():
         digest: Digest = _transfer(time_limit).bring(source, access).digest

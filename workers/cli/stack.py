@@ -40,7 +40,7 @@ def ls(**_: Any) -> Answer:
         rows=[
             (
                 name,
-                _made_of(stack),
+                _description(stack),
                 ", ".join(_languages(offered, name)) or "-",
                 mine[name][0] if mine[name] else "not built",
                 len(mine[name]),
@@ -51,7 +51,7 @@ def ls(**_: Any) -> Answer:
         value=[
             {
                 "name": name,
-                "made_of": _made_of(stack),
+                "made_of": _description(stack),
                 "languages": _languages(offered, name),
                 "versions": mine[name],
                 "file": owner[name],
@@ -68,9 +68,9 @@ def show(*, name: str, **_: Any) -> Answer:
     users = {version.diff_id: sorted(_apps_on(catalogue, version.diff_id)) for version in built}
     current = next((version for version in built if version.identity == identity_of(stack)), None)
     lines = (
-        [f"{name}: {_made_of(stack)}", f"Packages: {', '.join(stack.packages)}"]
+        [f"{name}: {_description(stack)}", f"Packages: {', '.join(stack.packages)}"]
         if stack.packages
-        else [f"{name}: {_made_of(stack)}"]
+        else [f"{name}: {_description(stack)}"]
     )
     return Answer(
         columns=("VERSION", "BUILT", "SIZE", "APPS", ""),
@@ -93,7 +93,7 @@ def show(*, name: str, **_: Any) -> Answer:
         sentence="\n".join(lines),
         value={
             "name": name,
-            "made_of": _made_of(stack),
+            "made_of": _description(stack),
             "packages": list(stack.packages),
             "languages": _languages(offered, name),
             "versions": [
@@ -198,7 +198,7 @@ def _languages(offered: Offer, stack: str) -> list[str]:
     ]
 
 
-def _made_of(stack: Stack) -> str:
+def _description(stack: Stack) -> str:
     return stack.image or f"Debian {stack.suite}"
 
 

@@ -27,16 +27,16 @@ from workers.setup.frontend import ensure_front_end
 from workers.setup.manage import manage
 from workers.setup.processes import PlatformProgram, control_socket, platform_logs, programs, render
 from workers.setup.python import ensure_packages
-from workers.setup.running import ask_to_stop, holder, taken
+from workers.setup.running import ask_to_stop, hold_lock, running_pid
 from workers.setup.steps import step
 from workers.setup.tree import ENV, PYTHON, ROOT, VENV
 
 Environment = Mapping[str, str]
-PORTAL_WITHIN = 300  # seconds, for a slow or busy machine; a portal that ends is reported at once
+PORTAL_TIMEOUT = 300  # seconds, for a slow or busy machine; a portal that ends is reported at once
 
 
-class CannotGoOn(Exception):
-    """The doctor found a problem, and has printed it."""
+class MachineNotReady(Exception):
+    """The machine lacks something that Slipway needs. A message was printed."""
 
 
 def main() -> int:
@@ -57,7 +57,7 @@ def main() -> int:
         signal.signal(unwanted, signal.default_int_handler)  # the same effect as Ctrl-C
     try:
         verbs[sys.argv[1]](_environment())
-    except CannotGoOn:
+    except MachineNotReady:
         return 1
     except RuntimeFailure as failure:
         print(f"\n{failure.explain()}", file=sys.stderr)
@@ -73,7 +73,7 @@ def up(environment: Environment) -> None:
     if systemd.is_installed(config):
         _print_unit_status(config, environment)
         return
-    if pid := holder(config):
+    if pid := running_pid(config):
         print(
             f"Slipway is already running (process {pid}). To stop it, press Ctrl-C in its terminal,"
             " or run `make down`."
@@ -83,7 +83,7 @@ def up(environment: Environment) -> None:
     _end_strays(config)
     _examine(config, port_is_ours=False)
     with ExitStack() as held:
-        held.enter_context(taken(config))
+        held.enter_context(hold_lock(config))
         prepare(config, environment)
         configuration = _write_configuration(config, environment)
         # Opened here, so that they stay open when HAProxy or the process manager is killed.
@@ -92,7 +92,7 @@ def up(environment: Environment) -> None:
             platform = Foreground(config, configuration, environment)
         try:
             with step("Wait for the portal"):
-                platform.until_answering(PORTAL_WITHIN)
+                platform.wait_until_answering(PORTAL_TIMEOUT)
             _deploy_example(environment)
             manage(environment, "show_addresses")
             platform.watch()
@@ -110,8 +110,8 @@ def install_units(environment: Environment) -> None:
     """
     config = from_environment(environment)
     systemd.require()
-    _examine(config, port_is_ours=holder(config) is not None or systemd.is_active(config))
-    if pid := holder(config):
+    _examine(config, port_is_ours=running_pid(config) is not None or systemd.is_active(config))
+    if pid := running_pid(config):
         with step("Stop the platform in the foreground; apps keep running"):
             ask_to_stop(config, pid)
     if not systemd.is_active(config):  # else the router belongs to systemd
@@ -128,7 +128,7 @@ def install_units(environment: Environment) -> None:
     with step("Start the platform"):
         systemd.start(config)
     with step("Wait for the portal"):
-        systemd.until_answering(config, PORTAL_WITHIN)
+        systemd.wait_until_answering(config, PORTAL_TIMEOUT)
     _deploy_example(environment)
     manage(environment, "show_addresses")
 
@@ -197,7 +197,7 @@ def down(environment: Environment) -> None:
     """Stop the platform and the apps, and remove all our kernel resources. The state stays."""
     config = from_environment(environment)
     _require_root("make down")
-    if pid := holder(config):
+    if pid := running_pid(config):
         with step("Stop the platform"):
             ask_to_stop(config, pid)
     if systemd.is_installed(config):
@@ -236,7 +236,7 @@ def purge(environment: Environment) -> None:
 def doctor(environment: Environment) -> None:
     """Print what this machine lacks, and what set-up would install."""
     config = from_environment(environment)
-    _examine(config, port_is_ours=holder(config) is not None or systemd.is_active(config))
+    _examine(config, port_is_ours=running_pid(config) is not None or systemd.is_active(config))
     if absent := missing(PLATFORM):
         print("`make up` would install:")
         _print_needs(absent)
@@ -277,7 +277,7 @@ def _examine(config: NodeConfig, *, port_is_ours: bool) -> None:
     found = lacks(look(config, port_is_ours=port_is_ours), config)
     if found:
         _print_lacks(found)
-        raise CannotGoOn
+        raise MachineNotReady
 
 
 def _ensure_confinement(config: NodeConfig, environment: Environment) -> None:
@@ -286,7 +286,7 @@ def _ensure_confinement(config: NodeConfig, environment: Environment) -> None:
     Apps of a version without this namespace use mounts of the host. They are stopped, and start
     again in the namespace.
     """
-    if not confinement.is_made(config) and Kernel().mounts_below(config.instances):
+    if not confinement.namespace_exists(config) and Kernel().mounts_below(config.instances):
         print("  Apps of an earlier version use mounts of the host; they will start again.")
         manage(environment, "tear_down")  # prints its own step
     confinement.ensure(config, environment)
@@ -310,7 +310,7 @@ def _require_root(command: str) -> None:
             f" {command}`.",
             file=sys.stderr,
         )
-        raise CannotGoOn
+        raise MachineNotReady
 
 
 def _install(needs: Iterable[Need], environment: Environment) -> None:

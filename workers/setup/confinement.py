@@ -56,7 +56,7 @@ def pin(config: NodeConfig) -> Path:
     return _folder(config) / "mnt"
 
 
-def is_made(config: NodeConfig) -> bool:
+def namespace_exists(config: NodeConfig) -> bool:
     """Return True if the namespace exists. The caller must be outside of it."""
     try:
         return pin(config).stat().st_dev == _OWN.stat().st_dev  # both on nsfs
@@ -67,7 +67,7 @@ def is_made(config: NodeConfig) -> bool:
 def ensure(config: NodeConfig, environment: Mapping[str, str]) -> None:
     """Create the namespace if there is none, and set up each of its mounts."""
     program = [sys.executable, "-m", "workers.setup.confinement"]
-    if is_made(config):
+    if namespace_exists(config):
         run(
             ["nsenter", f"--mount={pin(config)}", "--", "env", f"--chdir={ROOT}", *program],
             env=environment,
@@ -99,7 +99,7 @@ def enter(config: NodeConfig) -> None:
     For commands that work on mounts of the workers. The process itself cannot move there: it may
     have threads by now, and the kernel does not move a process with threads (setns(2)).
     """
-    if is_made(config) and not is_inside(config):
+    if namespace_exists(config) and not is_inside(config):
         words = [
             "nsenter",
             f"--mount={pin(config)}",
@@ -148,7 +148,7 @@ def confine(config: NodeConfig, kernel: Kernel, root: Path) -> None:
     temporary.chmod(0o1777)
     for place in _TEMPORARY:
         if place.is_dir() and not place.samefile(temporary):
-            _cover(
+            _replace_content(
                 kernel,
                 place,
                 temporary,
@@ -178,7 +178,7 @@ def _make(config: NodeConfig, program: list[str], environment: Mapping[str, str]
         try:
             run(["taskset", "--cpu-list", str(processor), *words], env=environment, cwd=ROOT)
         except ProcessFailed as error:
-            if is_made(config):
+            if namespace_exists(config):
                 raise  # the namespace was pinned, so `program` failed
             failure = error
         else:
@@ -187,7 +187,7 @@ def _make(config: NodeConfig, program: list[str], environment: Mapping[str, str]
     raise failure
 
 
-def _cover(kernel: Kernel, place: Path, by: Path, kept: Mapping[Path, MountFlag]) -> None:
+def _replace_content(kernel: Kernel, place: Path, by: Path, kept: Mapping[Path, MountFlag]) -> None:
     """Mount the folder `by` at `place`.
 
     Keep the `kept` paths below `place`, and unmount the rest.

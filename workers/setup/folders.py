@@ -66,20 +66,20 @@ def ensure_folders(config: NodeConfig, account: pwd.struct_passwd) -> None:
     Everybody may pass through the state folder itself, because containers do.
     """
     config.state.mkdir(parents=True, exist_ok=True)
-    _own(config.state, 0o755, 0, 0)
+    _set_owner(config.state, 0o755, 0, 0)
     (config.state / MARK).touch()
     for name, (mode, portals) in FOLDERS.items():
         folder = config.state / name
         folder.mkdir(exist_ok=True)
-        _own(folder, mode, account.pw_uid if portals else 0, account.pw_gid)
+        _set_owner(folder, mode, account.pw_uid if portals else 0, account.pw_gid)
     database = config.state / "db" / "slipway.sqlite3"
     # An empty file is a valid database. SQLite gives its journal files the same owner, even when
     # root opens it.
     database.touch()
-    _own(database, 0o640, account.pw_uid, account.pw_gid)
+    _set_owner(database, 0o640, account.pw_uid, account.pw_gid)
     config.run.mkdir(parents=True, exist_ok=True)
     # The portal creates its socket here. The folder is sticky, so it cannot remove other files.
-    _own(config.run, 0o1775, 0, account.pw_gid)
+    _set_owner(config.run, 0o1775, 0, account.pw_gid)
     (config.run / "code").mkdir(exist_ok=True)
 
 
@@ -103,7 +103,7 @@ def delete_state(config: NodeConfig) -> None:
     shutil.rmtree(config.run, ignore_errors=True)
 
 
-def _own(folder: Path, mode: int, uid: int, gid: int) -> None:
+def _set_owner(folder: Path, mode: int, uid: int, gid: int) -> None:
     os.chown(folder, uid, gid)
     folder.chmod(mode)
 

@@ -29,7 +29,7 @@ _EXITED = re.compile(r"exited: (\S+) \((.*)\)")
 class Foreground:
     """The supervisord child process.
 
-    Call `until_answering` and `watch`, and always `stop` at the end.
+    Call `wait_until_answering` and `watch`, and always `stop` at the end.
     """
 
     def __init__(
@@ -60,7 +60,7 @@ class Foreground:
             self._look()
             time.sleep(_LOOK)
 
-    def until_answering(self, seconds: float) -> None:
+    def wait_until_answering(self, seconds: float) -> None:
         """Wait until the portal answers through the router.
 
         Raises HostLacks with the last lines of the portal's log if it does not answer in time.

@@ -15,10 +15,10 @@ from runtime import journal
 from runtime.config import NodeConfig
 from runtime.errors import HostLacks
 
-_PATIENCE = 60.0  # seconds for a platform to stop
+_TIMEOUT = 60.0  # seconds for a platform to stop
 
 
-def holder(config: NodeConfig) -> int | None:
+def running_pid(config: NodeConfig) -> int | None:
     """Return the process number of the running `make up`, or None. Creates nothing."""
     path = _path(config)
     if not path.exists() or not os.access(path, os.W_OK):
@@ -28,7 +28,7 @@ def holder(config: NodeConfig) -> int | None:
 
 
 @contextmanager
-def taken(config: NodeConfig) -> Iterator[None]:
+def hold_lock(config: NodeConfig) -> Iterator[None]:
     """Hold the lock while the block runs. Raises HostLacks if another process has it."""
     path = _path(config)
     with journal.lock(path, blocking=False) as got:
@@ -46,10 +46,10 @@ def ask_to_stop(config: NodeConfig, pid: int) -> None:
     Raises HostLacks if it does not end.
     """
     os.kill(pid, signal.SIGTERM)
-    with journal.lock(_path(config), timeout=_PATIENCE) as ended:
+    with journal.lock(_path(config), timeout=_TIMEOUT) as ended:
         if not ended:
             raise HostLacks(
-                f"Process {pid} did not stop within {_PATIENCE:g} s.",
+                f"Process {pid} did not stop within {_TIMEOUT:g} s.",
                 hint=f"Examine it, or end it with `kill -9 {pid}`, then try again.",
             )
 

@@ -16,22 +16,22 @@ from runtime.config import NodeConfig
 from runtime.router.haproxy import master_socket
 from workers.setup.processes import control_socket
 
-_LOOK = 0.05  # seconds between two looks
+_POLL_SECONDS = 0.05  # seconds between two looks
 # Parts of their command lines, however they were started.
 _PROGRAMS = (b"redis-server", b"gunicorn", b"workers.serve", b"workers.supervisor")
 # They execute another program.
 _WRAPPERS = (b"env", b"nice", b"nsenter", b"setpriv", b"sh", b"unshare")
-_PATIENCE = 30.0  # seconds until a process that does not end is killed
+_TIMEOUT = 30.0  # seconds until a process that does not end is killed
 
 
 def managers(config: NodeConfig) -> list[int]:
     """Return the process managers of this node."""
-    return _naming(str(config.run / "processes.conf"))
+    return _processes_with_argument(str(config.run / "processes.conf"))
 
 
 def routers(config: NodeConfig) -> list[int]:
     """Return all HAProxy masters and workers of this node, old ones too."""
-    return _naming(str(master_socket(config)))
+    return _processes_with_argument(str(master_socket(config)))
 
 
 def programs(config: NodeConfig) -> list[int]:
@@ -52,12 +52,12 @@ def programs(config: NodeConfig) -> list[int]:
 def end(pids: Iterable[int]) -> None:
     """Send SIGTERM to each process, and wait. After half a minute, kill those that still run."""
     waiting = set(signal_processes(pids, signal.SIGTERM))
-    deadline = time.monotonic() + _PATIENCE
+    deadline = time.monotonic() + _TIMEOUT
     while waiting := {pid for pid in waiting if Path(f"/proc/{pid}/exe").exists()}:
         if time.monotonic() > deadline:
             signal_processes(waiting, signal.SIGKILL)
-            deadline += _PATIENCE
-        time.sleep(_LOOK)
+            deadline += _TIMEOUT
+        time.sleep(_POLL_SECONDS)
 
 
 def signal_processes(pids: Iterable[int], number: signal.Signals) -> list[int]:
@@ -72,7 +72,7 @@ def signal_processes(pids: Iterable[int], number: signal.Signals) -> list[int]:
     return reached
 
 
-def _naming(file: str) -> list[int]:
+def _processes_with_argument(file: str) -> list[int]:
     """Return processes with this file in their arguments, except the shells and wrappers."""
     found = []
     for pid, command in _commands():

@@ -18,9 +18,9 @@ from workers.setup.foreground import answers
 
 UNITS = Path("/etc/systemd/system")
 _RUNNING = Path("/run/systemd/system")  # sd_booted(3)
-_STARTS_WITHIN = 1800.0  # seconds, for a slow machine without the base stack
-_STOPS_WITHIN = 120.0
-_LOOK = 0.5  # seconds between two looks
+_START_TIMEOUT = 1800.0  # seconds, for a slow machine without the base stack
+_STOP_TIMEOUT = 120.0
+_POLL_SECONDS = 0.5  # seconds between two looks
 
 
 def require() -> None:
@@ -59,7 +59,7 @@ def write_units(config: NodeConfig, texts: Mapping[str, str]) -> None:
 
 def start(config: NodeConfig) -> None:
     """Start or restart all units, because their code may have changed. Apps keep running."""
-    run(["systemctl", "restart", units.target(config)], timeout=_STARTS_WITHIN)
+    run(["systemctl", "restart", units.target(config)], timeout=_START_TIMEOUT)
 
 
 def stop(config: NodeConfig) -> None:
@@ -72,7 +72,7 @@ def stop(config: NodeConfig) -> None:
             *_services(config),
             units.service(config, "prepare"),
         ],
-        timeout=_STOPS_WITHIN,
+        timeout=_STOP_TIMEOUT,
     )
 
 
@@ -95,7 +95,7 @@ def list_units(config: NodeConfig) -> str:
     ).stdout.decode()
 
 
-def until_answering(config: NodeConfig, seconds: float) -> None:
+def wait_until_answering(config: NodeConfig, seconds: float) -> None:
     """Wait until the portal answers through the router.
 
     Raises HostLacks with the last lines of the log if it does not answer in time.
@@ -113,7 +113,7 @@ def until_answering(config: NodeConfig, seconds: float) -> None:
                 f"The portal did not answer within {seconds:g} s. The log ends:\n{lines}",
                 hint="`make status` lists the units.",
             )
-        time.sleep(_LOOK)
+        time.sleep(_POLL_SECONDS)
 
 
 def _services(config: NodeConfig) -> list[str]:

@@ -21,10 +21,10 @@ def fingerprint(paths: Iterable[Path], *words: str) -> str:
     return digest.hexdigest()
 
 
-def is_done(stamp: Path, print_: str) -> bool:
-    return stamp.exists() and stamp.read_text() == print_
+def is_done(stamp: Path, expected: str) -> bool:
+    return stamp.exists() and stamp.read_text() == expected
 
 
-def mark_done(stamp: Path, print_: str) -> None:
+def mark_done(stamp: Path, expected: str) -> None:
     stamp.parent.mkdir(parents=True, exist_ok=True)
-    stamp.write_text(print_)
+    stamp.write_text(expected)

@@ -27,7 +27,7 @@ TEAM = "examples"
 EXAMPLE = "hello"
 FOLDER = settings.ROOT / "examples" / EXAMPLE
 PASSWORD_FILE: Path = settings.SECRETS / "admin-password"
-_PATIENCE = 180.0  # seconds for the first deploy
+_TIMEOUT = 180.0  # seconds for the first deploy
 _PAUSE = 0.1
 
 
@@ -74,7 +74,7 @@ class Example:
     def wait(self, step: SetupStep) -> None:
         """Wait until the example's own address answers. Raises ExampleFailed if it does not."""
         step.progress("waiting for its page")
-        deadline = time.monotonic() + _PATIENCE
+        deadline = time.monotonic() + _TIMEOUT
         while (
             status := _status(self.config, f"{EXAMPLE}.{self.config.base_domain}")
         ) != httpx.codes.OK:
@@ -138,7 +138,7 @@ def archive_of(folder: Path) -> bytes:
     return gzip.compress(packed.getvalue(), mtime=0)
 
 
-def three_lines(config: NodeConfig) -> list[str]:
+def address_lines(config: NodeConfig) -> list[str]:
     """Return three lines about the portal, the admin and the example."""
     admin = Person.objects.filter(username=ADMIN).first()
     password = PASSWORD_FILE.read_text().strip() if PASSWORD_FILE.exists() else ""

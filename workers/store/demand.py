@@ -15,8 +15,8 @@ import redis
 from portal.traffic.autoscale import DOWN, STABLE, Sample
 from workers.schedules import SAMPLE_DEMAND
 
-_WANTED = "slipway:autoscaled"  # a set of app names
-_FORGOTTEN = 60  # seconds until sampling ends if nobody reads the samples
+_APPS_KEY = "slipway:autoscaled"  # a set of app names
+_SAMPLING_EXPIRY = 60  # seconds until sampling ends if nobody reads the samples
 _KEPT = int((DOWN + STABLE) / SAMPLE_DEMAND) + 5
 
 
@@ -27,10 +27,10 @@ def samples_of(client: redis.Redis, apps: Iterable[str]) -> dict[str, list[Sampl
     """
     names = list(apps)
     with client.pipeline(transaction=True) as pipeline:
-        pipeline.delete(_WANTED)
+        pipeline.delete(_APPS_KEY)
         if names:
-            pipeline.sadd(_WANTED, *names)
-            pipeline.expire(_WANTED, _FORGOTTEN)
+            pipeline.sadd(_APPS_KEY, *names)
+            pipeline.expire(_APPS_KEY, _SAMPLING_EXPIRY)
         for name in names:
             pipeline.lrange(_key(name), 0, _KEPT)
         rows = pipeline.execute()[-len(names) :] if names else []
@@ -42,7 +42,7 @@ def samples_of(client: redis.Redis, apps: Iterable[str]) -> dict[str, list[Sampl
 
 def sampled_apps(client: redis.Redis) -> set[str]:
     """Return the names of the apps to sample."""
-    return {name if isinstance(name, str) else name.decode() for name in client.smembers(_WANTED)}
+    return {name if isinstance(name, str) else name.decode() for name in client.smembers(_APPS_KEY)}
 
 
 def keep(client: redis.Redis, samples: Mapping[str, Sample]) -> None:

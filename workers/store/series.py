@@ -85,7 +85,7 @@ class Series:
         self._in_counts: dict[str, tuple[int, int, Amount]] = {}
         self._exchanged: Mapping[str, Amount] = {}  # network traffic as of the last point
         self._began = False
-        self._complained = False
+        self._has_warned = False
 
     def round(self) -> None:
         """Read all numbers once, and write them in one pipeline.
@@ -211,13 +211,13 @@ class Series:
                 pipeline.hlen(KEY)
                 length = pipeline.execute()[-1]
         except redis.RedisError as error:
-            if not self._complained:
+            if not self._has_warned:
                 log.warning("The charts get no points while Redis is away: %s", error)
-            self._complained, self._in_counts = True, {}
+            self._has_warned, self._in_counts = True, {}
             return False
         if length != len(self._in_counts) + 1:  # and the router's
             self._in_counts = {}  # the hash was emptied: the next round writes all counts again
-        self._began, self._complained = True, False
+        self._began, self._has_warned = True, False
         return True
 
 

@@ -36,36 +36,36 @@ class DemandSampling:
     def __init__(
         self,
         engine: NodeEngine,
-        roster: InstanceCache,
+        instance_cache: InstanceCache,
         client: redis.Redis,
         *,
         tally: Callable[[str], Tally],
         clock: Callable[[], float] = time.time,
     ) -> None:
-        self._engine, self._roster, self._client, self._tally, self._clock = (
+        self._engine, self._instance_cache, self._client, self._tally, self._clock = (
             engine,
-            roster,
+            instance_cache,
             client,
             tally,
             clock,
         )
         self._before: dict[str, _Reading] = {}
-        self._complained = False
+        self._has_warned = False
 
     def round(self) -> None:
         """Sample each app that the autoscale task named."""
         try:
             demand.keep(self._client, self._samples(demand.sampled_apps(self._client)))
         except redis.RedisError as error:
-            if not self._complained:
+            if not self._has_warned:
                 log.warning("Autoscaling is paused, because Redis does not answer: %s", error)
-            self._complained = True
+            self._has_warned = True
         else:
-            self._complained = False
+            self._has_warned = False
 
     def _samples(self, apps: set[str]) -> dict[str, Sample]:
         webs: dict[str, list[Container]] = {app: [] for app in apps}
-        for container in self._roster.instances() if apps else ():
+        for container in self._instance_cache.instances() if apps else ():
             if (
                 container.spec.app in webs
                 and container.spec.labels["process"] == WEB

@@ -15,11 +15,11 @@ from runtime.converge.container_spec import INSTANCE
 from runtime.engines.node import NodeEngine
 from workers.supervisor.instance_cache import InstanceCache
 
-_SETTLE = 0.5  # seconds for the monitor to write the exit status
-_LOOK = 0.005
+_EXIT_STATUS_SECONDS = 0.5  # seconds for the monitor to write the exit status
+_POLL_SECONDS = 0.005
 # Seconds until an ended instance that still exists is reported again. The message may be lost with
 # Redis, or with the worker that received it.
-_AGAIN = 3.0
+_REPORT_AGAIN_SECONDS = 3.0
 
 
 class ExitWatch:
@@ -32,19 +32,24 @@ class ExitWatch:
     def __init__(
         self,
         engine: NodeEngine,
-        roster: InstanceCache,
+        instance_cache: InstanceCache,
         ended: Callable[[Container], None],
         *,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._engine, self._roster, self._ended, self._clock = engine, roster, ended, clock
+        self._engine, self._instance_cache, self._ended, self._clock = (
+            engine,
+            instance_cache,
+            ended,
+            clock,
+        )
         self._selector = selectors.DefaultSelector()
         self._watched: dict[str, int] = {}
         self._done: dict[str, float] = {}  # ended instance -> time of its last report
 
     def watch(self, timeout: float) -> None:
         """Watch new instances too, then wait at most `timeout` seconds for instances to end."""
-        present = {container.id: container for container in self._roster.instances()}
+        present = {container.id: container for container in self._instance_cache.instances()}
         self._done = {
             name: reported_at for name, reported_at in self._done.items() if name in present
         }
@@ -55,7 +60,7 @@ class ExitWatch:
         for name in [
             name
             for name, reported_at in self._done.items()
-            if self._clock() - reported_at >= _AGAIN
+            if self._clock() - reported_at >= _REPORT_AGAIN_SECONDS
         ]:
             self._done[name] = self._clock()
             self._ended(present[name])
@@ -92,12 +97,12 @@ class ExitWatch:
         self._done[container.id] = self._clock()
         if container.spec.labels["kind"] == INSTANCE:
             self._engine.remove_endpoint(container.spec.app, container.id)
-        deadline = time.monotonic() + _SETTLE
+        deadline = time.monotonic() + _EXIT_STATUS_SECONDS
         while time.monotonic() < deadline:
             now = self._engine.containers.state(container.id)
             if now is None or now.status is not Status.RUNNING:
                 break
-            time.sleep(_LOOK)
+            time.sleep(_POLL_SECONDS)
         self._ended(container)
 
     def _forget(self, id: str) -> None:

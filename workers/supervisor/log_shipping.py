@@ -12,14 +12,14 @@ from workers.supervisor.instance_cache import InstanceCache
 class LogShipping:
     """Log shipping that skips instances without new output. That costs one stat(2) per instance."""
 
-    def __init__(self, engine: NodeEngine, roster: InstanceCache) -> None:
-        self._engine, self._roster = engine, roster
+    def __init__(self, engine: NodeEngine, instance_cache: InstanceCache) -> None:
+        self._engine, self._instance_cache = engine, instance_cache
         self._sizes: dict[str, int] = {}
 
     def round(self) -> None:
         """Ship the new output of all instances once."""
         sizes: dict[str, int] = {}
-        for container in self._roster.instances():
+        for container in self._instance_cache.instances():
             try:
                 size = self._engine.containers.log_path(container.id).stat().st_size
             except FileNotFoundError:

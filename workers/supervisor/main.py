@@ -52,7 +52,7 @@ from workers.supervisor.usage_samples import UsageSampling
 log = logging.getLogger(__name__)
 
 Send = Callable[[str, Sequence[object]], None]
-WATCH = 0.5
+EXIT_WAIT = 0.5  # seconds; the longest delay until a new instance is watched
 # Seconds between switches of threads. With Python's default of 5 ms, the thread that wakes an app
 # for a request waits so long at each system call while another duty computes.
 SWITCH = 0.0005
@@ -66,20 +66,20 @@ class Duty:
     every: float
     do: Callable[[], None]
 
-    def keep_doing(self, stop: threading.Event) -> None:
+    def repeat(self, stop: threading.Event) -> None:
         """Repeat the duty until `stop` is set.
 
         A failed round is logged and does not end the duty.
         """
-        complained = ""
+        last_failure = ""
         while not stop.is_set():
             try:
                 self.do()
-                complained = ""
+                last_failure = ""
             except RuntimeFailure as failure:
-                if failure.explain() != complained:
+                if failure.explain() != last_failure:
                     log.warning("%s: %s", self.name, failure.explain())
-                complained = failure.explain()
+                last_failure = failure.explain()
             except Exception:  # the edge of the loop: recorded, and the next round may succeed
                 log.exception("%s failed", self.name)
             stop.wait(self.every)
@@ -101,14 +101,16 @@ class Supervisor:
         converge_here: Callable[[str], None],
     ) -> None:
         self._engine, self._send, self._converge_here = engine, send, converge_here
-        roster = InstanceCache(engine)
-        self._exits = ExitWatch(engine, roster, self._on_exit)
-        self._shipping = LogShipping(engine, roster)
-        self._sampling = UsageSampling(engine, roster, client)
-        self._giving_way = MemoryPressure(engine)
-        self._visitors = RouterEvents(engine, roster, woken=self._woken)
-        self._pulses = HealthChecks(engine, roster, changed=self._look_at)
-        self._demand = DemandSampling(engine, roster, client, tally=self._visitors.tally)
+        instance_cache = InstanceCache(engine)
+        self._exits = ExitWatch(engine, instance_cache, self._on_exit)
+        self._log_shipping = LogShipping(engine, instance_cache)
+        self._sampling = UsageSampling(engine, instance_cache, client)
+        self._memory_pressure = MemoryPressure(engine)
+        self._router_events = RouterEvents(engine, instance_cache, woken=self._woken)
+        self._health_checks = HealthChecks(engine, instance_cache, changed=self._reconcile_app)
+        self._demand = DemandSampling(
+            engine, instance_cache, client, tally=self._router_events.tally
+        )
         router, network = engine.router, engine.network
         self._metering = TrafficMeter(
             client,
@@ -117,7 +119,7 @@ class Supervisor:
         )
         self._series = Series(
             client,
-            tallies=self._visitors.tallies,
+            tallies=self._router_events.tallies,
             in_flight=router.in_flight,
             usage=self._sampling.by_app,
             outside=self._metering.by_app,
@@ -136,30 +138,30 @@ class Supervisor:
             self._engine.config.name,
             len(self._engine.instances()),
         )
-        self._visitors.start()
+        self._router_events.start()
         threads = [
-            threading.Thread(target=duty.keep_doing, args=(self.stop,), name=duty.name, daemon=True)
+            threading.Thread(target=duty.repeat, args=(self.stop,), name=duty.name, daemon=True)
             for duty in self._duties()
         ]
         for thread in threads:
             thread.start()
         for thread in threads:
             thread.join()
-        self._giving_way.thaw_all()
-        self._pulses.stop()
-        self._visitors.stop()
+        self._memory_pressure.thaw_all()
+        self._health_checks.stop()
+        self._router_events.stop()
         self._exits.close()
 
     def _duties(self) -> tuple[Duty, ...]:
         return (
-            Duty(name="exits", every=0.0, do=lambda: self._exits.watch(WATCH)),
-            Duty(name="logs", every=SHIP_LOGS, do=self._shipping.round),
+            Duty(name="exits", every=0.0, do=lambda: self._exits.watch(EXIT_WAIT)),
+            Duty(name="logs", every=SHIP_LOGS, do=self._log_shipping.round),
             Duty(name="disk", every=KEEP_RESERVE, do=self._keep_reserve),
             Duty(name="usage", every=SAMPLE_USAGE, do=self._sampling.round),
-            Duty(name="pressure", every=LOOK_AT_PRESSURE, do=self._giving_way.round),
+            Duty(name="pressure", every=LOOK_AT_PRESSURE, do=self._memory_pressure.round),
             Duty(name="demand", every=SAMPLE_DEMAND, do=self._demand.round),
-            Duty(name="requests", every=COUNT_REQUESTS, do=self._visitors.round),
-            Duty(name="health", every=CHECK_HEALTH, do=self._pulses.round),
+            Duty(name="requests", every=COUNT_REQUESTS, do=self._router_events.round),
+            Duty(name="health", every=CHECK_HEALTH, do=self._health_checks.round),
             Duty(name="traffic", every=KEEP_SERIES, do=self._metering.round),
             Duty(name="names", every=LOOK_UP_NAMES, do=self._engine.network.refresh_names),
             Duty(name="series", every=KEEP_SERIES, do=self._series.round),
@@ -169,7 +171,7 @@ class Supervisor:
 
     def _on_exit(self, container: Container) -> None:
         log.info("%s ended", container.id)
-        self._ask(
+        self._try_send(
             (
                 "slipway.runs_ended"
                 if container.spec.labels["kind"] == RUN
@@ -179,14 +181,14 @@ class Supervisor:
         )
 
     def _woken(self, app: str) -> None:
-        self._look_at(app)  # at once: the stopped instances must become healthy
+        self._reconcile_app(app)  # at once: the stopped instances must become healthy
 
-    def _look_at(self, app: str) -> None:
-        if not self._ask("slipway.instance_ended", app):
+    def _reconcile_app(self, app: str) -> None:
+        if not self._try_send("slipway.instance_ended", app):
             self._converge_here(app)
 
     def _converge_all(self) -> None:
-        if not self._ask("slipway.converge_all"):
+        if not self._try_send("slipway.converge_all"):
             self._converge_here("")
 
     def _keep_reserve(self) -> None:
@@ -197,7 +199,7 @@ class Supervisor:
         for difference in self._engine.router.reconcile():
             log.warning("%s", difference)
 
-    def _ask(self, task: str, *arguments: object) -> bool:
+    def _try_send(self, task: str, *arguments: object) -> bool:
         try:
             self._send(task, arguments)
         except OSError as error:

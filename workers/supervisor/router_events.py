@@ -34,12 +34,12 @@ from workers.supervisor.instance_cache import InstanceCache
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
-_WAKERS = 8  # apps that are woken at the same time
+_POOL_THREADS = 8  # apps that are woken at the same time
 # Seconds between two checks of an instance that was started for a request: many instances boot in
 # less than 100 ms.
-_ASK_OFTEN, _OFTEN_SECONDS, _ASK_SELDOM = 0.003, 2.0, 0.05
-_ASKERS_OF_ONE_APP = 2  # so an app that does not answer cannot block the threads of other apps
-_BEYOND_BOOT = 30.0  # seconds for reconciliation to notice a successful check
+_CHECK_OFTEN, _OFTEN_SECONDS, _CHECK_SELDOM = 0.003, 2.0, 0.05
+_CHECKS_OF_ONE_APP = 2  # so an app that does not answer cannot block the threads of other apps
+_AFTER_BOOT_SECONDS = 30.0  # seconds for reconciliation to notice a successful check
 _QUIET_BOOT = 1.0  # seconds in which an app boots undisturbed before it is reconciled
 QUIET_SECONDS = 5.0  # the longest delay until an app's last request is recorded, without a canary
 
@@ -67,25 +67,32 @@ class RouterEvents:
     def __init__(
         self,
         engine: NodeEngine,
-        roster: InstanceCache,
+        instance_cache: InstanceCache,
         *,
         woken: Callable[[str], None],
         clock: Callable[[], float] = time.time,
     ) -> None:
-        self._engine, self._roster, self._woken, self._clock = engine, roster, woken, clock
+        self._engine, self._instance_cache, self._woken, self._clock = (
+            engine,
+            instance_cache,
+            woken,
+            clock,
+        )
         self._since = clock()
         self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._loop.run_forever, name="visitors", daemon=True)
+        self._thread = threading.Thread(
+            target=self._loop.run_forever, name="router-events", daemon=True
+        )
         self._collector = AccessLogReceiver(engine.config, self._deliver)
         self._waker = WakeService(engine.config, self._bring_up)
         self._written: dict[str, _Written] = {}
         self._following: set[asyncio.Task[None]] = set()
         # A pool for waking only: a request waits for it, and must not wait for log lines to be
         # written.
-        self._wakers = ThreadPoolExecutor(_WAKERS, thread_name_prefix="wake")
+        self._wake_pool = ThreadPoolExecutor(_POOL_THREADS, thread_name_prefix="wake")
         # A pool for checks only: apps may answer slowly, and that must not delay the waking of
         # others.
-        self._askers = ThreadPoolExecutor(_WAKERS, thread_name_prefix="ask")
+        self._check_pool = ThreadPoolExecutor(_POOL_THREADS, thread_name_prefix="check")
 
     @property
     def collector(self) -> AccessLogReceiver:
@@ -99,15 +106,15 @@ class RouterEvents:
     def start(self) -> None:
         """Listen on both sockets."""
         self._thread.start()
-        self._do(self._collector.start())
-        self._do(self._waker.start())
+        self._run_on_loop(self._collector.start())
+        self._run_on_loop(self._waker.start())
 
     def stop(self) -> None:
         """Process the lines that have arrived, and stop."""
-        self._do(self._waker.stop())
-        self._do(self._collector.stop())
-        self._askers.shutdown(wait=False, cancel_futures=True)
-        self._wakers.shutdown()  # finishes the waking that has begun
+        self._run_on_loop(self._waker.stop())
+        self._run_on_loop(self._collector.stop())
+        self._check_pool.shutdown(wait=False, cancel_futures=True)
+        self._wake_pool.shutdown()  # finishes the waking that has begun
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
         self._loop.close()
@@ -115,13 +122,13 @@ class RouterEvents:
     def round(self) -> None:
         """Record each app's last request and the numbers of a canary, for reconciliation."""
         instances: dict[str, list[Container]] = {}
-        for container in self._roster.instances():
+        for container in self._instance_cache.instances():
             instances.setdefault(container.spec.app, []).append(container)
         for app, containers in instances.items():
-            self._note(app, containers)
+            self._record(app, containers)
         for gone in self._written.keys() - instances.keys():
             del self._written[gone]
-        self._do(
+        self._run_on_loop(
             self._forget(
                 {
                     app: [container.id for container in containers]
@@ -143,12 +150,12 @@ class RouterEvents:
                 app: tally.copy() for app, tally in found.items() if tally.requests != seen.get(app)
             }
 
-        self._do(
+        self._run_on_loop(
             self._forget_apps(
                 [app for app in list(self._collector.metrics.apps) if self._is_gone(app)]
             )
         )
-        return self._do(copied())
+        return self._run_on_loop(copied())
 
     def _is_gone(self, app: str) -> bool:
         return (
@@ -161,7 +168,7 @@ class RouterEvents:
         for app in gone:
             self._collector.metrics.forget(app)
 
-    def _note(self, app: str, containers: Sequence[Container]) -> None:
+    def _record(self, app: str, containers: Sequence[Container]) -> None:
         written = self._written.setdefault(app, _Written())
         tally = self._collector.metrics.apps.get(app)
         count = tally.requests if tally is not None else 0
@@ -229,7 +236,7 @@ class RouterEvents:
         self._engine.shipper.add(app, [(line.at, line.text()) for line in lines], source="router")
 
     async def _bring_up(self, app: str, process: str) -> Endpoint:
-        waking = self._loop.run_in_executor(self._wakers, self._engine.wake, app)
+        waking = self._loop.run_in_executor(self._wake_pool, self._engine.wake, app)
         served = asyncio.Event()
         self._follow(self._finish_wake(waking, served, app))
         # Raises the error of a failed wake.
@@ -237,18 +244,20 @@ class RouterEvents:
         if not booting:
             served.set()  # nothing boots: only reconciliation opens the route, so do not delay it
             return await serving_endpoint(self._engine.router.route, app, process)
-        share = asyncio.Semaphore(_ASKERS_OF_ONE_APP)
-        ways = [
+        share = asyncio.Semaphore(_CHECKS_OF_ONE_APP)
+        attempts = [
             asyncio.ensure_future(self._admit_when_healthy(instance, share)) for instance in booting
         ]
         # Reconciliation may be faster.
-        ways.append(
+        attempts.append(
             asyncio.ensure_future(serving_endpoint(self._engine.router.route, app, process))
         )
         try:
-            patience = max(instance.check.boot_seconds for instance in booting) + _BEYOND_BOOT
+            patience = (
+                max(instance.check.boot_seconds for instance in booting) + _AFTER_BOOT_SECONDS
+            )
             done, _ = await asyncio.wait(
-                ways, timeout=patience, return_when=asyncio.FIRST_COMPLETED
+                attempts, timeout=patience, return_when=asyncio.FIRST_COMPLETED
             )
             if not done:
                 raise LaunchFailed(
@@ -258,8 +267,8 @@ class RouterEvents:
             return done.pop().result()
         finally:
             served.set()
-            for way in ways:
-                way.cancel()
+            for attempt in attempts:
+                attempt.cancel()
 
     async def _admit_when_healthy(self, booting: Booting, share: asyncio.Semaphore) -> Endpoint:
         """Check a started instance until it is healthy, and open the app's routes to it.
@@ -269,12 +278,12 @@ class RouterEvents:
         began = self._loop.time()
         while (waited := self._loop.time() - began) < booting.check.boot_seconds:
             async with share:
-                if await self._loop.run_in_executor(self._askers, self._engine.admit, booting):
+                if await self._loop.run_in_executor(self._check_pool, self._engine.admit, booting):
                     self._follow(
                         asyncio.to_thread(self._engine.keep_woken, booting.container.spec.app)
                     )
                     return booting.endpoint
-            await asyncio.sleep(_ASK_OFTEN if waited < _OFTEN_SECONDS else _ASK_SELDOM)
+            await asyncio.sleep(_CHECK_OFTEN if waited < _OFTEN_SECONDS else _CHECK_SELDOM)
         nothing_more: asyncio.Future[Endpoint] = self._loop.create_future()
         return await nothing_more
 
@@ -316,7 +325,7 @@ class RouterEvents:
         for app in list(metrics.instances):
             metrics.forget_instances(app, living.get(app, ()))
 
-    def _do(self, work: Coroutine[object, object, T]) -> T:
+    def _run_on_loop(self, work: Coroutine[object, object, T]) -> T:
         return asyncio.run_coroutine_threadsafe(work, self._loop).result(30)
 
 

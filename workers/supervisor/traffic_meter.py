@@ -58,7 +58,7 @@ class TrafficMeter:
         ] = {}  # app and limit -> time of the last log line
         self._unreported: dict[tuple[str, str], int] = {}  # the number dropped since then
         self._kinds = _kinds(limits or FloodLimits())
-        self._complained = False
+        self._has_warned = False
 
     def round(self) -> None:
         """Read the counters once. Without Redis the numbers are not shown; this is logged once."""
@@ -74,13 +74,13 @@ class TrafficMeter:
                 pipeline.expire(key, _KEPT)
                 pipeline.execute()
         except redis.RedisError as error:
-            if not self._complained:
+            if not self._has_warned:
                 log.warning(
                     "The teams' network traffic is not shown while Redis is away: %s", error
                 )
-            self._complained = True
+            self._has_warned = True
         else:
-            self._complained = False
+            self._has_warned = False
 
     def by_app(self) -> Mapping[str, Amount]:
         """Return the total that each app has sent and received, as of the last round."""

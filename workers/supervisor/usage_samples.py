@@ -26,19 +26,21 @@ _YOUNG = 30.0
 class UsageSampling:
     """The sampling of usage. CPU is the mean since the last round; the other values are current."""
 
-    def __init__(self, engine: NodeEngine, roster: InstanceCache, client: redis.Redis) -> None:
-        self._engine, self._roster, self._client = engine, roster, client
+    def __init__(
+        self, engine: NodeEngine, instance_cache: InstanceCache, client: redis.Redis
+    ) -> None:
+        self._engine, self._instance_cache, self._client = engine, instance_cache, client
         self._cpu: dict[str, tuple[float, float]] = {}  # instance -> (moment, seconds used)
         self._by_app: dict[str, AppUsage] = {}
         # Instance -> number of its processes that the kernel killed, as logged so far.
         self._kills: dict[str, int] = {}
-        self._complained = False
+        self._has_warned = False
 
     def round(self) -> None:
         """Sample all instances once. Without Redis the samples are lost; this is logged once."""
         samples: dict[str, dict[str, float]] = {}
         by_app: dict[str, AppUsage] = {}
-        for container in self._roster.instances():
+        for container in self._instance_cache.instances():
             if (sample := self._sample(container)) is not None:
                 samples[container.id] = sample
                 by_app[container.spec.app] = _plus(
@@ -53,11 +55,11 @@ class UsageSampling:
                     pipeline.set(f"slipway:usage:{key}", json.dumps(sample), ex=EXPIRY)
                 pipeline.execute()
         except redis.RedisError as error:
-            if not self._complained:
+            if not self._has_warned:
                 log.warning("Usage is not shown while Redis is away: %s", error)
-            self._complained = True
+            self._has_warned = True
         else:
-            self._complained = False
+            self._has_warned = False
 
     def by_app(self) -> dict[str, AppUsage]:
         """Return the sums of the last round, for apps with running instances."""

@@ -23,11 +23,11 @@ from workers.tasks.build_log import BuildLog
 
 log = logging.getLogger(__name__)
 
-_BROKE = (
+_INTERNAL_ERROR = (
     "The build failed because of an internal error, not because of the app. Try again, or ask the"
     " administrator of this platform."
 )
-LOOK = 0.25  # seconds between two checks; a cancelled build ends within a second
+CANCEL_CHECK_SECONDS = 0.25  # seconds between two checks; a cancelled build ends within a second
 
 
 @celery.task(name="slipway.build")
@@ -39,11 +39,11 @@ def build(build_id: int) -> None:
     engine = node.engine()
     is_lost = Build.objects.filter(pk=build_id, state=BuildState.BUILDING).exists()
     for number in [build_id] if is_lost else queue_order.queue():
-        if _take(number, engine):
+        if _run_if_free(number, engine):
             return
 
 
-def _take(build_id: int, engine: NodeEngine) -> bool:
+def _run_if_free(build_id: int, engine: NodeEngine) -> bool:
     """Run this build. Return False if another worker runs it, or if it is over."""
     row = (
         Build.objects.select_related("app__team", "source", "created_by")
@@ -75,7 +75,7 @@ def _build(row: Build, engine: NodeEngine, *, again: bool) -> None:
     except Exception:
         # Such as a missing key; without a final state the build would be retried forever.
         log.exception("Build %s could not start", row.pk)
-        builds.fail(row, _BROKE)
+        builds.fail(row, _INTERNAL_ERROR)
         return
     with BuildLog(
         engine.config.build_logs / f"{row.pk}.log", user=engine.config.user, mask=mask
@@ -90,7 +90,7 @@ def _build_and_record(
 ) -> None:
     cancelled = _cancelled(row)
     try:
-        built = _built_at_last(row, request, engine, log_file, cancelled)
+        built = _build_with_retry(row, request, engine, log_file, cancelled)
     except RuntimeFailure as failure:
         if cancelled():
             row.refresh_from_db(fields=("reason",))
@@ -101,20 +101,20 @@ def _build_and_record(
         log.info("Build %s of %s failed: %s", row.pk, row.app.name, failure.what)
     except Exception:
         # The edge of the task: every error must end the build for the person who waits.
-        log.exception("Build %s broke", row.pk)
-        log_file.say(_BROKE)
-        builds.fail(row, _BROKE)
+        log.exception("Build %s failed with an internal error", row.pk)
+        log_file.say(_INTERNAL_ERROR)
+        builds.fail(row, _INTERNAL_ERROR)
     else:
         log_file.say(f"Built {built.digest}")
         log.info("Build %s of %s made %s", row.pk, row.app.name, built.digest)
         rollout = builds.succeed(row, built.digest, built.processes, translate.app_file(built))
         if rollout is not None:
             engine.images.tag(f"{row.app.name}:v{rollout.release.number}", built.digest)
-            images.note(built.digest, engine)
+            images.write_image_rows(built.digest, engine)
             publishing.publish_built(row, engine)
 
 
-def _built_at_last(
+def _build_with_retry(
     row: Build,
     request: BuildRequest,
     engine: NodeEngine,
@@ -126,19 +126,19 @@ def _built_at_last(
     Such an error may be temporary, for example when two builds interfere. The build's log shows it.
     """
     try:
-        return _built(row, request, engine, log_file, cancelled)
+        return _build_once(row, request, engine, log_file, cancelled)
     except RuntimeFailure:
         raise
     except Exception:  # recorded; the caller reports a second failure
-        log.exception("Build %s broke, and starts again", row.pk)
+        log.exception("Build %s failed with an internal error, and starts again", row.pk)
         log_file.say(
             "The build failed because of an internal error, not because of the app. It starts"
             " again."
         )
-        return _built(row, request, engine, log_file, cancelled)
+        return _build_once(row, request, engine, log_file, cancelled)
 
 
-def _built(
+def _build_once(
     row: Build,
     request: BuildRequest,
     engine: NodeEngine,
@@ -155,12 +155,12 @@ def _built(
 def _cancelled(row: Build) -> Callable[[], bool]:
     """Return a function that reports if the build was ended.
 
-    It reads the row at most every LOOK seconds.
+    It reads the row at most every CANCEL_CHECK_SECONDS seconds.
     """
     state = {"at": 0.0, "cancelled": False}
 
     def cancelled() -> bool:
-        if not state["cancelled"] and time.monotonic() - state["at"] >= LOOK:
+        if not state["cancelled"] and time.monotonic() - state["at"] >= CANCEL_CHECK_SECONDS:
             state["at"] = time.monotonic()
             state["cancelled"] = not Build.objects.filter(
                 pk=row.pk, state=BuildState.BUILDING

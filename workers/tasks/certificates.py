@@ -22,7 +22,7 @@ ORDERING_SECONDS = 60.0  # of one task; an order takes some seconds
 
 
 @celery.task(name="slipway.tend_certificate")
-def tend_certificate(domain_id: int) -> None:
+def update_certificate(domain_id: int) -> None:
     """Install an uploaded certificate, or order one that is missing or due."""
     engine = node.engine()
     domain = access.verified_domains().filter(pk=domain_id).first()
@@ -47,13 +47,13 @@ def order_certificates() -> None:
         return
     with journal.lock(engine.config.locks / "certificate-orders", blocking=False) as held:
         until = time.monotonic() + ORDERING_SECONDS
-        for wanted in due(engine, timezone.now()) if held else ():
+        for wanted in due_certificates(engine, timezone.now()) if held else ():
             if time.monotonic() > until:
                 return
-            _tend(engine, wanted)
+            _order_if_verified(engine, wanted)
 
 
-def _tend(engine: NodeEngine, wanted: Domain | str) -> None:
+def _order_if_verified(engine: NodeEngine, wanted: Domain | str) -> None:
     """Order one certificate that was due. Its domain may be gone by now."""
     if isinstance(wanted, str):
         if wanted in platform_certificates.hosts():
@@ -64,7 +64,7 @@ def _tend(engine: NodeEngine, wanted: Domain | str) -> None:
         _order(engine, domain)
 
 
-def tidy(engine: NodeEngine) -> None:
+def remove_unused_certificates(engine: NodeEngine) -> None:
     """Remove certificates of domains and app host names that are gone.
 
     A certificate that another one will replace stays until that one is installed.
@@ -89,7 +89,7 @@ def tidy(engine: NodeEngine) -> None:
     platform_certificates.forget_all_but([*wanted, *ours])
 
 
-def due(engine: NodeEngine, now: datetime) -> list[Domain | str]:
+def due_certificates(engine: NodeEngine, now: datetime) -> list[Domain | str]:
     """Return verified domains and platform host names without a valid certificate.
 
     The portal's host comes first, then those that have waited longest for a try.

@@ -52,12 +52,12 @@ def converge_all() -> None:
     with journal.lock(engine.config.locks / "converge-all", blocking=False) as held:
         for app_id in App.objects.values_list("pk", flat=True) if held else ():
             try:
-                wanting = reconcile.is_wanting(app_id, engine)
+                differs = reconcile.differs_from_desired_state(app_id, engine)
             except Exception:
                 # The edge of one app: recorded, and the other apps are still compared.
                 log.exception("Could not compare app %d with its desired state.", app_id)
-                wanting = False
-            if wanting:
+                differs = False
+            if differs:
                 celery.send_task("slipway.converge", [app_id], expires=10)
 
 

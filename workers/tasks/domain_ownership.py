@@ -79,7 +79,7 @@ class Ownership:
         except (dns.resolver.NXDOMAIN, dns.resolver.NoAnswer):
             return False, f"There is no TXT record {name}."
         except dns.exception.DNSException as error:
-            return False, f"DNS did not answer for the TXT record {name}: {_said(error)}"
+            return False, f"DNS did not answer for the TXT record {name}: {_error_text(error)}"
         values = [b"".join(row.strings).decode(errors="replace").strip() for row in answer]
         if any(secrets.compare_digest(value.encode(), token.encode()) for value in values):
             return True, ""
@@ -91,7 +91,7 @@ class Ownership:
         except (dns.resolver.NXDOMAIN, dns.resolver.NoAnswer):
             return False, f"{host} has no address yet, so the file was not requested."
         except dns.exception.DNSException as error:
-            return False, f"DNS did not answer for {host}: {_said(error)}"
+            return False, f"DNS did not answer for {host}: {_error_text(error)}"
         # Every address must return the token. One of several addresses may be this platform's, or
         # that of somebody who shares the domain's other addresses.
         addresses = sorted(IPv4Address(row.address) for row in answer)[:MOST_ADDRESSES]
@@ -149,7 +149,7 @@ async def _fetch(address: IPv4Address, host: str, token: str) -> str:
     except TimeoutError:
         return f"{where} did not answer within {HTTP_SECONDS:g} s, at {address}."
     except (httpx.HTTPError, httpx.InvalidURL) as error:
-        return f"{where} did not answer, at {address}: {_said(error)}"
+        return f"{where} did not answer, at {address}: {_error_text(error)}"
     return (
         ""
         if secrets.compare_digest(body.strip(), token.encode())
@@ -157,7 +157,7 @@ async def _fetch(address: IPv4Address, host: str, token: str) -> str:
     )
 
 
-def _said(error: Exception) -> str:
+def _error_text(error: Exception) -> str:
     return (str(error) or type(error).__name__)[:300].rstrip(".") + "."
 
 

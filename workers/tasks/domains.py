@@ -14,7 +14,7 @@ MOST_AT_ONCE = 20  # domains to check per run of the schedule
 
 
 @celery.task(name="slipway.tend_domains")
-def tend_domains() -> None:
+def update_domains() -> None:
     """Send the tasks that are due, and remove certificates of host names that are gone."""
     now = timezone.now()
     for domain_id in access.checks_due(now)[:MOST_AT_ONCE]:
@@ -22,8 +22,8 @@ def tend_domains() -> None:
     engine = node.engine()
     if not engine.config.https_port:
         return
-    certificates.tidy(engine)
-    if certificates.due(engine, now):
+    certificates.remove_unused_certificates(engine)
+    if certificates.due_certificates(engine, now):
         celery.send_task("slipway.order_certificates", expires=15)
 
 

@@ -25,7 +25,7 @@ def collect(engine: NodeEngine) -> Collected | None:
 
     Return None if another worker does it.
     """
-    done = engine.collect_garbage(kept)
+    done = engine.collect_garbage(kept_images)
     sources.sweep_incoming()
     removed, freed = sources.collect(needed_sources())
     locks.remove_free_locks(engine.config)
@@ -34,7 +34,7 @@ def collect(engine: NodeEngine) -> Collected | None:
     return done
 
 
-def kept() -> Roots:
+def kept_images() -> Roots:
     """Return the images of kept releases, with their names, and the images that teams tagged."""
     releases = all_kept_releases()
     numbers = {f"{app.name}:v{release.number}" for app, release in releases}

@@ -38,7 +38,7 @@ def image_job(job_id: int) -> None:
         return
     with journal.lock(lock_of(job_id, engine), blocking=False) as held:
         if held and images.begin(job):
-            _do(job, engine)
+            _run(job, engine)
 
 
 def lock_of(job_id: int, engine: NodeEngine) -> Path:
@@ -46,7 +46,7 @@ def lock_of(job_id: int, engine: NodeEngine) -> Path:
     return engine.config.locks / f"image-job-{job_id}"
 
 
-def lost(engine: NodeEngine, late: Iterable[int]) -> Iterator[int]:
+def jobs_without_worker(engine: NodeEngine, late: Iterable[int]) -> Iterator[int]:
     """Yield jobs that no worker runs: `late` ones that wait, and those whose worker is gone."""
     yield from late
     for number in ImageJob.objects.filter(state=JobState.WORKING).values_list("pk", flat=True):
@@ -55,7 +55,7 @@ def lost(engine: NodeEngine, late: Iterable[int]) -> Iterator[int]:
                 yield number
 
 
-def note_kept(engine: NodeEngine) -> None:
+def write_missing_image_rows(engine: NodeEngine) -> None:
     """Write rows for kept images that have none.
 
     These are images that are older than the rows, and images of killed workers.
@@ -65,10 +65,10 @@ def note_kept(engine: NodeEngine) -> None:
     for digest in sorted(
         wanted - set(Image.objects.filter(digest__in=wanted).values_list("digest", flat=True))
     ):
-        note(digest, engine)
+        write_image_rows(digest, engine)
 
 
-def note(digest: str, engine: NodeEngine) -> None:
+def write_image_rows(digest: str, engine: NodeEngine) -> None:
     """Write the rows of one image.
 
     An image that the store does not have is logged: a rollback to its release is not possible
@@ -80,7 +80,7 @@ def note(digest: str, engine: NodeEngine) -> None:
         log.info("Could not describe image %s: %s", digest, failure)
 
 
-def tidy(engine: NodeEngine) -> None:
+def remove_old_jobs(engine: NodeEngine) -> None:
     """Delete old finished jobs with their archives, and the locks of finished jobs."""
     jobs.forget_old()
     under_way = {
@@ -94,7 +94,7 @@ def tidy(engine: NodeEngine) -> None:
             path.unlink(missing_ok=True)
 
 
-def _do(job: ImageJob, engine: NodeEngine) -> None:
+def _run(job: ImageJob, engine: NodeEngine) -> None:
     try:
         if job.kind == JobKind.COMPARE:
             images.finish(job, _compare(job, engine))
@@ -108,7 +108,7 @@ def _do(job: ImageJob, engine: NodeEngine) -> None:
         images.fail(job, failure.explain())
     except Exception as failure:
         # The edge of the task: every error must end the job for the person who waits.
-        log.exception("Image job %s broke", job.pk)
+        log.exception("Image job %s failed with an internal error", job.pk)
         # An error of the portal, for example about a deleted app.
         explain = getattr(failure, "explain", None)
         message = (

@@ -47,11 +47,11 @@ def runs_ended(app_name: str) -> None:
     """Handle an app's runs after the supervisor saw one end. It knows the app by name."""
     app_id = App.objects.filter(name=app_name).values_list("pk", flat=True).first()
     if app_id is not None:
-        tend_runs(app_id)
+        update_runs(app_id)
 
 
 @celery.task(name="slipway.tend_runs")
-def tend_runs(app_id: int) -> None:
+def update_runs(app_id: int) -> None:
     """Start an app's waiting runs and record those that ended, unless another worker does it."""
     engine = node.engine()
     app = App.objects.select_related("team", "current_release").filter(pk=app_id).first()
@@ -59,7 +59,7 @@ def tend_runs(app_id: int) -> None:
         return
     with journal.lock(engine.config.locks / f"runs-{app.name}", timeout=15.0) as held:
         if held:
-            _tend(app, engine)
+            _update(app, engine)
 
 
 def _with_containers(engine: NodeEngine) -> set[int]:
@@ -71,7 +71,7 @@ def _with_containers(engine: NodeEngine) -> set[int]:
     return set(known.values())
 
 
-def _tend(app: App, engine: NodeEngine) -> None:
+def _update(app: App, engine: NodeEngine) -> None:
     if app.deleted_at is not None:
         jobs.stop_all(app, "The app was deleted.")
     containers = engine.runs.of(app.name)

@@ -70,7 +70,7 @@ def reconcile_app(
         return False
 
 
-def is_wanting(app_id: int, engine: NodeEngine) -> bool:
+def differs_from_desired_state(app_id: int, engine: NodeEngine) -> bool:
     """Return True if there is something to do about an app, without doing it.
 
     Return False while another process works on the app.
@@ -85,7 +85,7 @@ def is_wanting(app_id: int, engine: NodeEngine) -> bool:
         if app.deleted_at is not None or translate.launching(app) is not None:
             return True
         look = engine.look(translate.desired_app(app))
-        _mirror(app, look)
+        _write_rows(app, look)
         return bool(look.plan.actions) or not look.plan.settled
 
 
@@ -107,7 +107,7 @@ def _step(app: App, engine: NodeEngine) -> StepResult:
     look = engine.look(desired)
     if rollout is not None:
         _record_outcome(rollout, look)
-    _mirror(app, look)
+    _write_rows(app, look)
     try:
         engine.act(desired, look)
     except RuntimeFailure as failure:
@@ -119,7 +119,7 @@ def _step(app: App, engine: NodeEngine) -> StepResult:
     return StepResult(settled=look.plan.settled, acted=bool(look.plan.actions))
 
 
-def _mirror(app: App, look: Observation) -> None:
+def _write_rows(app: App, look: Observation) -> None:
     translate.write_instances(app, report(look.observed, look.at), node.name())
     translate.write_sleep_state(app, look.observed, look.at)
 

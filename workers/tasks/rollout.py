@@ -59,8 +59,8 @@ def _send_waiting_rollouts(rollout: Rollout) -> None:
     waiting = Rollout.objects.filter(
         state__in=OPEN, release__app__team=rollout.release.app.team_id
     ).exclude(pk=rollout.pk)
-    for next_one in waiting.order_by("pk").values_list("pk", flat=True)[:AT_ONCE_PER_TEAM]:
-        celery.send_task("slipway.roll_out", [next_one])
+    for waiting_rollout in waiting.order_by("pk").values_list("pk", flat=True)[:AT_ONCE_PER_TEAM]:
+        celery.send_task("slipway.roll_out", [waiting_rollout])
 
 
 @contextmanager

@@ -41,11 +41,11 @@ class Lost:
     state: str
 
 
-_handed_out: dict[Lost, float] = {}
+_sent_at: dict[Lost, float] = {}
 
 
 @celery.task(name="slipway.take_up_lost")
-def take_up_lost() -> None:
+def send_lost_tasks_again() -> None:
     """Send the tasks of lost rows again."""
     engine, now = node.engine(), time.monotonic()
     for lost in (
@@ -54,14 +54,14 @@ def take_up_lost() -> None:
         *_lost_removals(),
         *_lost_image_jobs(engine),
     ):
-        if now - _handed_out.get(lost, -AGAIN_AFTER) >= AGAIN_AFTER:
-            _handed_out[lost] = now
+        if now - _sent_at.get(lost, -AGAIN_AFTER) >= AGAIN_AFTER:
+            _sent_at[lost] = now
             celery.send_task(lost.task, [lost.row])
     _remove_lost_release_phases(engine)
     for woken in engine.containers.wake_forgotten():
         log.warning("%s", woken)
-    for lost in [lost for lost, at in _handed_out.items() if now - at > 10 * AGAIN_AFTER]:
-        del _handed_out[lost]
+    for lost in [lost for lost, at in _sent_at.items() if now - at > 10 * AGAIN_AFTER]:
+        del _sent_at[lost]
 
 
 @celery.task(name="slipway.tidy_up")
@@ -77,8 +77,8 @@ def tidy_up() -> None:
     sleep_history.forget_old(timezone.now())
     engine = node.engine()
     engine.images.sweep()
-    images.tidy(engine)
-    images.note_kept(engine)
+    images.remove_old_jobs(engine)
+    images.write_missing_image_rows(engine)
     under_way = set(
         Build.objects.filter(state__in=(BuildState.QUEUED, BuildState.BUILDING)).values_list(
             "pk", flat=True
@@ -113,7 +113,7 @@ def _lost_builds(engine: NodeEngine) -> Iterator[Lost]:
     ):
         yield Lost(task="slipway.build", row=row, state="queued")
     for row in Build.objects.filter(state=BuildState.BUILDING).values_list("pk", flat=True):
-        if _free(build.lock_of(row, engine)):
+        if _is_free(build.lock_of(row, engine)):
             yield Lost(task="slipway.build", row=row, state="building")
 
 
@@ -122,7 +122,7 @@ def _lost_rollouts(engine: NodeEngine) -> Iterator[Lost]:
     for row in Rollout.objects.filter(state__in=OPEN, created_at__lt=late).select_related(
         "release__app"
     ):
-        if _free(rollout.lock_of(row.release.app.name, engine)):
+        if _is_free(rollout.lock_of(row.release.app.name, engine)):
             yield Lost(task="slipway.roll_out", row=row.pk, state=row.state)
 
 
@@ -137,7 +137,7 @@ def _lost_image_jobs(engine: NodeEngine) -> Iterator[Lost]:
     late = ImageJob.objects.filter(
         state=JobState.QUEUED, created_at__lt=timezone.now() - LATE
     ).values_list("pk", flat=True)
-    for row in images.lost(engine, late):
+    for row in images.jobs_without_worker(engine, late):
         yield Lost(task="slipway.image_job", row=row, state="open")
 
 
@@ -148,6 +148,6 @@ def _remove_lost_release_phases(engine: NodeEngine) -> None:
                 engine.release_phases.remove(app_name)
 
 
-def _free(path: Path) -> bool:
+def _is_free(path: Path) -> bool:
     with journal.lock(path, blocking=False) as held:
         return held

@@ -99,7 +99,7 @@ def mark_verified(domain: Domain, how: str, now: datetime) -> bool:
                 return False
             audit.record(None, f"verified the domain {domain.host} {how}", app=domain.app)
             enqueue(Task.CONVERGE, domain.app_id)
-            enqueue(Task.TEND_DOMAINS)
+            enqueue(Task.UPDATE_DOMAINS)
     except IntegrityError:
         _waiting(domain).update(
             state=DomainState.FAILED,

@@ -53,7 +53,7 @@ def upload(actor: Person, *, domain: Domain, chain: str, key: str) -> None:
     values = {"encrypted_upload": handed, "reason": "", "tries": 0, "next_try_at": timezone.now()}
     DomainCertificate.objects.update_or_create(domain=domain, defaults=values)
     audit.record(actor, f"uploaded a certificate for {domain.host}", app=app)
-    enqueue(Task.TEND_CERTIFICATE, domain.pk)
+    enqueue(Task.UPDATE_CERTIFICATE, domain.pk)
 
 
 @transaction.atomic
@@ -78,7 +78,7 @@ def order(actor: Person, *, domain: Domain) -> None:
     }
     DomainCertificate.objects.update_or_create(domain=domain, defaults=values)
     audit.record(actor, f"ordered a certificate for {domain.host}", app=app)
-    enqueue(Task.TEND_CERTIFICATE, domain.pk)
+    enqueue(Task.UPDATE_CERTIFICATE, domain.pk)
 
 
 @transaction.atomic

@@ -92,7 +92,7 @@ def stop(actor: Person, *, app: App, run: Run) -> None:
             f"Run {run.pk} of {run.source} has already ended.", hint="Check its outcome."
         )
     audit.record(actor, f"stopped run {run.pk} of {run.source}", app=app)
-    enqueue(Task.TEND_RUNS, app.pk)
+    enqueue(Task.UPDATE_RUNS, app.pk)
 
 
 @transaction.atomic
@@ -128,7 +128,7 @@ def run_again(actor: Person, *, app: App, run: Run) -> Run:
         timeout=declared.timeout,
         created_by=actor,
     )
-    enqueue(Task.TEND_RUNS, app.pk)
+    enqueue(Task.UPDATE_RUNS, app.pk)
     events.announce(app.name, events.EventKind.RUN)
     return again
 
@@ -212,7 +212,7 @@ def _make_run(
         created_by=actor,
         finished_at=timezone.now() if skipped else None,
     )
-    enqueue(Task.TEND_RUNS, app.pk)
+    enqueue(Task.UPDATE_RUNS, app.pk)
     events.announce(app.name, events.EventKind.RUN)
     return run
 

@@ -48,4 +48,4 @@ def queue_postdeploy(app: App, release: Release, declared: Declared) -> None:
             timeout=declared.postdeploy.timeout,
             created_by=release.created_by,
         )
-        enqueue(Task.TEND_RUNS, app.pk)
+        enqueue(Task.UPDATE_RUNS, app.pk)

@@ -23,5 +23,5 @@ def remove(actor: Person, *, domain: Domain) -> None:
     domain.delete()
     audit.record(actor, f"removed the domain {domain.host}", app=domain.app)
     enqueue(Task.CONVERGE, domain.app_id)
-    enqueue(Task.TEND_DOMAINS)
+    enqueue(Task.UPDATE_DOMAINS)
     events.announce(domain.app.name, events.EventKind.APP)

@@ -74,7 +74,7 @@ class Rates:
     ) -> None:
         self._take = client.register_script(_TAKE)
         self._clock = clock
-        self._complained = -math.inf
+        self._has_warned = -math.inf
         # key of the last bucket -> remaining requests, and their expiry
         self._prepaid: OrderedDict[str, tuple[float, float]] = OrderedDict()
 
@@ -105,8 +105,8 @@ class Rates:
         try:
             return float(await self._take(keys=[bucket.key for bucket in buckets], args=arguments))
         except (redis.RedisError, OSError) as error:
-            if self._clock() - self._complained > _COMPLAIN_EVERY:
-                self._complained = self._clock()
+            if self._clock() - self._has_warned > _COMPLAIN_EVERY:
+                self._has_warned = self._clock()
                 log.warning("Requests are not limited, because Redis did not answer: %s", error)
             return 0.0
 

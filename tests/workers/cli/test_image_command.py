@@ -29,10 +29,10 @@ def yard(tmp_path: Path) -> Iterator[Yard]:
         name="timages", state=tmp_path / "state", run=tmp_path / "run", disk_high=100, disk_full=100
     )
     engine = NodeEngine(config)
-    before = list(node._given)
+    before = list(node._chosen)
     node.use(engine)
     yield Yard(config, engine.images, tmp_path)
-    node._given[:] = before
+    node._chosen[:] = before
 
 
 @pytest.fixture

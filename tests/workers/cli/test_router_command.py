@@ -36,7 +36,7 @@ def front() -> Iterator[RouterUnderTest]:
 
 @pytest.fixture
 def router(front: RouterUnderTest) -> Iterator[Callable[..., str]]:
-    before = list(node._given)
+    before = list(node._chosen)
     node.use(NodeEngine(front.config, router=front.router))
 
     def call(*words: str) -> str:
@@ -45,7 +45,7 @@ def router(front: RouterUnderTest) -> Iterator[Callable[..., str]]:
         return out.getvalue().rstrip("\n")
 
     yield call
-    node._given[:] = before
+    node._chosen[:] = before
 
 
 def test_an_upgrade_by_command_refuses_and_cuts_no_connection(

@@ -39,12 +39,12 @@ def yard(tmp_path: Path) -> Iterator[Yard]:
             disk_full=100,
         )
     )
-    before = list(node._given)
+    before = list(node._chosen)
     node.use(engine)
     made = Yard(engine.config, engine.images, tmp_path)
     made.version(1_000_000.0)
     yield made
-    node._given[:] = before
+    node._chosen[:] = before
 
 
 @pytest.fixture

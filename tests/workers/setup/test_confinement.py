@@ -178,6 +178,6 @@ def test_an_admins_command_enters_the_namespace_and_keeps_its_folder(
 def test_without_a_namespace_a_command_stays_where_it_is(config: NodeConfig) -> None:
     own = Path("/proc/self/ns/mnt").readlink()
     confinement.enter(config)
-    assert not confinement.is_made(config)
+    assert not confinement.namespace_exists(config)
     assert not confinement.is_inside(config)
     assert Path("/proc/self/ns/mnt").readlink() == own

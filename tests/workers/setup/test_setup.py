@@ -25,7 +25,7 @@ from workers.setup import folders, strays
 from workers.setup.bytecode import compile_folders
 from workers.setup.processes import control_socket, programs, render
 from workers.setup.python import lines_of, open_to_all, uv_settings
-from workers.setup.running import holder, taken
+from workers.setup.running import hold_lock, running_pid
 from workers.setup.steps import step
 
 ROOT = Path(__file__).parents[3]
@@ -207,19 +207,19 @@ def test_a_folder_without_slipways_mark_is_never_deleted(config):
 
 
 def test_a_second_platform_is_noticed_by_the_lock_of_the_first(config):
-    assert holder(config) is None
+    assert running_pid(config) is None
     config.run.mkdir()
-    with taken(config):
+    with hold_lock(config):
         code = (
             "from runtime.config import NodeConfig; from pathlib import Path; from"
-            " workers.setup.running import holder;"
-            f" print(holder(NodeConfig(run=Path({str(config.run)!r}))))"
+            " workers.setup.running import running_pid;"
+            f" print(running_pid(NodeConfig(run=Path({str(config.run)!r}))))"
         )
         seen = subprocess.run(
             [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
         ).stdout
     assert seen.strip() == str(os.getpid())
-    assert holder(config) is None
+    assert running_pid(config) is None
     with journal.lock(config.run / "up.lock", blocking=False) as free:
         assert free
 

@@ -14,7 +14,7 @@ from runtime.contract.health import HealthCheck
 from runtime.converge.container_spec import INSTANCE
 from runtime.converge.explain import ProbeAnswer
 from runtime.converge.observed import ProbeResult
-from workers.supervisor.health_checks import OF_ONE_APP, HealthChecks
+from workers.supervisor.health_checks import MAX_PER_APP, HealthChecks
 
 CHECK = HealthCheck(interval=10.0, attempts=2)
 FINE, BAD = ProbeAnswer(status=200), ProbeAnswer(status=500)
@@ -147,7 +147,7 @@ def test_an_app_whose_instances_hang_does_not_delay_other_apps(node, pulses):
             node.now += 1.0
             pulses.round()
         until(lambda: set(others) <= set(node.asked))
-        assert sum(instance.startswith("tarpit") for instance in node.asked) == OF_ONE_APP
+        assert sum(instance.startswith("tarpit") for instance in node.asked) == MAX_PER_APP
     finally:
         let_go.set()
     until(lambda: not pulses._under_way)  # see `rounds`

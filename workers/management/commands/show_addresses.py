@@ -7,7 +7,7 @@ from typing import Any
 from django.core.management.base import BaseCommand
 
 from runtime.config import from_environment
-from workers.setup.welcome import three_lines
+from workers.setup.welcome import address_lines
 
 
 class Command(BaseCommand):
@@ -15,4 +15,4 @@ class Command(BaseCommand):
     requires_system_checks = ()
 
     def handle(self, *args: Any, **options: Any) -> None:
-        self.stdout.write("\n" + "\n".join(three_lines(from_environment())))
+        self.stdout.write("\n" + "\n".join(address_lines(from_environment())))
