@@ -9,8 +9,17 @@ from __future__ import annotations
 from runtime.config import NodeConfig
 from runtime.contract.code_explanations import EXPLAINED
 from runtime.contract.error_codes import Code
-from runtime.router.config import connections, headers
-from runtime.router.map_entries import FIELDS, PATH_FIELDS, PLAIN, RATE_PERIOD, SITUATIONS, Maps
+from runtime.router.config import bodies, connections, headers
+from runtime.router.config.conditions import (
+    NO_CODE,
+    has_flag,
+    is_in,
+    number,
+    path_field,
+    record_field,
+    refuse,
+)
+from runtime.router.map_entries import PLAIN, RATE_PERIOD, SITUATIONS, Maps
 from runtime.router.routes import AppSituation
 
 ANSWERS = "answers"
@@ -21,7 +30,6 @@ PORTAL_FLAG = "P"  # flag in the portal's record: redirect HTTP to HTTPS
 PROOF_HEADER = "X-Slipway-Domain"
 # the format of the router's answers, unless the client asks for another
 _HTML = "!{ var(txn.as) -m found }"
-_NO_CODE = "!{ var(txn.code) -m found }"
 
 
 def frontend(config: NodeConfig, maps: Maps) -> str:
@@ -162,8 +170,8 @@ def _lookup(maps: Maps) -> str:
     return f"""\
   http-request set-var(txn.host) req.fhdr(host),field(1,:),lower,rtrim(.)
 {_record(maps)}
-  http-request set-var(txn.app) var(txn.record),{_field("app")}
-  http-request set-var(txn.slot) var(txn.record),{_field("slot")}
+  http-request set-var(txn.app) var(txn.record),{record_field("app")}
+  http-request set-var(txn.slot) var(txn.record),{record_field("slot")}
   http-request track-sc0 var(txn.app) table by_app if {{ var(txn.app) -m found }}"""
 
 
@@ -185,8 +193,8 @@ def _plain() -> str:
     return f"""\
   http-request allow if {{ var(txn.record) -m end "{PLAIN}" }} !{{ path_beg {_SPECIAL} }}
 {_state()}
-{_refuse(Code.BAD_REQUEST, "!{ var(txn.host) -m found }")}
-{_refuse(Code.UNKNOWN_HOST, "!{ var(txn.slot) -m found }")}"""
+{refuse(Code.BAD_REQUEST, "!{ var(txn.host) -m found }")}
+{refuse(Code.UNKNOWN_HOST, "!{ var(txn.slot) -m found }")}"""
 
 
 def _state(when: str = "") -> str:
@@ -194,7 +202,7 @@ def _state(when: str = "") -> str:
 
     The common values set no variable, so that each later rule that checks one ends at once.
     """
-    situation, flags = (f"var(txn.record),{_field(name)}" for name in ("situation", "flags"))
+    situation, flags = (f"var(txn.record),{record_field(name)}" for name in ("situation", "flags"))
     return f"""\
   http-request set-var(txn.situation) {situation} if {when} !{{ {situation} -m str {SITUATIONS[AppSituation.SERVING]} }}
   http-request set-var(txn.flags) {flags} if {when} !{{ {flags} -m str -- - }}"""  # noqa: E501
@@ -219,20 +227,20 @@ def _redirects(config: NodeConfig) -> str:
     The status is 308, so that a POST remains a POST.
     """
     secure = f"""
-  http-request set-var(txn.to) var(txn.host) if {_flag("t")} !{{ ssl_fc }}
-  http-request set-var(txn.proto) str(https) if {_flag("t")} !{{ ssl_fc }}"""
+  http-request set-var(txn.to) var(txn.host) if {has_flag("t")} !{{ ssl_fc }}
+  http-request set-var(txn.proto) str(https) if {has_flag("t")} !{{ ssl_fc }}"""
     portal = f"""
-  http-request set-var(txn.to) var(txn.host) if {_flag(PORTAL_FLAG)} {{ var(txn.host) -m str {config.portal_host} }} !{{ ssl_fc }}
-  http-request set-var(txn.proto) str(https) if {_flag(PORTAL_FLAG)} {{ var(txn.to) -m found }}"""  # noqa: E501
+  http-request set-var(txn.to) var(txn.host) if {has_flag(PORTAL_FLAG)} {{ var(txn.host) -m str {config.portal_host} }} !{{ ssl_fc }}
+  http-request set-var(txn.proto) str(https) if {has_flag(PORTAL_FLAG)} {{ var(txn.to) -m found }}"""  # noqa: E501
     to = "{ var(txn.to) -m found }"
     return f"""\
   http-request set-var(txn.proto) str({headers.scheme(config)})
   http-request set-var(txn.proto) str(https) if {{ ssl_fc }}
-  http-request set-var(txn.canonical) var(txn.record),{_field("canonical")} if {_flag("h")}{secure if config.https_port else ""}{portal if config.portal_has_certificate else ""}
-  http-request set-var(txn.to) var(txn.canonical) if {_flag("h")} !{{ var(txn.canonical),strcmp(txn.host) eq 0 }}
+  http-request set-var(txn.canonical) var(txn.record),{record_field("canonical")} if {has_flag("h")}{secure if config.https_port else ""}{portal if config.portal_has_certificate else ""}
+  http-request set-var(txn.to) var(txn.canonical) if {has_flag("h")} !{{ var(txn.canonical),strcmp(txn.host) eq 0 }}
   http-request redirect prefix "http://%[var(txn.to)]{_port(config, "http")}" code 308 if {to} {{ var(txn.proto) -m str http }}
   http-request redirect prefix "https://%[var(txn.to)]{_port(config, "https")}" code 308 if {to}
-  http-request set-var(txn.hsts) var(txn.record),{_field("hsts")} if {_flag("s")}"""  # noqa: E501
+  http-request set-var(txn.hsts) var(txn.record),{record_field("hsts")} if {has_flag("s")}"""  # noqa: E501
 
 
 def _port(config: NodeConfig, scheme: str) -> str:
@@ -247,41 +255,38 @@ def _port(config: NodeConfig, scheme: str) -> str:
 def _refusals(maps: Maps) -> str:
     client = "src,ipmask(32,64)"
     return f"""\
-  http-request set-var(txn.own) var(txn.app),concat(/error) if {_flag("e")} {_HTML}
-  http-request set-var(txn.client) src,hex if {_flag("i")}
-  http-request set-var(txn.in) var(txn.app),concat(/4,txn.client),map_beg({maps.allow}) if {_flag("i")} {{ src 0.0.0.0/0 }}
-  http-request set-var(txn.in) var(txn.app),concat(/6,txn.client),map_beg({maps.allow}) if {_flag("i")} !{{ src 0.0.0.0/0 }}
-{_refuse(Code.NOT_ALLOWED, f"{_flag('i')} !{{ var(txn.in) -m found }}")}
-  http-request unset-var(txn.own) if {_flag("M")} {_NO_CODE}
-  http-request set-var(txn.own) var(txn.app),concat(/maintenance) if {_flag("M")} {_flag("m")} {_HTML} {_NO_CODE}
-{_refuse(Code.MAINTENANCE, _flag("M"))}
+  http-request set-var(txn.own) var(txn.app),concat(/error) if {has_flag("e")} {_HTML}
+  http-request set-var(txn.client) src,hex if {has_flag("i")}
+  http-request set-var(txn.in) var(txn.app),concat(/4,txn.client),map_beg({maps.allow}) if {has_flag("i")} {{ src 0.0.0.0/0 }}
+  http-request set-var(txn.in) var(txn.app),concat(/6,txn.client),map_beg({maps.allow}) if {has_flag("i")} !{{ src 0.0.0.0/0 }}
+{refuse(Code.NOT_ALLOWED, f"{has_flag('i')} !{{ var(txn.in) -m found }}")}
+  http-request unset-var(txn.own) if {has_flag("M")} {NO_CODE}
+  http-request set-var(txn.own) var(txn.app),concat(/maintenance) if {has_flag("M")} {has_flag("m")} {_HTML} {NO_CODE}
+{refuse(Code.MAINTENANCE, has_flag("M"))}
   http-request set-var(txn.as) str(own) if {{ var(txn.own) -m found }}
-{_number("open", "O")}
-{_refuse(Code.TOO_MANY_OPEN, f"{_flag('O')} {{ sc_conn_cur(0),sub(txn.open) gt 0 }}")}
-  http-request set-var(txn.client) {client} if {_flag("r")} or {_flag("o")}
-  http-request set-var(txn.client) var(txn.app),concat(|,txn.client) if {_flag("r")} or {_flag("o")}
-  http-request track-sc1 var(txn.client) table by_client if {_flag("r")} or {_flag("o")}
-{_number("client_open", "o")}
-{_refuse(Code.TOO_MANY_OPEN, f"{_flag('o')} {{ sc_conn_cur(1),sub(txn.client_open) gt 0 }}")}
-{_number("client_rate", "r")}
-{_refuse(Code.RATE_LIMITED, f"{_flag('r')} {{ sc_gpc0_rate(1),sub(txn.client_rate) ge 0 }}")}
-{_number("rate", "R")}
-{_refuse(Code.RATE_LIMITED, f"{_flag('R')} {{ sc_gpc0_rate(0),sub(txn.rate) ge 0 }}")}
-  http-request sc-inc-gpc0(1) if {_flag("r")} {_NO_CODE}
-  http-request sc-inc-gpc0(0) if {_flag("R")} {_NO_CODE}
-{_number("headers", "g")}
-{_refuse(Code.HEADERS_TOO_LARGE, f"{_flag('g')} {{ req.hdrs,length,sub(txn.headers) gt 0 }}")}
-{_number("body", "b")}
-{_refuse(Code.BODY_TOO_LARGE, f"{_flag('b')} {{ req.hdr_val(content-length),sub(txn.body) gt 0 }}")}
-{_refuse(Code.LENGTH_REQUIRED, f"{_flag('b')} !{{ req.hdr(content-length) -m found }} {{ req.hdr(transfer-encoding) -m found }}")}
-{_refuse(Code.LENGTH_REQUIRED, f"{_flag('b')} !{{ req.hdr(content-length) -m found }} {{ req.ver -m beg 2 }} {{ method POST PUT PATCH }}")}
-  http-request set-var(txn.salt) var(txn.record),{_field("salt")} if {_flag("u")}
-  http-request set-var(txn.pair) req.hdr(authorization),regsub(^basic\\ +,,i) if {_flag("u")}
-  http-request set-var(txn.digest) var(txn.salt),concat(:,txn.pair),sha2(256),hex,lower if {_flag("u")} {{ var(txn.pair) -m found }}
-  http-request set-var(txn.name) var(txn.app),concat(/,txn.digest),map_str({maps.auth}) if {_flag("u")} {{ var(txn.digest) -m found }}
-{_refuse(Code.SIGN_IN, f"{_flag('u')} !{{ var(txn.name) -m found }}")}
-  http-request del-header Authorization if {_flag("u")}
-  http-request set-header X-Forwarded-User %[var(txn.name)] if {_flag("u")} {_NO_CODE}"""  # noqa: E501
+{number("open", "O")}
+{refuse(Code.TOO_MANY_OPEN, f"{has_flag('O')} {{ sc_conn_cur(0),sub(txn.open) gt 0 }}")}
+  http-request set-var(txn.client) {client} if {has_flag("r")} or {has_flag("o")}
+  http-request set-var(txn.client) var(txn.app),concat(|,txn.client) if {has_flag("r")} or {has_flag("o")}
+  http-request track-sc1 var(txn.client) table by_client if {has_flag("r")} or {has_flag("o")}
+{number("client_open", "o")}
+{refuse(Code.TOO_MANY_OPEN, f"{has_flag('o')} {{ sc_conn_cur(1),sub(txn.client_open) gt 0 }}")}
+{number("client_rate", "r")}
+{refuse(Code.RATE_LIMITED, f"{has_flag('r')} {{ sc_gpc0_rate(1),sub(txn.client_rate) ge 0 }}")}
+{number("rate", "R")}
+{refuse(Code.RATE_LIMITED, f"{has_flag('R')} {{ sc_gpc0_rate(0),sub(txn.rate) ge 0 }}")}
+  http-request sc-inc-gpc0(1) if {has_flag("r")} {NO_CODE}
+  http-request sc-inc-gpc0(0) if {has_flag("R")} {NO_CODE}
+{number("headers", "g")}
+{refuse(Code.HEADERS_TOO_LARGE, f"{has_flag('g')} {{ req.hdrs,length,sub(txn.headers) gt 0 }}")}
+{bodies.rules()}
+  http-request set-var(txn.salt) var(txn.record),{record_field("salt")} if {has_flag("u")}
+  http-request set-var(txn.pair) req.hdr(authorization),regsub(^basic\\ +,,i) if {has_flag("u")}
+  http-request set-var(txn.digest) var(txn.salt),concat(:,txn.pair),sha2(256),hex,lower if {has_flag("u")} {{ var(txn.pair) -m found }}
+  http-request set-var(txn.name) var(txn.app),concat(/,txn.digest),map_str({maps.auth}) if {has_flag("u")} {{ var(txn.digest) -m found }}
+{refuse(Code.SIGN_IN, f"{has_flag('u')} !{{ var(txn.name) -m found }}")}
+  http-request del-header Authorization if {has_flag("u")}
+  http-request set-header X-Forwarded-User %[var(txn.name)] if {has_flag("u")} {NO_CODE}"""  # noqa: E501
 
 
 def _path(maps: Maps, when: str = "") -> str:
@@ -289,12 +294,12 @@ def _path(maps: Maps, when: str = "") -> str:
 
     Its situation then applies instead of web's, unless the whole app sleeps.
     """
-    awake = f"{{ var(txn.path) -m found }} !{_situation(AppSituation.ASLEEP)}"
-    situation = f"var(txn.path),{_path_field('situation')}"
+    awake = f"{{ var(txn.path) -m found }} !{is_in(AppSituation.ASLEEP)}"
+    situation = f"var(txn.path),{path_field('situation')}"
     return f"""\
-  http-request set-var(txn.asked) path if {when} {_flag("p")}
-  http-request set-var(txn.path) var(txn.app),concat(,txn.asked,/),map_beg({maps.paths}) if {when} {_flag("p")}
-  http-request set-var(txn.process) var(txn.path),{_path_field("process")} if {when} {{ var(txn.path) -m found }}
+  http-request set-var(txn.asked) path if {when} {has_flag("p")}
+  http-request set-var(txn.path) var(txn.app),concat(,txn.asked,/),map_beg({maps.paths}) if {when} {has_flag("p")}
+  http-request set-var(txn.process) var(txn.path),{path_field("process")} if {when} {{ var(txn.path) -m found }}
   http-request unset-var(txn.situation) if {when} {awake}
   http-request set-var(txn.situation) {situation} if {when} {awake} !{{ {situation} -m str {SITUATIONS[AppSituation.SERVING]} }}"""  # noqa: E501
 
@@ -305,15 +310,15 @@ def _hold(maps: Maps) -> str:
     A request that would be refused wakes nothing. A worker from before a reload keeps its old maps.
     There the wake service's answer contains the endpoint.
     """
-    asleep, holding = _situation(AppSituation.ASLEEP), _situation(AppSituation.HOLDING)
+    asleep, holding = is_in(AppSituation.ASLEEP), is_in(AppSituation.HOLDING)
     awake = "{ var(txn.endpoint) -m found }"
     return f"""\
-  http-request set-var(txn.hold) var(txn.record),{_field("hold")} if {asleep} or {holding}
-  http-request lua.wake if {asleep} {_NO_CODE} or {holding} {_NO_CODE}
+  http-request set-var(txn.hold) var(txn.record),{record_field("hold")} if {asleep} or {holding}
+  http-request lua.wake if {asleep} {NO_CODE} or {holding} {NO_CODE}
   http-request set-var(txn.code) str({Code.WAKE_FAILED}) if {asleep} {{ var(txn.code) -m str {Code.HELD_TOO_LONG} }}
   http-request unset-var(txn.record) if {awake}
 {_record(maps, awake)}
-  http-request set-var(txn.slot) var(txn.record),{_field("slot")} if {awake}
+  http-request set-var(txn.slot) var(txn.record),{record_field("slot")} if {awake}
   http-request unset-var(txn.situation) if {awake}
 {_state(awake)}
 {_path(maps, awake)}"""  # noqa: E501
@@ -326,20 +331,20 @@ def _choice() -> str:
     path = "{ var(txn.path) -m found }"
     past = "{ var(txn.endpoint) -m found } { var(txn.situation) -m found }"
     return f"""\
-  http-request set-var(txn.slot) var(txn.path),{_path_field("slot")} if {path}
-  http-request set-var(txn.share) rand(100) if {_flag("y")} !{path}
-  http-request set-var(txn.share) src,hex,crc32(1),mod(100) if {_flag("y")} {_flag("k")} !{path}
-{_number("percent", "y")}
-{_number("token", "v")}
-  http-request set-var(txn.shown) req.cook(slipway-preview) if {_flag("v")} !{path}
-  http-request set-var(txn.shown) req.hdr(X-Slipway-Preview) if {_flag("v")} !{path} {{ req.hdr(X-Slipway-Preview) -m found }}
-  http-request set-var(txn.canary) bool(1) if {_flag("y")} !{path} {{ var(txn.share),sub(txn.percent) lt 0 }}
-  http-request set-var(txn.canary) bool(1) if {_flag("v")} {{ var(txn.shown),strcmp(txn.token) eq 0 }}
-  http-request set-var(txn.slot) var(txn.record),{_field("canary_slot")} if {{ var(txn.canary) -m found }}
-  http-request set-var(txn.timeout) var(txn.record),{_field("timeout")} if {_flag("T")}
+  http-request set-var(txn.slot) var(txn.path),{path_field("slot")} if {path}
+  http-request set-var(txn.share) rand(100) if {has_flag("y")} !{path}
+  http-request set-var(txn.share) src,hex,crc32(1),mod(100) if {has_flag("y")} {has_flag("k")} !{path}
+{number("percent", "y")}
+{number("token", "v")}
+  http-request set-var(txn.shown) req.cook(slipway-preview) if {has_flag("v")} !{path}
+  http-request set-var(txn.shown) req.hdr(X-Slipway-Preview) if {has_flag("v")} !{path} {{ req.hdr(X-Slipway-Preview) -m found }}
+  http-request set-var(txn.canary) bool(1) if {has_flag("y")} !{path} {{ var(txn.share),sub(txn.percent) lt 0 }}
+  http-request set-var(txn.canary) bool(1) if {has_flag("v")} {{ var(txn.shown),strcmp(txn.token) eq 0 }}
+  http-request set-var(txn.slot) var(txn.record),{record_field("canary_slot")} if {{ var(txn.canary) -m found }}
+  http-request set-var(txn.timeout) var(txn.record),{record_field("timeout")} if {has_flag("T")}
 {_situations()}
   http-request set-var(txn.slot) str(woken) if {past}
-  http-request set-var(txn.slot) str(woken_http2) if {past} {_flag("2")}
+  http-request set-var(txn.slot) str(woken_http2) if {past} {has_flag("2")}
   http-request set-var(txn.slot) str({ANSWERS}) if {{ var(txn.code) -m found }}"""  # noqa: E501
 
 
@@ -347,11 +352,11 @@ def _situations() -> str:
     awake = "{ var(txn.endpoint) -m found }"
     return "\n".join(
         [
-            _refuse(Code.NOT_DEPLOYED, _situation(AppSituation.NOT_DEPLOYED)),
-            _refuse(Code.NO_INSTANCE, _situation(AppSituation.NO_INSTANCE)),
-            _refuse(Code.CRASHED, _situation(AppSituation.CRASHED)),
-            _refuse(Code.WAKE_FAILED, f"{_situation(AppSituation.ASLEEP)} !{awake}"),
-            _refuse(Code.HELD_TOO_LONG, f"{_situation(AppSituation.HOLDING)} !{awake}"),
+            refuse(Code.NOT_DEPLOYED, is_in(AppSituation.NOT_DEPLOYED)),
+            refuse(Code.NO_INSTANCE, is_in(AppSituation.NO_INSTANCE)),
+            refuse(Code.CRASHED, is_in(AppSituation.CRASHED)),
+            refuse(Code.WAKE_FAILED, f"{is_in(AppSituation.ASLEEP)} !{awake}"),
+            refuse(Code.HELD_TOO_LONG, f"{is_in(AppSituation.HOLDING)} !{awake}"),
         ]
     )
 
@@ -370,27 +375,3 @@ def _answering(maps: Maps) -> str:
   http-after-response set-header Connection close if {{ var(txn.code) -m str {Code.BAD_REQUEST} }}
   http-after-response del-header X-Slipway-Page
   use_backend %[var(txn.slot)]"""  # noqa: E501
-
-
-def _refuse(code: Code, condition: str) -> str:
-    return f"  http-request set-var(txn.code) str({code}) if {condition} {_NO_CODE}"
-
-
-def _number(field: str, flag: str) -> str:
-    return f"  http-request set-var(txn.{field}) var(txn.record),{_field(field)} if {_flag(flag)}"
-
-
-def _field(name: str) -> str:
-    return f"field({FIELDS.index(name) + 1},|)"
-
-
-def _path_field(name: str) -> str:
-    return f"field({PATH_FIELDS.index(name) + 1},|)"
-
-
-def _flag(letter: str) -> str:
-    return f"{{ var(txn.flags) -m sub {letter} }}"
-
-
-def _situation(situation: AppSituation) -> str:
-    return f"{{ var(txn.situation) -m str {SITUATIONS[situation]} }}"

@@ -51,7 +51,9 @@ class Connection:
 
     def next(self, kind: type[Event]) -> Event:
         while True:
-            for event in self.protocol.receive_data(self.stream.recv(65_536)):
+            received = self.stream.recv(65_536)
+            assert received, "the router closed the connection"
+            for event in self.protocol.receive_data(received):
                 if isinstance(event, kind):
                     return event
             self.stream.sendall(self.protocol.data_to_send())
