@@ -180,7 +180,7 @@ def test_a_missing_layer_that_is_not_distributable_is_named_and_a_pushed_one_is_
     build(row.pk)
     row.refresh_from_db()
     assert row.state == BuildState.FAILED
-    assert f"The layer {digest_of(layer)} ({len(layer)} B) is missing." in row.reason
+    assert f"The layer {digest_of(layer)} ({len(layer)} Bytes) is missing." in row.reason
     assert "--allow-nondistributable-artifacts" in row.reason
     receive(app, layer)
     row, _ = push(dock, app, [entry], [digest_of(tar)], Cmd=["/x"])
