@@ -22,7 +22,7 @@ from portal.api.schemas import (
     SizeOut,
     TeamOut,
 )
-from portal.api.shapes import app_out, apps_out, instance_out, size_out
+from portal.api.shapes import app_out, apps_out, instance_out
 from portal.apps.access import (
     app_for,
     config_of,
@@ -32,6 +32,7 @@ from portal.apps.access import (
     usage_of,
 )
 from portal.apps.config import hidden_while_building
+from portal.apps.models import ProcessFormation
 from portal.apps.sizes import Size
 from portal.dataversion import Kept
 from portal.errors import ValueRefused
@@ -117,14 +118,14 @@ def change_config(request: HttpRequest, name: str, body: ConfigIn) -> ConfigOut:
     response=list[SizeOut],
     summary="The number and size of instances of each process type",
 )
-def show_formation(request: HttpRequest, name: str) -> list[SizeOut]:
-    return [size_out(row) for row in formation_of(app_for(person_of(request), name))]
+def show_formation(request: HttpRequest, name: str) -> list[ProcessFormation]:
+    return list(formation_of(app_for(person_of(request), name)))
 
 
 @router.patch("/apps/{name}/formation", response=list[SizeOut], summary="Scale")
 def change_formation(
     request: HttpRequest, name: str, body: Body[dict[str, SizeIn]]
-) -> list[SizeOut]:
+) -> list[ProcessFormation]:
     person = person_of(request)
     app = app_for(person, name)
     now = {row.process: Size.of(row) for row in formation_of(app)}
@@ -133,7 +134,7 @@ def change_formation(
         for process, change in body.items()
     }
     app_actions.scale(person, app=app, sizes=wanted)
-    return [size_out(row) for row in formation_of(app)]
+    return list(formation_of(app))
 
 
 @router.post(

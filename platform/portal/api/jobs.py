@@ -7,11 +7,12 @@ from ninja import Router, Status
 
 from portal.api.authentication import person_of
 from portal.api.schemas import AppFileOut, CronOut, RunOut
-from portal.api.shapes import app_file_out, cron_out, run_out
+from portal.api.shapes import app_file_out, run_out
 from portal.apps.access import app_for, config_of
 from portal.apps.declared import Declared
 from portal.jobs.access import cron_for, crons_of, run_for, runs_of
 from portal.jobs.actions import run_again, run_now, stop
+from portal.jobs.models import CronJob
 
 router = Router(tags=["jobs"])
 _SHOWN = 100
@@ -30,8 +31,8 @@ def show_file(request: HttpRequest, name: str) -> AppFileOut:
 
 
 @router.get("/apps/{name}/crons", response=list[CronOut], summary="The cron jobs")
-def list_crons(request: HttpRequest, name: str) -> list[CronOut]:
-    return [cron_out(job) for job in crons_of(app_for(person_of(request), name))]
+def list_crons(request: HttpRequest, name: str) -> list[CronJob]:
+    return list(crons_of(app_for(person_of(request), name)))
 
 
 @router.post("/apps/{name}/crons/{job}/run", response={202: RunOut}, summary="Run a job now")

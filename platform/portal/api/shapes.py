@@ -13,7 +13,6 @@ from portal.api.schemas import (
     AppOut,
     BuildOut,
     ChangeOut,
-    CronOut,
     HealthOut,
     HealthSettingsOut,
     ImageConfigOut,
@@ -25,17 +24,14 @@ from portal.api.schemas import (
     ReleaseOut,
     RolloutOut,
     RunOut,
-    SizeOut,
     StepOut,
     UsageOut,
 )
-from portal.api.traffic_schemas import SavedOut, TrafficIn, TrafficOut
+from portal.api.traffic_schemas import SavedOut
 from portal.apps.access import Usage, url_of
 from portal.apps.declared import Declared, Health
 from portal.apps.health import HealthSource, counting_now, effective_check_of, health_of
-from portal.apps.health_validation import FIELDS
-from portal.apps.models import App, Instance, ProcessFormation
-from portal.apps.sizes import Size
+from portal.apps.models import App, Instance
 from portal.builds.models import Build
 from portal.builds.queue_order import position_of
 from portal.deploys.access import rollout_of
@@ -44,10 +40,9 @@ from portal.images.access import Listed, Named
 from portal.images.facts import ImageView
 from portal.images.jobs import changes_of
 from portal.images.models import ImageJob
-from portal.jobs.models import CronJob, Run
+from portal.jobs.models import Run
 from portal.plaintext import printable_lines
 from portal.releases.models import Release, Rollout
-from portal.traffic.models import TrafficSettings
 from portal.traffic.sleep_history import SleepSavings
 
 
@@ -114,18 +109,6 @@ def rollout_out(rollout: Rollout) -> RolloutOut:
     )
 
 
-def cron_out(job: CronJob) -> CronOut:
-    return CronOut(
-        name=job.name,
-        schedule=job.schedule,
-        timezone=job.timezone,
-        command=job.command,
-        overlap=job.overlap,
-        timeout=job.timeout,
-        next_at=job.next_at,
-    )
-
-
 def run_out(run: Run) -> RunOut:
     return RunOut(
         id=run.pk,
@@ -178,16 +161,8 @@ def health_out(app: App) -> HealthOut:
     return HealthOut(
         source=counting.source,
         counts=_check_out(counting.check),
-        settings=(
-            HealthSettingsOut(**{field: getattr(row, field) for field in FIELDS})
-            if row is not None
-            else None
-        ),
+        settings=HealthSettingsOut.from_orm(row) if row is not None else None,
     )
-
-
-def size_out(row: ProcessFormation) -> SizeOut:
-    return SizeOut(process=row.process, **asdict(Size.of(row)))
 
 
 def instance_out(instance: Instance, usage: Usage | None) -> InstanceOut:
@@ -200,11 +175,7 @@ def instance_out(instance: Instance, usage: Usage | None) -> InstanceOut:
         detail=printable_lines(instance.detail),
         restarts=instance.restarts,
         started_at=instance.started_at,
-        usage=(
-            UsageOut(**{name: value for name, value in asdict(usage).items() if name != "at"})
-            if usage
-            else None
-        ),
+        usage=UsageOut.from_orm(usage) if usage else None,
     )
 
 
@@ -296,12 +267,6 @@ def saved_out(saved: SleepSavings | None) -> SavedOut:
         instance_seconds=round(saved.instance_time.total_seconds()),
         memory_bytes=saved.memory,
         asleep_since=saved.since,
-    )
-
-
-def traffic_out(row: TrafficSettings) -> TrafficOut:
-    return TrafficOut(
-        auth_names=sorted(row.auth), **{name: getattr(row, name) for name in TrafficIn.model_fields}
     )
 
 

@@ -7,28 +7,26 @@ from django.utils import timezone
 from ninja import Router, Status
 
 from portal.api.authentication import person_of
-from portal.api.shapes import saved_out, traffic_out
+from portal.api.shapes import saved_out
 from portal.api.traffic_schemas import CredentialIn, SavedOut, ScalingOut, TrafficIn, TrafficOut
 from portal.apps.access import app_for
 from portal.traffic import actions
 from portal.traffic.access import scalings_of, traffic_of
-from portal.traffic.models import Scaling
+from portal.traffic.models import Scaling, TrafficSettings
 from portal.traffic.sleep_history import saved_by
 
 router = Router(tags=["traffic"])
 
 
 @router.get("/apps/{name}/traffic", response=TrafficOut, summary="The traffic settings")
-def show_traffic(request: HttpRequest, name: str) -> TrafficOut:
-    return traffic_out(traffic_of(app_for(person_of(request), name)))
+def show_traffic(request: HttpRequest, name: str) -> TrafficSettings:
+    return traffic_of(app_for(person_of(request), name))
 
 
 @router.patch("/apps/{name}/traffic", response=TrafficOut, summary="Change traffic settings")
-def change_traffic(request: HttpRequest, name: str, body: TrafficIn) -> TrafficOut:
+def change_traffic(request: HttpRequest, name: str, body: TrafficIn) -> TrafficSettings:
     person = person_of(request)
-    return traffic_out(
-        actions.change(person, app=app_for(person, name), changes=body.dict(exclude_unset=True))
-    )
+    return actions.change(person, app=app_for(person, name), changes=body.dict(exclude_unset=True))
 
 
 @router.get(

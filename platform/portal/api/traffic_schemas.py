@@ -6,6 +6,8 @@ from datetime import datetime
 
 from ninja import Schema
 
+from portal.traffic.models import TrafficSettings
+
 
 class TrafficIn(Schema):
     """Traffic settings to change. A field that is left out does not change. Sizes in bytes, times
@@ -50,6 +52,10 @@ class TrafficOut(TrafficIn):
     """All traffic settings of an app, and the user names for basic authentication."""
 
     auth_names: list[str]
+
+    @staticmethod
+    def resolve_auth_names(row: TrafficSettings) -> list[str]:
+        return sorted(row.auth)
 
 
 class ScalingOut(Schema):
