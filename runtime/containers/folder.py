@@ -20,14 +20,14 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from runtime import journal
 from runtime.containers.container import Exit
-from runtime.containers.spec import Bind, ContainerSpec, Limits, Purpose, Temporary
-from runtime.contract.quantities import Bytes, Millicores
+from runtime.containers.spec import ContainerSpec
+from runtime.contract.json_values import from_json, to_json
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -162,7 +162,7 @@ class Folder:
         """Record the container's spec."""
         journal.write_json(
             self.path / "container.json",
-            {"spec": spec_record(value.spec), "created_at": value.created_at},
+            to_json(value),
             durable=False,
         )
 
@@ -171,18 +171,18 @@ class Folder:
         if (value := self._read("container.json")) is None:
             return None
         try:
-            return Journalled(spec=read_spec(value["spec"]), created_at=value["created_at"])
-        except (KeyError, TypeError, ValueError):
+            return from_json(value, Journalled)
+        except ValueError:
             return None
 
     def write_made(self, value: Made) -> None:
         """Record that the creation is complete."""
-        journal.write_json(self.path / "made.json", asdict(value), durable=False)
+        journal.write_json(self.path / "made.json", to_json(value), durable=False)
 
     def made(self) -> Made | None:
         """Return the record of the complete creation, or None if the container is half-made."""
         value = self._read("made.json")
-        return Made(**value) if value else None
+        return from_json(value, Made) if value else None
 
     def write_started(self, at: float) -> None:
         """Record the time of the start."""
@@ -204,15 +204,12 @@ class Folder:
 
     def write_ended(self, value: Exit) -> None:
         """Record the container's exit."""
-        journal.write_json(self.path / "ended.json", asdict(value), durable=False)
+        journal.write_json(self.path / "ended.json", to_json(value), durable=False)
 
     def ended(self) -> Exit | None:
         """Return the recorded exit, or None."""
-        if (value := self._read("ended.json")) is None:
-            return None
-        return Exit(
-            **{**value, "memory": None if value["memory"] is None else Bytes(value["memory"])}
-        )
+        value = self._read("ended.json")
+        return from_json(value, Exit) if value else None
 
     def exit_code(self) -> tuple[int, float] | None:
         """Return the exit code that the monitor wrote, and the time; None if there is none."""
@@ -227,76 +224,3 @@ class Folder:
             return journal.read_json(self.path / name)
         except ValueError:
             return None
-
-
-def spec_record(spec: ContainerSpec) -> dict[str, Any]:
-    """Return a spec as a JSON value."""
-    limits = spec.limits
-    return {
-        "id": spec.id,
-        "app": spec.app,
-        "team": spec.team,
-        "layers": [str(layer) for layer in spec.layers],
-        "command": list(spec.command),
-        "environment": dict(spec.environment),
-        "working_directory": spec.working_directory,
-        "uid": spec.uid,
-        "gid": spec.gid,
-        "limits": {
-            "cpu": limits.cpu,
-            "memory": limits.memory,
-            "processes": limits.processes,
-            "disk": limits.disk,
-        },
-        "groups": list(spec.groups),
-        "temporaries": [
-            {"target": temporary.target, "size": int(temporary.size)}
-            for temporary in spec.temporaries
-        ],
-        "own_tmp": spec.own_tmp,
-        "networked": spec.networked,
-        "binds": [
-            {"source": str(bind.source), "target": bind.target, "writable": bind.writable}
-            for bind in spec.binds
-        ],
-        "purpose": spec.purpose.value,
-        "labels": dict(spec.labels),
-    }
-
-
-def read_spec(value: dict[str, Any]) -> ContainerSpec:
-    """Return the spec of a JSON value.
-
-    Raises KeyError, TypeError or ValueError if the value is not from `spec_record`.
-    """
-    limits = value["limits"]
-    return ContainerSpec(
-        id=value["id"],
-        app=value["app"],
-        team=value["team"],
-        layers=tuple(Path(layer) for layer in value["layers"]),
-        command=tuple(value["command"]),
-        environment=value["environment"],
-        working_directory=value["working_directory"],
-        uid=value["uid"],
-        gid=value["gid"],
-        limits=Limits(
-            cpu=Millicores(limits["cpu"]),
-            memory=Bytes(limits["memory"]),
-            processes=limits["processes"],
-            disk=Bytes(limits["disk"]),
-        ),
-        groups=tuple(value.get("groups", ())),  # missing in journals of earlier releases
-        temporaries=tuple(
-            Temporary(target=temporary["target"], size=Bytes(temporary["size"]))
-            for temporary in value.get("temporaries", ())
-        ),
-        own_tmp=value.get("own_tmp", True),
-        networked=value.get("networked", True),
-        binds=tuple(
-            Bind(source=Path(bind["source"]), target=bind["target"], writable=bind["writable"])
-            for bind in value["binds"]
-        ),
-        purpose=Purpose(value["purpose"]),
-        labels=value["labels"],
-    )

@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any
+
+from runtime.contract.json_values import from_json, to_json
 
 LEAST_BOOT = 5.0  # seconds; a process without a port is healthy after it has run for two seconds
 
@@ -65,12 +67,12 @@ class HealthCheck:
 def to_document(check: HealthCheck) -> dict[str, Any]:
     """Return the check as it is stored in JSON. A default that earlier releases do not know is left
     out."""
-    document = asdict(check)
+    document: dict[str, Any] = to_json(check)
     if not check.only_until_ready:
         del document["only_until_ready"]
     return document
 
 
 def from_document(raw: Mapping[str, Any]) -> HealthCheck:
-    """Return the check from the result of `to_document`."""
-    return HealthCheck(**{**raw, "kind": CheckKind(raw["kind"]), "command": tuple(raw["command"])})
+    """Return the check from the result of `to_document`. Raise ValueError if it is not one."""
+    return from_json(raw, HealthCheck)

@@ -11,10 +11,10 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 from runtime import journal
-from runtime.contract.health import HealthCheck, from_document, to_document
+from runtime.contract.health import HealthCheck, to_document
+from runtime.contract.json_values import from_json, to_json
 from runtime.converge.actions import (
     Action,
     DrainInstance,
@@ -165,26 +165,50 @@ class AppState:
         return replace(self, marks={**self.marks, instance: marks})
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _StoredCrashes(Crashes):
+    place: str  # release/generation/process/number; the key of earlier versions too
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _StoredStage:
+    group: tuple[int, int]  # release and generation
+    attempt: str
+    step: int
+    since: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Stored:
+    """The content of the file."""
+
+    serving: tuple[int, int] | None = None  # release and generation
+    marks: Mapping[str, InstanceState] = field(default_factory=dict)
+    crashes: tuple[_StoredCrashes, ...] = ()
+    verdict: FailedAttempt | None = None
+    asleep: float | None = None
+    woken_at: float = 0.0
+    stage: _StoredStage | None = None
+
+
 def load(path: Path) -> AppState:
     """Return the stored state of an app, or an empty one.
 
-    Without it, running instances are checked again.
+    Without it, running instances are checked again. Raise ValueError if the file has other fields.
     """
     try:
         raw = journal.read_json(path)
     except ValueError:  # cut short by a power failure, after which nothing runs anyway
         return AppState()
-    if raw is None:
-        return AppState()
-    serving, verdict, stage = raw.get("serving"), raw.get("verdict"), raw.get("stage")
+    stored = from_json(raw, _Stored) if raw is not None else _Stored()
     return AppState(
-        serving=Group(*serving) if serving else None,
-        marks={key: _read_marks(marks) for key, marks in raw.get("marks", {}).items()},
-        crashes={_slot(entry.pop("place")): Crashes(**entry) for entry in raw.get("crashes", [])},
-        verdict=FailedAttempt(**verdict) if verdict else None,
-        asleep=Asleep(since=raw["asleep"]) if raw.get("asleep") else None,
-        woken_at=raw.get("woken_at", 0.0),
-        stage=CanaryStage(group=Group(*stage.pop("group")), **stage) if stage else None,
+        serving=Group(*stored.serving) if stored.serving else None,
+        marks=stored.marks,
+        crashes={_slot(crashes.place): _crashes(crashes) for crashes in stored.crashes},
+        verdict=stored.verdict,
+        asleep=Asleep(since=stored.asleep) if stored.asleep else None,
+        woken_at=stored.woken_at,
+        stage=_stage(stored.stage) if stored.stage else None,
     )
 
 
@@ -193,26 +217,30 @@ def save(path: Path, state: AppState) -> None:
 
     Safe against kill -9, but not flushed to disk: after a power failure no instance runs anyway.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    journal.write_json(
-        path,
-        {
-            "serving": [state.serving.release, state.serving.generation] if state.serving else None,
-            "marks": {
-                key: {**_fields(marks), "check": to_document(marks.check) if marks.check else None}
-                for key, marks in state.marks.items()
-            },
-            "crashes": [
-                {"place": _text(slot), **_fields(crashes)}  # the key of earlier versions too
-                for slot, crashes in state.crashes.items()
-            ],
-            "verdict": _fields(state.verdict) if state.verdict else None,
-            "asleep": state.asleep.since if state.asleep else None,
-            "woken_at": state.woken_at,
-            "stage": _stage(state.stage) if state.stage else None,
-        },
-        durable=False,
+    stored = _Stored(
+        serving=_pair(state.serving) if state.serving else None,
+        crashes=tuple(
+            _StoredCrashes(place=_text(slot), **to_json(crashes))
+            for slot, crashes in state.crashes.items()
+        ),
+        verdict=state.verdict,
+        asleep=state.asleep.since if state.asleep else None,
+        woken_at=state.woken_at,
+        stage=_StoredStage(
+            group=_pair(state.stage.group),
+            attempt=state.stage.attempt,
+            step=state.stage.step,
+            since=state.stage.since,
+        )
+        if state.stage
+        else None,
     )
+    marks = {
+        key: {**to_json(marks), "check": to_document(marks.check) if marks.check else None}
+        for key, marks in state.marks.items()
+    }
+    path.parent.mkdir(parents=True, exist_ok=True)
+    journal.write_json(path, {**to_json(stored), "marks": marks}, durable=False)
 
 
 def _marks_of(
@@ -229,22 +257,27 @@ def _marks_of(
             return {"draining_since": action.at}
 
 
-def _read_marks(raw: dict[str, Any]) -> InstanceState:
-    check = raw.pop("check", None)
-    return InstanceState(**raw, check=from_document(check) if check else None)
+def _crashes(stored: _StoredCrashes) -> Crashes:
+    return Crashes(
+        count=stored.count,
+        at=stored.at,
+        reason=stored.reason,
+        instance=stored.instance,
+        lost=stored.lost,
+    )
 
 
-def _fields(value: InstanceState | Crashes | FailedAttempt) -> dict[str, object]:
-    return {name: getattr(value, name) for name in value.__dataclass_fields__}
+def _stage(stored: _StoredStage) -> CanaryStage:
+    return CanaryStage(
+        group=Group(*stored.group),
+        attempt=stored.attempt,
+        step=stored.step,
+        since=stored.since,
+    )
 
 
-def _stage(stage: CanaryStage) -> dict[str, object]:
-    return {
-        "group": [stage.group.release, stage.group.generation],
-        "attempt": stage.attempt,
-        "step": stage.step,
-        "since": stage.since,
-    }
+def _pair(group: Group) -> tuple[int, int]:
+    return (group.release, group.generation)
 
 
 def _promoted(stage: CanaryStage | None, action: PromoteGroup) -> CanaryStage | None:

@@ -7,10 +7,10 @@ it. Healthy instances are not in it.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict
 from pathlib import Path
 
 from runtime import journal
+from runtime.contract.json_values import from_json, to_json
 from runtime.converge.observed import ProbeResult
 
 
@@ -21,8 +21,8 @@ def load(path: Path) -> Mapping[str, ProbeResult]:
     """
     try:
         raw = journal.read_json(path)
-        return {key: ProbeResult(**pulse) for key, pulse in raw.items()} if raw is not None else {}
-    except (ValueError, TypeError, AttributeError):
+        return from_json(raw, dict[str, ProbeResult]) if raw is not None else {}
+    except ValueError:
         return {}
 
 
@@ -32,4 +32,4 @@ def save(path: Path, pulses: Mapping[str, ProbeResult]) -> None:
         path.unlink(missing_ok=True)
         return
     path.parent.mkdir(parents=True, exist_ok=True)
-    journal.write_json(path, {key: asdict(pulse) for key, pulse in pulses.items()}, durable=False)
+    journal.write_json(path, to_json(pulses), durable=False)

@@ -7,62 +7,41 @@ after an upgrade.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import dataclass, field, fields
 from ipaddress import ip_network
 from typing import Any
 
-from runtime.router.policy import BasicAuth, Credential, Policy, RequestLimits
-from runtime.router.routes import WEB, AppRoutes, AppSituation, Canary, Endpoint, PathRoute
+from runtime.contract.json_values import from_json, to_json
+from runtime.router.policy import Policy
+from runtime.router.routes import WEB, AppRoutes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _StoredPolicy(Policy):
+    # msgspec cannot choose between IPv4Network and IPv6Network.
+    allowed: tuple[str, ...] = ()  # type: ignore[assignment]  # the text of each network
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _StoredRoutes(AppRoutes):
+    policy: _StoredPolicy = field(default_factory=_StoredPolicy)
+    slots: Mapping[str, int] = field(default_factory=dict)
+    slot: int | None = None  # that of `web`, in documents of releases without paths
 
 
 def to_document(routes: AppRoutes, slots: Mapping[str, int]) -> dict[str, Any]:
     """Return the routes and slots as a value for `json.dumps`."""
-    document = asdict(routes)
-    document["policy"]["allowed"] = [str(network) for network in routes.policy.allowed]
-    return {"slots": dict(slots), **document}
+    return {"slots": dict(slots), **to_json(routes)}
 
 
 def from_document(document: Mapping[str, Any]) -> tuple[AppRoutes, dict[str, int]]:
-    """Return the routes and slots of a document.
-
-    Raise ValueError, KeyError, TypeError or AttributeError for an invalid document.
-    """
-    slots = document["slots"] if "slots" in document else {WEB: document["slot"]}
-    if not all(isinstance(slot, int) for slot in slots.values()):
-        raise TypeError(f"invalid slots: {slots}")
-    canary = document.get("canary")
-    routes = AppRoutes(
-        app=str(document["app"]),
-        hosts=tuple(document["hosts"]),
-        endpoints=tuple(Endpoint(**endpoint) for endpoint in document["endpoints"]),
-        situation=AppSituation(document["situation"]),
-        policy=_policy(document.get("policy", {})),
-        paths=tuple(_path(path) for path in document.get("paths", ())),
-        canary=Canary(**canary) if canary else None,
-    )
-    return routes, dict(slots)
+    """Return the routes and slots of a document. Raise ValueError if it is not valid."""
+    stored = from_json(document, _StoredRoutes)
+    allowed = tuple(ip_network(network) for network in stored.policy.allowed)
+    policy = Policy(**{**_fields(stored.policy, Policy), "allowed": allowed})
+    slots = dict(stored.slots) if stored.slot is None else {WEB: stored.slot}
+    return AppRoutes(**{**_fields(stored, AppRoutes), "policy": policy}), slots
 
 
-def _path(document: Mapping[str, Any]) -> PathRoute:
-    fields = dict(document)
-    return PathRoute(
-        situation=AppSituation(fields.pop("situation", AppSituation.SERVING)), **fields
-    )
-
-
-def _policy(document: Mapping[str, Any]) -> Policy:
-    fields = dict(document)
-    auth = fields.pop("auth", None)
-    return Policy(
-        limits=RequestLimits(**fields.pop("limits", {})),
-        allowed=tuple(ip_network(network) for network in fields.pop("allowed", ())),
-        auth=(
-            BasicAuth(
-                salt=auth["salt"],
-                credentials=tuple(Credential(**credential) for credential in auth["credentials"]),
-            )
-            if auth
-            else None
-        ),
-        **fields,
-    )
+def _fields(value: object, kind: type[Policy | AppRoutes]) -> dict[str, Any]:
+    return {found.name: getattr(value, found.name) for found in fields(kind)}

@@ -108,7 +108,7 @@ class RouteStore:
                 routes, slots = from_document(json.loads(path.read_bytes()))
                 known = self._read[app] = (version, StoredRoutes(routes=routes, slots=slots))
             return known[1]
-        except (FileNotFoundError, ValueError, KeyError, TypeError, AttributeError):
+        except (FileNotFoundError, ValueError):
             self._read.pop(app, None)
             return None
 

@@ -7,9 +7,9 @@ scaled.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping
 
+import msgspec
 import redis
 
 from portal.traffic.autoscale import DOWN, STABLE, Sample
@@ -35,7 +35,7 @@ def samples_of(client: redis.Redis, apps: Iterable[str]) -> dict[str, list[Sampl
             pipeline.lrange(_key(name), 0, _KEPT)
         rows = pipeline.execute()[-len(names) :] if names else []
     return {
-        name: [Sample(**json.loads(text)) for text in reversed(found)]
+        name: [msgspec.json.decode(text, type=Sample) for text in reversed(found)]
         for name, found in zip(names, rows, strict=True)
     }
 
@@ -49,10 +49,7 @@ def keep(client: redis.Redis, samples: Mapping[str, Sample]) -> None:
     """Store one more sample of each app, and drop those that are too old."""
     with client.pipeline(transaction=False) as pipeline:
         for app, sample in samples.items():
-            pipeline.lpush(
-                _key(app),
-                json.dumps({name: getattr(sample, name) for name in sample.__dataclass_fields__}),
-            )
+            pipeline.lpush(_key(app), msgspec.json.encode(sample))
             pipeline.ltrim(_key(app), 0, _KEPT)
             pipeline.expire(_key(app), int(DOWN + STABLE))
         pipeline.execute()

@@ -8,7 +8,6 @@ client may see. All of it may be lost at any moment, and nothing depends on it.
 
 from __future__ import annotations
 
-import json
 import logging
 import math
 import time
@@ -19,6 +18,7 @@ import msgspec
 import redis
 
 from portal.metrics.exposition import KEY, ROUTER, AppCounts, NetworkBytes, RequestCounts
+from portal.metrics.series import Point
 from runtime.network.traffic import Amount
 from runtime.router.access_log.metrics import Tally
 from runtime.router.config.render import PORTAL
@@ -98,7 +98,7 @@ class Series:
         exchanged = {
             app: amount.since(self._exchanged.get(app, amount)) for app, amount in outside.items()
         }
-        points: dict[str, dict[str, object]] = {}
+        points: dict[str, Point] = {}
         busy: set[str] = set()
         active = {app for app, amount in exchanged.items() if amount != Amount()}
         for app in (self._moved() | in_flight.keys() | usage.keys() | active | self._busy) - {
@@ -147,7 +147,7 @@ class Series:
             if tally.requests != self._written.get(app, Tally()).requests
         }
 
-    def _folded(self, now: float, outside: Mapping[str, Amount]) -> dict[str, dict[str, object]]:
+    def _folded(self, now: float, outside: Mapping[str, Amount]) -> dict[str, Point]:
         folded = {}
         for app, window in self._windows.items():
             did, count = _since(self._now.get(app, Tally()), window.base), len(window.usage)
@@ -188,8 +188,8 @@ class Series:
 
     def _write(
         self,
-        points: Mapping[str, object],
-        folded: Mapping[str, object],
+        points: Mapping[str, Point],
+        folded: Mapping[str, Point],
         counts: Mapping[str, AppCounts],
     ) -> bool:
         try:
@@ -204,7 +204,7 @@ class Series:
                 ):
                     for app, point in some.items():
                         key = f"slipway:series:{app}:{name}"
-                        pipeline.rpush(key, json.dumps(point, separators=(",", ":")))
+                        pipeline.rpush(key, msgspec.json.encode(point))
                         pipeline.ltrim(key, -kept, -1)
                         pipeline.expire(key, expiry)
                 pipeline.expire(KEY, _COUNTS_EXPIRY)
@@ -262,20 +262,27 @@ def _since(tally: Tally, before: Tally | None) -> Tally:
 
 def _point(
     did: Tally, used: AppUsage, in_flight: int, outside: Amount, *, at: float, seconds: float
-) -> dict[str, object]:
-    """Return one point: the requests in the `seconds` before `at`, and the state at `at`.
+) -> Point:
+    """Return the point of the requests in the `seconds` before `at`, and of the state at `at`."""
+    p50, p95, p99 = (did.percentile(share) for share in (0.5, 0.95, 0.99))
+    return Point(
+        at=round(at, 1),
+        seconds=round(seconds, 1),
+        requests=did.requests,
+        classes={kind: count for kind, count in did.classes.items() if count},
+        p50=_rounded(p50),
+        p95=_rounded(p95),
+        p99=_rounded(p99),
+        received=did.received,
+        sent=did.sent,
+        in_flight=in_flight,
+        egress=outside.sent,
+        ingress=outside.received,
+        cpu=used.cpu,
+        memory=used.memory,
+        memory_limit=used.memory_limit,
+    )
 
-    Times are in milliseconds, sizes in bytes.
-    """
-    point: dict[str, object] = {
-        "at": round(at, 1),
-        "seconds": round(seconds, 1),
-        "requests": did.requests,
-    }
-    point["classes"] = {kind: count for kind, count in did.classes.items() if count}
-    for name, share in (("p50", 0.5), ("p95", 0.95), ("p99", 0.99)):
-        found = did.percentile(share)
-        point[name] = None if found is None else round(found, 1)
-    point |= {"received": did.received, "sent": did.sent, "in_flight": in_flight}
-    point |= {"egress": outside.sent, "ingress": outside.received}
-    return point | {"cpu": used.cpu, "memory": used.memory, "memory_limit": used.memory_limit}
+
+def _rounded(milliseconds: float | None) -> float | None:
+    return None if milliseconds is None else round(milliseconds, 1)

@@ -7,14 +7,15 @@ at any moment.
 
 from __future__ import annotations
 
-import json
 import logging
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+import msgspec
 import redis
 
+from portal.metrics.egress import EgressTotals
 from runtime.contract.notices import NETWORK_LIMITED
 from runtime.network.floods import FloodLimits
 from runtime.network.traffic import Amount, Counted, Dropped, month_of
@@ -70,7 +71,8 @@ class TrafficMeter:
         try:
             with self._client.pipeline(transaction=False) as pipeline:
                 for team, amount in counted.teams.items():
-                    pipeline.hset(key, str(team), json.dumps([amount.sent, amount.received]))
+                    total = EgressTotals(sent=amount.sent, received=amount.received)
+                    pipeline.hset(key, str(team), msgspec.json.encode(total))
                 pipeline.expire(key, _KEPT)
                 pipeline.execute()
         except redis.RedisError as error:

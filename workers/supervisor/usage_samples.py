@@ -5,12 +5,13 @@ They are only for display. Limits do not depend on them.
 
 from __future__ import annotations
 
-import json
 import logging
 import time
 
+import msgspec
 import redis
 
+from portal.apps.access import Usage
 from runtime.containers.container import Container, Status
 from runtime.contract.notices import MEMORY_EXCEEDED
 from runtime.engines.node import NodeEngine
@@ -38,7 +39,7 @@ class UsageSampling:
 
     def round(self) -> None:
         """Sample all instances once. Without Redis the samples are lost; this is logged once."""
-        samples: dict[str, dict[str, float]] = {}
+        samples: dict[str, Usage] = {}
         by_app: dict[str, AppUsage] = {}
         for container in self._instance_cache.instances():
             if (sample := self._sample(container)) is not None:
@@ -52,7 +53,7 @@ class UsageSampling:
         try:
             with self._client.pipeline(transaction=False) as pipeline:
                 for key, sample in samples.items():
-                    pipeline.set(f"slipway:usage:{key}", json.dumps(sample), ex=EXPIRY)
+                    pipeline.set(f"slipway:usage:{key}", msgspec.json.encode(sample), ex=EXPIRY)
                 pipeline.execute()
         except redis.RedisError as error:
             if not self._has_warned:
@@ -65,7 +66,7 @@ class UsageSampling:
         """Return the sums of the last round, for apps with running instances."""
         return self._by_app
 
-    def _sample(self, container: Container) -> dict[str, float] | None:
+    def _sample(self, container: Container) -> Usage | None:
         if (
             container.status is not Status.RUNNING
             or (usage := self._engine.usage(container.id)) is None
@@ -75,14 +76,14 @@ class UsageSampling:
         now = time.monotonic()
         before = self._cpu.get(container.id)
         self._cpu[container.id] = (now, usage.cpu_seconds)
-        return {
-            "cpu_millicores": _millicores(before, (now, usage.cpu_seconds)),
-            "memory_bytes": usage.memory_bytes,
-            "memory_limit": int(container.spec.limits.memory),
-            "processes": usage.processes,
-            "disk_bytes": usage.disk_bytes,
-            "at": time.time(),
-        }
+        return Usage(
+            cpu_millicores=_millicores(before, (now, usage.cpu_seconds)),
+            memory_bytes=usage.memory_bytes,
+            memory_limit=int(container.spec.limits.memory),
+            processes=usage.processes,
+            disk_bytes=usage.disk_bytes,
+            at=time.time(),
+        )
 
     def _report_kills(self, container: Container, kills: int) -> None:
         """Log in the app's log that the kernel killed a process for its memory.
@@ -101,11 +102,11 @@ class UsageSampling:
             self._engine.shipper.say(container.spec.app, text, at=time.time())
 
 
-def _plus(sum: AppUsage, sample: dict[str, float]) -> AppUsage:
+def _plus(sum: AppUsage, sample: Usage) -> AppUsage:
     return AppUsage(
-        cpu=sum.cpu + int(sample["cpu_millicores"]),
-        memory=sum.memory + int(sample["memory_bytes"]),
-        memory_limit=sum.memory_limit + int(sample["memory_limit"]),
+        cpu=sum.cpu + sample.cpu_millicores,
+        memory=sum.memory + sample.memory_bytes,
+        memory_limit=sum.memory_limit + sample.memory_limit,
     )
 
 

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
-from dataclasses import dataclass
 
+import msgspec
 from django.conf import settings
 from django.db.models import QuerySet
 
@@ -30,8 +29,7 @@ __all__ = [
 ]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Usage:
+class Usage(msgspec.Struct, frozen=True, kw_only=True):
     """The resources that one instance used in the last two seconds, from the node's sampler."""
 
     cpu_millicores: int
@@ -107,7 +105,7 @@ def usage_of(instances: Iterable[Instance]) -> dict[str, Usage]:
     names = [instance.id for instance in instances]
     found = events.samples([f"slipway:usage:{name}" for name in names])
     return {
-        name: Usage(**json.loads(text))
+        name: msgspec.json.decode(text, type=Usage)
         for name, text in zip(names, found, strict=True)
         if text is not None
     }

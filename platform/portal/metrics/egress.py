@@ -3,11 +3,10 @@
 
 from __future__ import annotations
 
-import json
 import logging
-from dataclasses import dataclass
 from datetime import UTC, datetime
 
+import msgspec
 import redis
 
 from portal.accounts.models import Team
@@ -16,10 +15,9 @@ from portal.events import client
 log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EgressTotals:
+class EgressTotals(msgspec.Struct, frozen=True, array_like=True):
     """Bytes in a month (UTC). Responses to requests are not included, because the router sends
-    them."""
+    them. Stored as `[sent, received]`."""
 
     sent: int = 0
     received: int = 0
@@ -35,5 +33,4 @@ def egress_of(team: Team, *, now: datetime | None = None) -> EgressTotals | None
         return None
     if text is None:
         return EgressTotals()
-    sent, received = json.loads(str(text))
-    return EgressTotals(sent=sent, received=received)
+    return msgspec.json.decode(str(text), type=EgressTotals)

@@ -3,14 +3,13 @@ Empty while Redis is not available."""
 
 from __future__ import annotations
 
-import json
 import logging
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
 
+import msgspec
 import redis
 
 from portal.events import client
@@ -41,9 +40,8 @@ class Span(StrEnum):
         return {Span.HOUR: "hour", Span.DAY: "24 hours", Span.WEEK: "7 days"}[self]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Point:
-    """The values of the `seconds` before `at` (Unix time).
+class Point(msgspec.Struct, frozen=True, kw_only=True):
+    """The values of the `seconds` before `at` (Unix time), as the supervisor stores them.
 
     Latency is in milliseconds, None without requests. CPU is in millicores, sizes in bytes.
     """
@@ -51,7 +49,7 @@ class Point:
     at: float
     seconds: float
     requests: int = 0
-    classes: Mapping[str, int] = field(default_factory=dict)  # "2xx" and so on
+    classes: Mapping[str, int] = msgspec.field(default_factory=dict)  # "2xx" and so on
     p50: float | None = None
     p95: float | None = None
     p99: float | None = None
@@ -79,6 +77,9 @@ class Point:
             if self.seconds
             else 0.0
         )
+
+
+_POINT = msgspec.json.Decoder(Point)  # ignores fields of a later version
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -176,12 +177,7 @@ def _lists(keys: Sequence[str], start: int) -> list[list[Point]]:
         with client().pipeline(transaction=False) as pipeline:
             for key in keys:
                 pipeline.lrange(key, start, -1)
-            return [[_point(json.loads(text)) for text in texts] for texts in pipeline.execute()]
+            return [[_POINT.decode(text) for text in texts] for texts in pipeline.execute()]
     except redis.RedisError as error:
         log.warning("No data for charts, because Redis did not answer: %s", error)
         return [[] for _ in keys]
-
-
-def _point(document: dict[str, Any]) -> Point:
-    """Convert a stored point. Unknown fields are ignored."""
-    return Point(**{name: value for name, value in document.items() if name in Point.__slots__})

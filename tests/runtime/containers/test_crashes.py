@@ -16,10 +16,11 @@ from pathlib import Path
 import pytest
 
 from runtime.config import NodeConfig
-from runtime.containers import folder as folders
 from runtime.containers.container import Status
+from runtime.containers.folder import Folder
 from runtime.containers.lifecycle import Containers
 from runtime.containers.spec import ContainerSpec
+from runtime.contract.json_values import to_json
 from tests.runtime.containers.conftest import printed, settle, traces
 
 Spec = Callable[..., ContainerSpec]
@@ -28,13 +29,14 @@ LAUNCHER = """
 import json, sys
 from pathlib import Path
 from runtime.config import NodeConfig
-from runtime.containers import folder
 from runtime.containers.lifecycle import Containers
+from runtime.containers.spec import ContainerSpec
+from runtime.contract.json_values import from_json
 name, state, run, spec = json.loads(sys.stdin.readline())
 containers = Containers(NodeConfig(name=name, state=Path(state), run=Path(run)))
 containers.prepare()
 print("go", flush=True)
-containers.launch(folder.read_spec(spec))
+containers.launch(from_json(spec, ContainerSpec))
 print("launched", flush=True)
 sys.stdin.read()
 """
@@ -104,7 +106,7 @@ def test_a_container_whose_monitor_was_killed_is_broken_and_removable(
 ) -> None:
     wanted = spec("sleep", "60")
     containers.launch(wanted)
-    made = folders.Folder(node.instances / wanted.id).made()
+    made = Folder(node.instances / wanted.id).made()
     assert made is not None
     os.kill(made.monitor, signal.SIGKILL)
     settle(lambda: (state := containers.state(wanted.id)) and state.status is Status.BROKEN, 30)
@@ -140,7 +142,7 @@ def test_after_a_reboot_no_container_counts_as_running(
 def test_a_journal_truncated_by_a_power_failure_is_swept(
     node: NodeConfig, containers: Containers, damage: str
 ) -> None:
-    folder = folders.Folder(node.instances / "torn")
+    folder = Folder(node.instances / "torn")
     folder.make()
     (folder.path / "container.json").write_text(damage)
     assert containers.list() == []
@@ -185,10 +187,7 @@ def _launcher(node: NodeConfig, wanted: ContainerSpec) -> subprocess.Popen[bytes
     )
     assert process.stdin is not None
     process.stdin.write(
-        json.dumps(
-            [node.name, str(node.state), str(node.run), folders.spec_record(wanted)]
-        ).encode()
-        + b"\n"
+        json.dumps([node.name, str(node.state), str(node.run), to_json(wanted)]).encode() + b"\n"
     )
     process.stdin.flush()
     return process
