@@ -8,9 +8,12 @@ from pathlib import Path
 
 import dj_database_url
 
+from portal import environment
+
 ROOT = Path(__file__).resolve().parents[2]
 # so that an entry point needs only this import
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "portal.settings")
+_given = environment.read(os.environ)
 
 
 def _secret(name: str) -> list[str]:
@@ -21,19 +24,19 @@ def _secret(name: str) -> list[str]:
 
 
 # --- Paths ----------------------------------------------------------------------------------------
-STATE = Path(os.environ.get("SLIPWAY_STATE") or "/var/lib/slipway")
-RUN = Path(os.environ.get("SLIPWAY_RUN") or "/run/slipway")
-USER = os.environ.get("SLIPWAY_USER") or "slipway"
-SCHEME = os.environ.get("SLIPWAY_SCHEME") or "http"
-HTTP_PORT = int(os.environ.get("SLIPWAY_HTTP_PORT") or 8080)
+STATE = _given.state
+RUN = _given.run
+USER = _given.user
+SCHEME = _given.scheme
+HTTP_PORT = _given.http_port
 # 0: the platform itself does not serve HTTPS
-HTTPS_PORT = int(os.environ.get("SLIPWAY_HTTPS_PORT") or 0)
-ACME_DNS_HOOK = os.environ.get("SLIPWAY_ACME_DNS_HOOK") or ""
-PORTAL_HOST = (os.environ.get("SLIPWAY_PORTAL_HOST") or "localhost").lower()
-BASE_DOMAIN = (os.environ.get("SLIPWAY_BASE_DOMAIN") or "slipway.localhost").lower()
+HTTPS_PORT = _given.https_port
+ACME_DNS_HOOK = _given.acme_dns_hook
+PORTAL_HOST = _given.portal_host.lower()
+BASE_DOMAIN = _given.base_domain.lower()
 
-DISK_FULL = int(os.environ.get("SLIPWAY_DISK_FULL") or 95)  # percent
-KEPT_RELEASES = max(int(os.environ.get("SLIPWAY_KEPT_RELEASES") or 10), 1)
+DISK_FULL = _given.disk_full  # percent
+KEPT_RELEASES = max(_given.kept_releases, 1)
 
 SOURCES = STATE / "sources"
 REPOSITORIES = STATE / "git"
@@ -46,7 +49,7 @@ REGISTRY = STATE / "registry"
 # completes them
 INCOMING = SOURCES / "incoming"
 
-REDIS_URL = os.environ.get("REDIS_URL") or f"redis+socket://{RUN}/redis.sock"
+REDIS_URL = _given.redis_url or f"redis+socket://{RUN}/redis.sock"
 BROKER_URL = REDIS_URL.replace("unix://", "redis+socket://", 1)  # in Celery's form of a socket URL
 REDIS_CLIENT_URL = REDIS_URL.replace("redis+socket://", "unix://", 1)  # in the form of redis-py
 
@@ -111,17 +114,17 @@ MAX_FORM = 2**20  # for any other body
 MAX_ANONYMOUS_FORM = 2**16  # for a body from an unknown sender
 MAX_LAYER = 8 * 2**30  # for one blob pushed to the registry
 # the number of processes that handle requests; set by the process manager
-WORKERS = int(os.environ.get("SLIPWAY_PORTAL_WORKERS") or 1)
+WORKERS = _given.portal_workers
 # for one person in each process
 MAX_OPEN_BODIES = max(2 * MAX_UPLOAD // WORKERS, MAX_UPLOAD + 2 * MAX_FORM)
-PERSON_PER_SECOND = int(os.environ.get("SLIPWAY_PERSON_PER_SECOND") or 60)  # requests
-TOKEN_PER_SECOND = int(os.environ.get("SLIPWAY_TOKEN_PER_SECOND") or 40)
+PERSON_PER_SECOND = _given.person_per_second  # requests
+TOKEN_PER_SECOND = _given.token_per_second
 # for senders without sign-in
-ADDRESS_PER_SECOND = int(os.environ.get("SLIPWAY_ADDRESS_PER_SECOND") or 20)
+ADDRESS_PER_SECOND = _given.address_per_second
 BURST_SECONDS = 5  # the size of a burst
 # of one person, in one process
-REQUESTS_AT_ONCE = max(int(os.environ.get("SLIPWAY_REQUESTS_AT_ONCE") or 4) // WORKERS, 1)
-STREAMS_PER_PERSON = int(os.environ.get("SLIPWAY_STREAMS_PER_PERSON") or 40)
+REQUESTS_AT_ONCE = max(_given.requests_at_once // WORKERS, 1)
+STREAMS_PER_PERSON = _given.streams_per_person
 DATA_UPLOAD_MAX_MEMORY_SIZE = MAX_FORM
 FILE_UPLOAD_MAX_MEMORY_SIZE = 2**18
 FILE_UPLOAD_HANDLERS = ["portal.builds.uploads.ArchiveUploadHandler"]
@@ -154,10 +157,10 @@ GIT_PUSH_TAKEN = (
 
 # --- Programs that process tenants' data ----------------------------------------------------------
 # below each control group hierarchy; root makes our user its owner
-CGROUP = f"{os.environ.get('SLIPWAY_NAME') or 'slipway'}/portal"
+CGROUP = f"{_given.name}/portal"
 # systemd's `Delegate=yes`: the group in which we were started
 CGROUP_DELEGATED = os.environ.get("SLIPWAY_CGROUP_DELEGATED") == "yes"
-PUSH_MEMORY = int(os.environ.get("SLIPWAY_PUSH_MEMORY") or 256) * 2**20  # for one push or fetch
+PUSH_MEMORY = _given.push_memory * 2**20  # for one push or fetch
 TEAM_PROGRAMS_MEMORY = 4 * PUSH_MEMORY  # for all programs of a team together
 
 # --- Django applications and middleware -----------------------------------------------------------
@@ -250,7 +253,7 @@ STORAGES = {
 # --- Database -------------------------------------------------------------------------------------
 DATABASES = {
     "default": dj_database_url.parse(
-        os.environ.get("DATABASE_URL") or f"sqlite:///{STATE}/db/slipway.sqlite3", conn_max_age=0
+        _given.database_url or f"sqlite:///{STATE}/db/slipway.sqlite3", conn_max_age=0
     )
 }
 if DATABASES["default"]["ENGINE"].endswith("sqlite3"):

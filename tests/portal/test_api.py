@@ -146,8 +146,8 @@ def test_an_upload_over_the_quota_is_refused(people: People, owner: Caller) -> N
     assert (status, answer["error"]) == (
         403,
         (
-            "The quota of team blue is 0 Bytes of memory in total. It uses 0 Bytes; the change would"
-            " need 512 MiB."
+            "The quota of team blue is 0 Bytes of memory in total. It uses 0 Bytes; the change"
+            " would need 512 MiB."
         ),
     )
 
