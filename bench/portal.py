@@ -176,7 +176,7 @@ def cpu_of(parent: int) -> float:
 def portal(environment: dict[str, str]) -> Iterator[tuple[str, dict[str, str], int]]:
     """Start a portal. Yield its address, tokens of two people, and gunicorn's process id."""
     from runtime.config import NodeConfig
-    from workers.setup.processes import code_in_sight, programs
+    from workers.setup.processes import programs, visible_code
 
     with tempfile.TemporaryDirectory(prefix="slipway-bench-") as folder, socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -204,7 +204,7 @@ def portal(environment: dict[str, str]) -> Iterator[tuple[str, dict[str, str], i
             if entry.name == "portal"
         )
         command = [
-            word.replace(str(code_in_sight(config)), str(ROOT))
+            word.replace(str(visible_code(config)), str(ROOT))
             for word in program.command
             if not word.startswith("--bind")
         ]

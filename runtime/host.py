@@ -82,7 +82,7 @@ class MachineFacts:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Lack:
+class MissingRequirement:
     """A missing requirement and its remedy."""
 
     what: str
@@ -115,10 +115,10 @@ def look(config: NodeConfig, *, port_is_ours: bool = False) -> MachineFacts:
     )
 
 
-def lacks(host: MachineFacts, config: NodeConfig) -> list[Lack]:
+def lacks(host: MachineFacts, config: NodeConfig) -> list[MissingRequirement]:
     """Return all missing requirements with remedies. If the list is empty, `make up` can start."""
     return [
-        Lack(what=what, remedy=remedy)
+        MissingRequirement(what=what, remedy=remedy)
         for what, remedy in (*_rights(host), *_kernel_lacks(host, config), *_room(host, config))
     ]
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from runtime.errors import HostLacks
-from runtime.process import pasteable, run
+from runtime.process import run, shell_line
 
 _MINUTES = 60.0
 # A script that Debian runs before it starts a service (invoke-rc.d(8)); exit status 101 forbids it.
@@ -242,7 +242,7 @@ def install(
 def command_line(needs: Iterable[Need], *, tool: str) -> str:
     """Return the command that installs the same packages by hand."""
     packages = sorted({need.fedora if tool == "dnf" else need.debian for need in needs})
-    return pasteable([tool, "install", *packages])
+    return shell_line([tool, "install", *packages])
 
 
 def _apt_install(

@@ -81,7 +81,7 @@ def run(
         exchange.until_exit(time.monotonic() + timeout)
     except _OutOfTime:
         raise ProcessFailed(
-            f"`{pasteable(words)}` did not end within {timeout:g} s and was"
+            f"`{shell_line(words)}` did not end within {timeout:g} s and was"
             f" stopped.{_tail(exchange.stderr)}"
         ) from None
     finally:
@@ -94,7 +94,7 @@ def run(
     )
     if check and completed.returncode:
         raise ProcessFailed(
-            f"`{pasteable(words)}`"
+            f"`{shell_line(words)}`"
             f" {_outcome(completed.returncode)}.{_tail(completed.stderr or completed.stdout)}"
         )
     return completed
@@ -130,7 +130,7 @@ def spawn(
     except FileNotFoundError as error:
         if cwd is not None and str(error.filename) == str(cwd):
             raise ProcessFailed(
-                f"`{pasteable(words)}` cannot start: the folder {cwd} does not exist."
+                f"`{shell_line(words)}` cannot start: the folder {cwd} does not exist."
             ) from None
         raise HostLacks(
             f"The program {words[0]} is not installed on this machine.",
@@ -143,7 +143,7 @@ def spawn(
         ) from None
 
 
-def pasteable(command: Sequence[str | Path]) -> str:
+def shell_line(command: Sequence[str | Path]) -> str:
     """Return the command as a line for a shell."""
     return shlex.join(str(word) for word in command)
 

@@ -9,7 +9,7 @@
     ├── SourceRefused       an upload that is not a supported source
     ├── QuotaExceeded       a limit of the team would be exceeded
     ├── TooLarge            a body that is larger than the limit of this URL for this sender
-    ├── NoRoom              the platform's disk is full
+    ├── DiskFull              the platform's disk is full
     ├── TooBusy             too many open operations; `retry_after` says when to retry
     │   └── TooManyRequests a rate limit of the person, token or address was reached
     ├── RegistryRefused     an error of a registry client, with a code of the OCI specification
@@ -102,7 +102,7 @@ class TooLarge(Refused):
     status = 413
 
 
-class NoRoom(Refused):
+class DiskFull(Refused):
     """The disk of this Slipway is too full."""
 
     status = 507

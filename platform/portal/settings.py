@@ -97,7 +97,7 @@ AUTH_USER_MODEL = "accounts.Person"
 LOGIN_URL = "/sign-in"
 LOGIN_REDIRECT_URL = "/"
 LOGOUT_REDIRECT_URL = "/sign-in"
-PASSWORD_HASHERS = ["portal.accounts.hashing.PatientHasher"]
+PASSWORD_HASHERS = ["portal.accounts.hashing.QueuedHasher"]
 AUTH_PASSWORD_VALIDATORS = [
     {"NAME": f"django.contrib.auth.password_validation.{name}"}
     for name in (

@@ -75,7 +75,7 @@ def is_tight(pressure: Pressure, marks: NodeConfig) -> bool:
     return pressure.available <= marks.memory_free_low
 
 
-def is_easy(pressure: Pressure, marks: NodeConfig) -> bool:
+def may_resume_builds(pressure: Pressure, marks: NodeConfig) -> bool:
     """Return whether builds may continue. Between both limits, nothing changes."""
     if pressure.stalled is not None:
         return pressure.stalled <= marks.memory_stall_low
@@ -97,6 +97,6 @@ def decide(
     if is_tight(pressure, marks):
         return tuple(Freeze(id=build.id) for build in builds if not build.frozen)
     frozen = sorted((build for build in builds if build.frozen), key=lambda build: build.created_at)
-    if frozen and is_easy(pressure, marks) and now - thawed_at >= PAUSE:
+    if frozen and may_resume_builds(pressure, marks) and now - thawed_at >= PAUSE:
         return (Thaw(id=frozen[0].id),)
     return ()

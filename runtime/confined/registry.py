@@ -59,7 +59,7 @@ def confined(function: Callable[P, R]) -> Callable[P, R]:
     return function
 
 
-def returns_much(function: Callable[P, R]) -> Callable[P, R]:
+def returns_many_names(function: Callable[P, R]) -> Callable[P, R]:
     """Mark a function that returns the content or names of many files."""
     _returns_much.add(name_of(function))
     return function

@@ -7,7 +7,7 @@ from enum import StrEnum
 
 from runtime.converge.observed import WEB, Crashes, ObservedApp, ObservedInstance, Phase
 from runtime.converge.planning import backoff
-from runtime.converge.planning.instance_health import fails_checks, is_healthy, why_it_fails
+from runtime.converge.planning.instance_health import fails_checks, health_failure, is_healthy
 
 _STARTS_WITHIN = 5.0  # seconds after a wake, which starts all created instances
 
@@ -75,7 +75,7 @@ def _present(observed: ObservedApp, instance: ObservedInstance, now: float) -> I
         ),
         detail=instance.evidence
         or (
-            f"It fails its health check: {why_it_fails(instance)}"
+            f"It fails its health check: {health_failure(instance)}"
             if fails_checks(instance, now)
             else ""
         ),

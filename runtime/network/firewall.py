@@ -5,8 +5,8 @@ Two tables carry the node's name.
 - `inet` filters by address. Outgoing connections use NAT and need the team's policy (`teams`).
   Incoming packets must belong to connections that the host opened. Containers reach no other
   container, no metadata service and not the host, and stay within `floods`. Processes that fetch
-  from a user's registry run under a group (`Reach`). They reach no address that is forbidden to
-  containers, and for a public registry no private network.
+  from a user's registry run under a group (`RedirectScope`). They reach no address that is
+  forbidden to containers, and for a public registry no private network.
 - `bridge` allows a container to send only from its own addresses.
 
 Every rule names our bridge, our interfaces or these groups, and the default policies are accept. So
@@ -23,7 +23,7 @@ from typing import Any
 
 from runtime import process
 from runtime.errors import NetworkRefused, ProcessFailed
-from runtime.images.exchange.registry_reference import Reach
+from runtime.images.exchange.registry_reference import RedirectScope
 from runtime.kernel import Kernel
 from runtime.network import teams
 from runtime.network.addresses import METADATA, PRIVATE, gateway, hardware_address, interface_prefix
@@ -156,7 +156,7 @@ table inet {node} {{
   }}
   chain output {{
     type filter hook output priority filter - 10; policy accept;
-    meta skgid {{ {Reach.OUTWARD}, {Reach.PUBLIC} }} jump to_strangers
+    meta skgid {{ {RedirectScope.OUTWARD}, {RedirectScope.PUBLIC} }} jump to_strangers
   }}
   chain to_strangers {{
     meta l4proto {{ tcp, udp }} th dport 53 accept
@@ -164,8 +164,8 @@ table inet {node} {{
     oifname {{ "lo", "{bridge}" }} jump refused
     ip daddr {{ {metadata} }} jump refused
     ip6 daddr {{ fe80::/10, fd00:ec2::254 }} jump refused
-    meta skgid {Reach.PUBLIC} ip daddr {{ {", ".join(map(str, PRIVATE))} }} jump refused
-    meta skgid {Reach.PUBLIC} ip6 daddr fc00::/7 jump refused
+    meta skgid {RedirectScope.PUBLIC} ip daddr {{ {", ".join(map(str, PRIVATE))} }} jump refused
+    meta skgid {RedirectScope.PUBLIC} ip6 daddr fc00::/7 jump refused
   }}
   chain refused {{
     meta l4proto tcp reject with tcp reset

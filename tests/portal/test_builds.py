@@ -14,7 +14,7 @@ from portal.builds import sources
 from portal.builds.models import Build, BuildState, Origin, Source
 from portal.deploys import actions
 from portal.deploys.access import build_for, builds_of, rollout_of
-from portal.errors import Conflict, NoRoom, NotAllowed, NotFound, SourceRefused, SourceTooLarge
+from portal.errors import Conflict, DiskFull, NotAllowed, NotFound, SourceRefused, SourceTooLarge
 from portal.quotas.models import Quota
 from portal.releases.models import Release
 from tests.portal.conftest import People
@@ -199,7 +199,7 @@ def test_a_deploy_is_refused_with_the_reason_if_the_disk_is_full(
     source, app = upload(), people.app()
     settings.DISK_FULL = 1
     with pytest.raises(
-        NoRoom, match=r"so no new builds start\. Running apps are not affected"
+        DiskFull, match=r"so no new builds start\. Running apps are not affected"
     ) as refusal:
         actions.submit(people.owner, app=app, source=source, origin=Origin.API)
     assert refusal.value.status == 507

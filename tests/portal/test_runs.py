@@ -32,7 +32,7 @@ def test_a_run_is_stopped_once_and_only_by_members(
     app = people.app()
     deployed(people, app, said(crons=[cron("sweep")]))
     run = jobs.run_now(people.owner, app=app, job=cron_for(app, "sweep"))
-    jobs.take_up(run, most=4)
+    jobs.assign_to_worker(run, most=4)
     assert post(people, f"runs/{run.pk}/stop", people.stranger).status_code == 404
     broker.delete("node")
     with django_capture_on_commit_callbacks(execute=True):
@@ -53,7 +53,7 @@ def test_only_a_failed_post_deploy_script_can_be_retried(people: People) -> None
     rollout = deployed(people, app, said(postdeploy=SCRIPT))
     first = Run.objects.get()
     assert post(people, f"runs/{first.pk}/again").status_code == 409
-    jobs.take_up(first, most=4)
+    jobs.assign_to_worker(first, most=4)
     jobs.finish(first, RunState.FAILED, "It exited with code 1.")
     answer = post(people, f"runs/{first.pk}/again")
     assert (answer.status_code, answer.json()["state"], answer.json()["command"]) == (
@@ -63,7 +63,7 @@ def test_only_a_failed_post_deploy_script_can_be_retried(people: People) -> None
     )
     assert post(people, f"runs/{first.pk}/again").status_code == 409, "it runs again already"
     second = Run.objects.get(pk=answer.json()["id"])
-    jobs.take_up(second, most=4)
+    jobs.assign_to_worker(second, most=4)
     jobs.finish(second, RunState.SUCCEEDED)
     assert post(people, f"runs/{second.pk}/again").status_code == 409
     rollout.refresh_from_db()

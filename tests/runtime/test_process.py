@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from runtime.errors import HostLacks, ProcessFailed
-from runtime.process import pasteable, run, spawn
+from runtime.process import run, shell_line, spawn
 
 
 def test_input_is_passed_and_both_streams_are_returned() -> None:
@@ -104,7 +104,7 @@ def test_a_long_lived_program_leads_its_own_session() -> None:
 
 
 def test_a_command_is_pasteable() -> None:
-    assert pasteable(["a b", Path("/x"), "$y"]) == "'a b' /x '$y'"
+    assert shell_line(["a b", Path("/x"), "$y"]) == "'a b' /x '$y'"
 
 
 def test_a_program_joins_its_control_groups_before_it_starts(tmp_path: Path) -> None:

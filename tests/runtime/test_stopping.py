@@ -19,7 +19,7 @@ from runtime.builds.layer_cache import StepCache
 from runtime.builds.source.archive import unpack
 from runtime.config import NodeConfig
 from runtime.errors import Cancelled
-from runtime.images.layers.sanitizing import tame
+from runtime.images.layers.sanitizing import remove_privileges
 from runtime.images.store import Store
 from runtime.stacks.builder import ensure_stack
 from runtime.stacks.definition import DEBIAN_13
@@ -91,7 +91,7 @@ def test_cancellation_stops_the_sanitizing_of_a_step(tmp_path: Path) -> None:
     for number in range(50):
         (tmp_path / f"{number}").mkdir()
     with cancellation.when(after(10)), pytest.raises(Cancelled), Folder.at(tmp_path) as top:
-        tame(top, most=1 << 20)
+        remove_privileges(top, most=1 << 20)
 
 
 def test_cancellation_stops_waiting_for_a_step_or_stack(tmp_path: Path) -> None:

@@ -166,5 +166,5 @@ def test_without_redis_one_warning_is_logged_and_drops_are_reported(
         metering.round()
         kernel.dropped["a-1"] = Dropped(queries=1)
         metering.round()
-    assert caplog.text.count("while Redis is away") == 1
+    assert caplog.text.count("while Redis does not answer") == 1
     assert len(kernel.lines) == 1

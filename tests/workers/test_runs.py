@@ -181,7 +181,7 @@ def test_a_failed_post_deploy_script_and_a_failed_release_phase_run_again(plant)
 def test_a_worker_killed_between_two_steps_loses_and_repeats_no_run(plant):
     app, _ = live(plant, cron("count", "echo counted; sleep 2"))
     run = jobs.run_now(plant.crew.owner, app=app, job=cron_for(app, "count"))
-    jobs.take_up(run, most=4)  # the worker is killed here
+    jobs.assign_to_worker(run, most=4)  # the worker is killed here
     job_runs.update_runs(app.pk)
     run.refresh_from_db()
     assert run.started_at is not None
@@ -194,7 +194,7 @@ def test_a_worker_killed_between_two_steps_loses_and_repeats_no_run(plant):
     plant.engine.runs.remove_all(app.name)
     assert over(plant, lost).reason == "The node was shut down during the run."
     left = jobs.run_now(plant.crew.owner, app=app, job=cron_for(app, "count"))
-    jobs.take_up(left, most=4)
+    jobs.assign_to_worker(left, most=4)
     order = RunOrder(
         number=left.pk,
         source=left.source,

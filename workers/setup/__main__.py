@@ -13,7 +13,7 @@ from pathlib import Path
 from runtime import journal
 from runtime.config import NodeConfig, from_environment, package_environment, process_environment
 from runtime.errors import ProcessFailed, RuntimeFailure
-from runtime.host import Lack, lacks, look
+from runtime.host import MissingRequirement, lacks, look
 from runtime.kernel import Kernel
 from runtime.packages import PLATFORM, PYTHON_VENV, TESTS, Need, command_line, install, missing
 from runtime.process import run
@@ -292,7 +292,7 @@ def _ensure_confinement(config: NodeConfig, environment: Environment) -> None:
     confinement.ensure(config, environment)
 
 
-def _print_lacks(found: list[Lack]) -> None:
+def _print_lacks(found: list[MissingRequirement]) -> None:
     print("Slipway cannot run here yet; nothing was changed.", file=sys.stderr)
     for lack in found:
         print(f"- {lack.describe()}", file=sys.stderr)

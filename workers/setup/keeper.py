@@ -13,7 +13,7 @@ from typing import Any
 from supervisor import loggers, supervisord
 
 
-class ForgivingLog(loggers.RotatingFileHandler):  # type: ignore[misc]  # supervisor has no types
+class LineDroppingLog(loggers.RotatingFileHandler):  # type: ignore[misc]  # supervisor has no types
     """A log handler that drops a line it cannot write, and continues with the next one."""
 
     stream: Any
@@ -35,7 +35,7 @@ class ForgivingLog(loggers.RotatingFileHandler):  # type: ignore[misc]  # superv
 
 def main() -> None:
     """Run supervisord with this log handler. `make up` starts this."""
-    loggers.RotatingFileHandler = ForgivingLog
+    loggers.RotatingFileHandler = LineDroppingLog
     supervisord.main()
 
 

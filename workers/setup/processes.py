@@ -15,7 +15,7 @@ from pathlib import Path
 
 from runtime.config import NodeConfig
 from runtime.containers.cgroups.delegation import entrances
-from runtime.process import pasteable
+from runtime.process import shell_line
 from workers.setup import confinement
 
 LOG_SIZE = "10MB"
@@ -127,7 +127,7 @@ def platform_logs(config: NodeConfig) -> Path:
     return config.state / "logs" / "platform"
 
 
-def code_in_sight(config: NodeConfig) -> Path:
+def visible_code(config: NodeConfig) -> Path:
     """Return the path where unprivileged processes see this checkout, wherever it is."""
     return config.run / "code"
 
@@ -150,7 +150,7 @@ def _section(config: NodeConfig, program: PlatformProgram, order: int, root: Pat
         words = _in_sight(config, root, words, has_groups=program.has_groups)
     lines = [
         f"[program:{program.name}]",
-        f"command={pasteable(words)}",
+        f"command={shell_line(words)}",
         f"priority={order}",
         "autostart=true",
         "autorestart=true",
@@ -179,7 +179,7 @@ def _in_sight(config: NodeConfig, root: Path, words: list[str], *, has_groups: b
     The portal's user cannot access a clone below /root. The mount is in a new mount namespace,
     which ends with the process.
     """
-    place = code_in_sight(config)
+    place = visible_code(config)
     enter = (
         f"for file in {entrances(config.cgroup_parent)}; do [ ! -e $file ] || echo 0 > $file;"
         " done; "
@@ -187,8 +187,8 @@ def _in_sight(config: NodeConfig, root: Path, words: list[str], *, has_groups: b
         else ""
     )
     script = (
-        f"{enter}mount --bind {pasteable([root])} {pasteable([place])} && cd {pasteable([place])}"
-        f" && exec {pasteable(words)}"
+        f"{enter}mount --bind {shell_line([root])} {shell_line([place])}"
+        f" && cd {shell_line([place])} && exec {shell_line(words)}"
     )
     return ["unshare", "--mount", "--propagation", "slave", "--", "sh", "-c", script]
 
@@ -209,7 +209,7 @@ def _redis(config: NodeConfig) -> PlatformProgram:
 
 
 def _portal(config: NodeConfig) -> PlatformProgram:
-    code = code_in_sight(config)
+    code = visible_code(config)
     workers = config.portal_workers or min(os.cpu_count() or 1, MOST_WORKERS)
     command = (
         str(code / ".venv/bin/python"),

@@ -10,12 +10,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from runtime.config import NodeConfig
-from runtime.process import pasteable
+from runtime.process import shell_line
 from runtime.router.addresses import ListenAddress, places
 from runtime.router.listeners import QUEUE
 from workers.setup import confinement
 from workers.setup.folders import FOLDERS
-from workers.setup.processes import SPARING, PlatformProgram, code_in_sight
+from workers.setup.processes import SPARING, PlatformProgram, visible_code
 
 _EVERYWHERE = ("LimitNOFILE=524288", "UMask=0022", "SystemCallErrorNumber=EPERM")
 _CLOSED = (  # for programs that serve and create no containers
@@ -230,8 +230,8 @@ def _service(
     if program.needs_checkout:
         lines += [
             # Each path is quoted separately: quoted together, they would be one path.
-            f"BindReadOnlyPaths={_quoted(str(root))}:{_quoted(str(code_in_sight(config)))}",
-            f"WorkingDirectory={_escaped(str(code_in_sight(config)))}",
+            f"BindReadOnlyPaths={_quoted(str(root))}:{_quoted(str(visible_code(config)))}",
+            f"WorkingDirectory={_escaped(str(visible_code(config)))}",
         ]
     else:
         lines.append("WorkingDirectory=/")
@@ -265,7 +265,7 @@ def _sections(**sections: Sequence[str]) -> str:
 
 def _command(words: Sequence[str]) -> str:
     """Return words for ExecStart: quoted as in a shell, with systemd's `%` and `$` doubled."""
-    return pasteable([word.replace("%", "%%").replace("$", "$$") for word in words])
+    return shell_line([word.replace("%", "%%").replace("$", "$$") for word in words])
 
 
 def _escaped(text: str) -> str:

@@ -212,7 +212,7 @@ class Series:
                 length = pipeline.execute()[-1]
         except redis.RedisError as error:
             if not self._has_warned:
-                log.warning("The charts get no points while Redis is away: %s", error)
+                log.warning("The charts get no points while Redis does not answer: %s", error)
             self._has_warned, self._in_counts = True, {}
             return False
         if length != len(self._in_counts) + 1:  # and the router's

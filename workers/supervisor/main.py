@@ -170,7 +170,7 @@ class Supervisor:
         )
 
     def _on_exit(self, container: Container) -> None:
-        log.info("%s ended", container.id)
+        log.info("Instance %s ended", container.id)
         self._try_send(
             (
                 "slipway.runs_ended"
@@ -205,8 +205,8 @@ class Supervisor:
         except OSError as error:
             if not self._broker_away:
                 log.warning(
-                    "Redis is away. This process reconciles the apps itself until Redis is"
-                    " back: %s",
+                    "Redis does not answer. This process reconciles the apps itself until it"
+                    " does: %s",
                     error,
                 )
             self._broker_away = True

@@ -78,7 +78,7 @@ class TrafficMeter:
         except redis.RedisError as error:
             if not self._has_warned:
                 log.warning(
-                    "The teams' network traffic is not shown while Redis is away: %s", error
+                    "The teams' network traffic is not shown while Redis does not answer: %s", error
                 )
             self._has_warned = True
         else:

@@ -57,7 +57,7 @@ class UsageSampling:
                 pipeline.execute()
         except redis.RedisError as error:
             if not self._has_warned:
-                log.warning("Usage is not shown while Redis is away: %s", error)
+                log.warning("Usage is not shown while Redis does not answer: %s", error)
             self._has_warned = True
         else:
             self._has_warned = False

@@ -30,7 +30,7 @@ def collect(engine: NodeEngine) -> Collected | None:
     removed, freed = sources.collect(needed_sources())
     locks.remove_free_locks(engine.config)
     if done is not None and (done.freed or removed):
-        log.info("Garbage: %s; %d sources, %s", done.describe(), removed, Bytes(freed))
+        log.info("Garbage: %s; %d sources with %s", done.describe(), removed, Bytes(freed))
     return done
 
 

@@ -79,7 +79,7 @@ def _update(app: App, engine: NodeEngine) -> None:
         container = containers.pop(run.pk, None)
         if run.state == RunState.RUNNING:
             _continue_run(app, run, container, engine)
-        elif jobs.take_up(run, most=AT_ONCE_PER_TEAM):
+        elif jobs.assign_to_worker(run, most=AT_ONCE_PER_TEAM):
             _start(app, run, engine)
     for container in containers.values():  # their runs are over
         engine.runs.remove(container)

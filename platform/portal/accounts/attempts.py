@@ -115,7 +115,7 @@ def is_first_use(nonce: str, seconds: int) -> bool:
     try:
         return bool(client().set(f"slipway:attempts:used:{nonce}", 1, ex=seconds, nx=True))
     except redis.RedisError as error:
-        log.warning("Tickets may be used twice, because Redis did not answer: %s", error)
+        log.warning("A proof of work may be used twice, because Redis did not answer: %s", error)
         return True
 
 

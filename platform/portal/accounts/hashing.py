@@ -20,7 +20,7 @@ _MOST = 24  # the most that are being hashed or wait
 _slots = threading.BoundedSemaphore(_MOST)
 
 
-class PatientHasher(PBKDF2PasswordHasher):
+class QueuedHasher(PBKDF2PasswordHasher):
     """Django's PBKDF2, one password at a time. Raises TooManyRequests if too many wait already."""
 
     def encode(self, password: str, salt: str, iterations: int | None = None) -> str:

@@ -11,7 +11,7 @@ from portal.registry import blob_store
 
 
 def bytes_left(app: App) -> int:
-    """Return the bytes of disk that the team has left for code. Raise QuotaExceeded or NoRoom if
+    """Return the bytes of disk that the team has left for code. Raise QuotaExceeded or DiskFull if
     there are none."""
     check_room()
     return decision.code_left(

@@ -17,12 +17,12 @@ from portal.gitserver.pktlines import Answer, remote_error
 from portal.gitserver.push_target import Created
 from portal.gitserver.slots import Slots
 from portal.programs import running
-from portal.programs.limits import ProgramLimits, Reached
+from portal.programs.limits import ProgramLimits, ReachedLimit
 from portal.programs.running import RunningProgram
 
 _BLOCK = 2**16
 _HINTS = {
-    Reached.MEMORY: (
+    ReachedLimit.MEMORY: (
         "Large files that change often need the most memory. Keep data outside of git, or ask an"
         " admin to raise SLIPWAY_PUSH_MEMORY."
     ),

@@ -33,7 +33,7 @@ _PROBE = "4"  # bytes of the empty request that git sends before a large push
 P = ParamSpec("P")
 
 
-def in_words_for_git(
+def errors_as_text(
     view: Callable[Concatenate[HttpRequest, P], Awaitable[HttpResponseBase]],
 ) -> Callable[Concatenate[HttpRequest, P], Coroutine[Any, Any, HttpResponseBase]]:
     """Return errors as plain text. Git shows them to its user after `remote:`."""
@@ -60,7 +60,7 @@ def in_words_for_git(
 
 
 @require_GET
-@in_words_for_git
+@errors_as_text
 async def info_refs(request: HttpRequest, name: str, team: str = "") -> HttpResponseBase:
     """Return the services of the repository and its refs.
 
@@ -101,7 +101,7 @@ async def info_refs(request: HttpRequest, name: str, team: str = "") -> HttpResp
 
 @csrf_exempt
 @require_POST
-@in_words_for_git
+@errors_as_text
 async def exchange(
     request: HttpRequest, name: str, service: str, team: str = ""
 ) -> HttpResponseBase:

@@ -12,7 +12,7 @@ Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 
 
-def until_left(receive: Receive, send: Send) -> tuple[Receive, Send]:
+def cancel_on_disconnect(receive: Receive, send: Send) -> tuple[Receive, Send]:
     """Wrap `receive` and `send`: once `receive` has reported a disconnect, `send` raises
     CancelledError.
 

@@ -27,7 +27,7 @@ from portal.accounts.models import Person
 from portal.apps.access import app_for
 from portal.apps.models import App
 from portal.builds.disk_space import check_room
-from portal.errors import NoRoom, NotFound, TooLarge
+from portal.errors import DiskFull, NotFound, TooLarge
 from portal.http.disconnect import Message, Receive
 from portal.limits.turns import Body
 from portal.limits.visitor import Visitor
@@ -79,7 +79,7 @@ def limit_of(path: str, visitor: Visitor) -> int:
     """Return the limit in bytes of a body from this sender to this path. Only uploads of sources
     need a query.
 
-    Raise NoRoom for a source if the disk is too full for its build.
+    Raise DiskFull for a source if the disk is too full for its build.
     """
     if visitor.person is None:
         return settings.MAX_ANONYMOUS_FORM
@@ -170,8 +170,10 @@ def _too_large(limit: int, visitor: Visitor) -> TooLarge:
 
 
 async def spooled(receive: Receive) -> IO[bytes]:
-    """Write a whole body to a file without a name, which disappears after an error. Raise NoRoom if
-    the disk is full."""
+    """Write a whole body to a file without a name, which disappears after an error.
+
+    Raise DiskFull if the disk is full.
+    """
     body = tempfile.SpooledTemporaryFile(  # noqa: SIM115
         max_size=settings.FILE_UPLOAD_MAX_MEMORY_SIZE, dir=str(settings.INCOMING), prefix="body-"
     )  # the request closes it
@@ -184,7 +186,7 @@ async def spooled(receive: Receive) -> IO[bytes]:
         except OSError as error:
             if error.errno not in (errno.ENOSPC, errno.EDQUOT):
                 raise
-            raise NoRoom(
+            raise DiskFull(
                 "The disk of this Slipway is full.",
                 hint="Try again when an admin has freed disk space.",
             ) from None

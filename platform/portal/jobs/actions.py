@@ -134,7 +134,7 @@ def run_again(actor: Person, *, app: App, run: Run) -> Run:
 
 
 @transaction.atomic
-def take_up(run: Run, *, most: int) -> bool:
+def assign_to_worker(run: Run, *, most: int) -> bool:
     """Assign a run to a worker, unless `most` runs of its team are running. Return False then, or
     if the run has ended."""
     decision.lock(run.app.team)

@@ -20,7 +20,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from portal.programs.limits import ProgramLimits, Reached, TeamLimits
+from portal.programs.limits import ProgramLimits, ReachedLimit, TeamLimits
 
 # for the portal's own processes: on version 2, a group with children cannot have processes
 SERVING = "serving"
@@ -57,13 +57,13 @@ class ProgramGroup:
         name = "memory.peak" if self.is_unified else "memory.max_usage_in_bytes"
         return int(_read(self.folders["memory"] / name) or 0)
 
-    def reached(self) -> Reached | None:
+    def reached(self) -> ReachedLimit | None:
         """Return the limit for which the kernel has killed or refused something."""
         events = "memory.events" if self.is_unified else "memory.oom_control"
         if _flat(_read(self.folders["memory"] / events)).get("oom_kill", 0):
-            return Reached.MEMORY
+            return ReachedLimit.MEMORY
         if _flat(_read(self.folders["pids"] / "pids.events")).get("max", 0):
-            return Reached.PROCESSES
+            return ReachedLimit.PROCESSES
         return None
 
     def kill(self) -> bool:

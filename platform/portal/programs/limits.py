@@ -8,7 +8,7 @@ from enum import StrEnum
 MIB = 2**20
 
 
-class Reached(StrEnum):
+class ReachedLimit(StrEnum):
     """The limit that ended a program."""
 
     MEMORY = "memory"
@@ -27,22 +27,22 @@ class ProgramLimits:
     file_size: int  # bytes of one file that the program writes
     processes: int = 64
 
-    def sentence(self, what: str, reached: Reached) -> str:
+    def sentence(self, what: str, reached: ReachedLimit) -> str:
         """Return the sentence that says which limit `what` ("This push", "This fetch") has
         reached."""
         match reached:
-            case Reached.MEMORY:
+            case ReachedLimit.MEMORY:
                 return (
                     f"{what} needed more than {self.memory // MIB} MiB of memory and was stopped."
                 )
-            case Reached.PROCESSES:
+            case ReachedLimit.PROCESSES:
                 return f"{what} needed more than {self.processes} processes and was stopped."
-            case Reached.CPU:
+            case ReachedLimit.CPU:
                 return (
                     f"{what} needed more than {self.cpu_seconds} s of processor time and was"
                     " stopped."
                 )
-            case Reached.TIME:
+            case ReachedLimit.TIME:
                 return f"{what} took longer than {self.seconds} s and was stopped."
 
 

@@ -16,7 +16,7 @@ from typing import Any, Self, TypeVar
 
 from portal.programs.confinement import confined, group_for
 from portal.programs.groups import ProgramGroup
-from portal.programs.limits import MIB, ProgramLimits, Reached
+from portal.programs.limits import MIB, ProgramLimits, ReachedLimit
 
 log = logging.getLogger(__name__)
 _BLOCK = 2**16
@@ -38,7 +38,7 @@ class Completed:
     stdout: bytes
     stderr: str
     saved: int = 0  # bytes written by `save`
-    reached: Reached | None = None
+    reached: ReachedLimit | None = None
 
 
 class RunningProgram:
@@ -49,14 +49,14 @@ class RunningProgram:
         self, process: Process, group: ProgramGroup | None, limits: ProgramLimits, name: str
     ) -> None:
         self.process = process
-        self.reached: Reached | None = None
+        self.reached: ReachedLimit | None = None
         self.is_timed = True  # if real time is limited; processor time always is
         self._group = group
         self._limits = limits
         self._name = name
         self._watcher = asyncio.create_task(self._watch())
 
-    def stop(self, why: Reached | None = None) -> None:
+    def stop(self, why: ReachedLimit | None = None) -> None:
         """Kill the program and all processes that it has started."""
         self._note()
         self.reached = self.reached or why
@@ -68,7 +68,7 @@ class RunningProgram:
         self._watcher.cancel()
         self._note()
         if code == -signal.SIGXCPU:  # the limit of one process (setrlimit(2))
-            self.reached = self.reached or Reached.CPU
+            self.reached = self.reached or ReachedLimit.CPU
         peak = self._group.peak() // MIB if self._group else 0
         if self._group is not None:
             await _remove(self._group)
@@ -99,9 +99,9 @@ class RunningProgram:
             if self.process.returncode is not None:
                 self._kill()  # processes that it has started may keep its output open
             elif self.is_timed and asyncio.get_running_loop().time() - begun > self._limits.seconds:
-                self.stop(Reached.TIME)
+                self.stop(ReachedLimit.TIME)
             elif self._group is not None and self._group.cpu_seconds() > self._limits.cpu_seconds:
-                self.stop(Reached.CPU)
+                self.stop(ReachedLimit.CPU)
 
 
 async def start(

@@ -139,10 +139,10 @@ def code_left(team: Team, code: int, received: int) -> int:
 def first_size(quota: Quota, count: int = 1) -> Size:
     """Return the size of a new process type: the default, or the limit per instance if that is
     smaller."""
-    return held_to(Size(count=count), quota)
+    return limited_by(Size(count=count), quota)
 
 
-def held_to(size: Size, quota: Quota) -> Size:
+def limited_by(size: Size, quota: Quota) -> Size:
     """Return the size that the kernel enforces: the formation's size, limited by the current limits
     per instance."""
     return Size(

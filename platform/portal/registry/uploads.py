@@ -20,7 +20,7 @@ from asgiref.sync import sync_to_async
 from django.conf import settings
 
 from portal.apps.models import App
-from portal.errors import NoRoom, RegistryRefused
+from portal.errors import DiskFull, RegistryRefused
 from portal.registry import aliases, blob_store
 from portal.registry.names import algorithm_of, digest_of
 
@@ -90,7 +90,7 @@ async def append(
         if error.errno not in (errno.ENOSPC, errno.EDQUOT):
             raise
         cancel(app, id)  # an upload that cannot be completed need not fill the rest of the disk
-        raise NoRoom(
+        raise DiskFull(
             "The disk of this Slipway is full.",
             hint="Push again when an admin has freed disk space.",
         ) from None

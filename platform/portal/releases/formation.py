@@ -104,7 +104,7 @@ def _candidates(quota: Quota, wish: Process | None) -> Iterator[Size]:
                 if value is not None
             },
         )
-        held = decision.held_to(wished, quota)
+        held = decision.limited_by(wished, quota)
         yield wished if _says_size(wish) else held
         yield held
         if held.count > 1:

@@ -50,12 +50,12 @@ class Deploy:
         return f"v{self.number - 1}" if self.number is not None and self.number > 1 else ""
 
 
-def story_of(app: App, *, most: int = LONGEST) -> list[Deploy]:
+def history_of(app: App, *, most: int = LONGEST) -> list[Deploy]:
     """Return the history, newest first."""
-    return stories_of([app], most=most)[app.pk]
+    return histories_of([app], most=most)[app.pk]
 
 
-def stories_of(apps: Iterable[App], *, most: int) -> dict[int, list[Deploy]]:
+def histories_of(apps: Iterable[App], *, most: int) -> dict[int, list[Deploy]]:
     """Return the same of many apps by row id, in as many queries as for one app."""
     by_id = {app.pk: app for app in apps}
     rows = (

@@ -28,7 +28,7 @@ from django.urls import set_script_prefix
 
 from portal.errors import Refused, TooManyRequests
 from portal.http import request_bodies
-from portal.http.disconnect import Receive, until_left
+from portal.http.disconnect import Receive, cancel_on_disconnect
 from portal.limits.client import connect
 from portal.limits.rates import Rates, bucket_of_address, buckets_of
 from portal.limits.streams import Streams
@@ -120,7 +120,7 @@ class PortalHandler(ASGIHandler):
                 sync_to_async(request_bodies.limit_of, thread_sensitive=False)
             )
         if _ASYNCHRONOUS.search(scope["path"]):
-            receive, send = until_left(receive, send)
+            receive, send = cancel_on_disconnect(receive, send)
             await super().__call__(scope, receive, send)
         else:
             await self._answer_in_a_thread(scope, receive, send, visitor)

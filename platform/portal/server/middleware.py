@@ -20,7 +20,7 @@ from django.urls import is_valid_path
 from django.utils.deprecation import MiddlewareMixin
 from django.views import defaults
 
-from portal.errors import NoRoom, Refused
+from portal.errors import DiskFull, Refused
 from portal.http.error_responses import json_of, wants_json, with_headers_of
 
 # PostgreSQL's code for a full disk (postgresql.org/docs/current/errcodes-appendix.html)
@@ -105,14 +105,14 @@ def page_not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
     return defaults.page_not_found(request, exception)
 
 
-def refused_by_full_disk(error: BaseException | None) -> NoRoom | None:
+def refused_by_full_disk(error: BaseException | None) -> DiskFull | None:
     """Return the error for a file or row that could not be written because the disk is full, or
     None for other errors."""
     seen = set()
     while error is not None and id(error) not in seen:
         seen.add(id(error))
         if _is_full_disk(error):
-            return NoRoom(
+            return DiskFull(
                 "The disk of this Slipway is full. Nothing was changed.",
                 hint=(
                     "Running apps are not affected. Try again when an admin has freed space on the"

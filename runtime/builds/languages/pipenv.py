@@ -93,7 +93,7 @@ def without_lock(document: Mapping[str, Any], venv: str, place: str) -> Install:
     )
 
 
-def python_wish(document: Mapping[str, Any]) -> str:
+def required_python(document: Mapping[str, Any]) -> str:
     """Return the version that [requires] names, or ""."""
     requires = document.get("requires", {})
     return (

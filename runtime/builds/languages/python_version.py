@@ -46,7 +46,7 @@ def _wish(source: Source, offered: Mapping[str, DebianRuntime]) -> tuple[str, st
     for file in (".python-version", "runtime.txt"):
         if line := _first_line(source.texts.get(file, "")):
             return _written(line[:_LONGEST_WISH], file, offered), file
-    if "Pipfile" in source.files and (found := pipenv.python_wish(toml(source, "Pipfile"))):
+    if "Pipfile" in source.files and (found := pipenv.required_python(toml(source, "Pipfile"))):
         return ".".join(found[:_LONGEST_WISH].split(".")[:2]), "[requires] in the Pipfile"
     ranges, required, where = _ranges(source)
     if version := _newest(ranges, offered):

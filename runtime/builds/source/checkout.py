@@ -84,5 +84,5 @@ class Checkout:
         place.mkdir(mode=0o755)
         self.path.rename(place / "app")
         with self.helper.tree(place, writable=True) as layer:
-            self.helper.call(code.dress, layer=layer)
+            self.helper.call(code.set_owner_and_times, layer=layer)
         return place

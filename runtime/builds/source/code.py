@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from runtime.builds.languages import jar
 from runtime.builds.languages.detect import ALWAYS_READ, wants_text
 from runtime.builds.manifest import load
-from runtime.confined.registry import confined, returns_much
+from runtime.confined.registry import confined, returns_many_names
 from runtime.contract.manifest import LARGEST
 from runtime.contract.quantities import Bytes
 from runtime.errors import BadSource, BuildFailed
@@ -59,7 +59,7 @@ def read_text_file(tree: Folder, name: str, most: int) -> bytes | None:
 
 
 @confined
-@returns_much
+@returns_many_names
 def read_source(tree: Folder) -> Texts:
     """Return the listing, and the texts that determine how to build it.
 
@@ -90,7 +90,7 @@ def read_source(tree: Folder) -> Texts:
 
 
 @confined
-@returns_much
+@returns_many_names
 def read_files(tree: Folder, names: tuple[str, ...]) -> dict[str, bytes]:
     """Return the bytes of some files, for a step's key.
 
@@ -112,7 +112,7 @@ def read_files(tree: Folder, names: tuple[str, ...]) -> dict[str, bytes]:
 
 
 @confined
-@returns_much
+@returns_many_names
 def read_whole(tree: Folder) -> dict[str, bytes]:
     """Return a digest of every file by its name, for the key of a step that reads the whole
     source.
@@ -160,7 +160,7 @@ def take(made: Folder, name: str, into: Folder) -> None:
 
 
 @confined
-def dress(layer: Folder) -> None:
+def set_owner_and_times(layer: Folder) -> None:
     """Give the files of a layer to the app's user, and each the time that its content decides.
 
     So the same source makes the same layer.

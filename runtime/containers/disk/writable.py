@@ -19,7 +19,7 @@ from runtime.containers.folder import Folder
 from runtime.containers.spec import ContainerSpec, Purpose
 from runtime.errors import LaunchFailed
 from runtime.images.layers import packing
-from runtime.images.layers.sanitizing import measure, prune, tame
+from runtime.images.layers.sanitizing import measure, prune, remove_privileges
 from runtime.images.layers.written import MOST_CHANGES, Written, written
 from runtime.images.scratch import remove_tree
 
@@ -115,7 +115,7 @@ class Writable:
             helper.call_for(
                 _COPY_SECONDS, lambda _: None, packing.copy, source=upper, target=target
             )
-            helper.call(tame, top=target, most=most)
+            helper.call(remove_privileges, top=target, most=most)
             helper.call(prune, upper=target, names=bundle.mount_points(spec))
             return not was_frozen or self._cgroups.is_frozen(spec.team, spec.id)
 

@@ -11,7 +11,7 @@ from runtime.converge.desired import DesiredRelease
 from runtime.converge.observed import ObservedInstance, Phase, Slot
 from runtime.converge.planning import backoff
 from runtime.converge.planning.groups import deciding_types, group_of
-from runtime.converge.planning.instance_health import is_given_up, is_overdue, why_it_fails
+from runtime.converge.planning.instance_health import health_failure, is_given_up, is_overdue
 from runtime.converge.planning.plan_state import Outcome, OutcomeState, PlanState
 from runtime.converge.strategy import StrategyKind
 
@@ -74,7 +74,7 @@ def _failures(
         elif is_given_up(instance, state.now):
             yield (
                 f"{instance.slot} became ready, and then no longer answered its health check:"
-                f" {why_it_fails(instance)}"
+                f" {health_failure(instance)}"
             )
     group = group_of(candidate)
     for slot, crashes in sorted(state.observed.crashes.items()):

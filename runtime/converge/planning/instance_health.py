@@ -41,7 +41,7 @@ def is_given_up(instance: ObservedInstance, now: float) -> bool:
     )
 
 
-def why_it_fails(instance: ObservedInstance) -> str:
+def health_failure(instance: ObservedInstance) -> str:
     """Return the failure of its last health check, or "" if it is not known to fail."""
     check, pulse = instance.marks.check, instance.pulse
     return (

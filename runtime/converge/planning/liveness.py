@@ -16,9 +16,9 @@ from runtime.converge.actions import ReturnToRotation, TakeOutOfRotation
 from runtime.converge.observed import ObservedInstance, Phase, Slot
 from runtime.converge.planning.instance_health import (
     fails_checks,
+    health_failure,
     is_given_up,
     is_healthy,
-    why_it_fails,
 )
 from runtime.converge.planning.plan_state import PlanState
 from runtime.converge.planning.replicas import ReplicaSet
@@ -37,7 +37,7 @@ def note_failing(state: PlanState) -> PlanState:
                     instance=instance.id,
                     slot=instance.slot,
                     at=state.now,
-                    reason=why_it_fails(instance),
+                    reason=health_failure(instance),
                 )
             )
         elif not failing and since is not None and instance.phase is Phase.RUNNING:

@@ -39,7 +39,7 @@ from runtime.converge.planning import backoff
 from runtime.converge.planning.candidate import judge_candidate
 from runtime.converge.planning.groups import group_of
 from runtime.converge.planning.idle import settle_sleep
-from runtime.converge.planning.instance_health import is_healthy, is_overdue, why_it_fails
+from runtime.converge.planning.instance_health import health_failure, is_healthy, is_overdue
 from runtime.converge.planning.liveness import choose_restarts, note_failing
 from runtime.converge.planning.plan_state import Outcome, OutcomeState, Plan, PlanState
 from runtime.converge.planning.replicas import ReplicaSet, is_complete, replica_sets, slots_of
@@ -241,7 +241,7 @@ def _keep(
         return _record_crash(state, instance, instance.evidence or "It ended.")
     if instance.id in state.restarting:
         return _record_crash(
-            state, instance, f"It no longer answered its health check: {why_it_fails(instance)}"
+            state, instance, f"It no longer answered its health check: {health_failure(instance)}"
         )
     state = state.occupied(instance)
     if instance.limits != process.limits and instance.marks.refused != limits_text(process.limits):

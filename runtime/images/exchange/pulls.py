@@ -25,7 +25,12 @@ from runtime.confined.session import PLATFORM
 from runtime.contract.quantities import Bytes
 from runtime.errors import BuildFailed, ImageDamaged, NotAllowed, TransferFailed, Unreachable
 from runtime.images.digest import Digest
-from runtime.images.exchange.registry_reference import Reach, Registries, RemoteName, bare_host
+from runtime.images.exchange.registry_reference import (
+    RedirectScope,
+    Registries,
+    RemoteName,
+    bare_host,
+)
 from runtime.images.exchange.transfer import Access, Transfer
 from runtime.images.store import Store
 from runtime.images.use import mark
@@ -201,7 +206,7 @@ def allowed(registries: Registries, text: str, *, mirrored: bool = True) -> Remo
     return name
 
 
-def reach(registries: Registries, name: RemoteName, asked: RemoteName) -> Reach:
+def reach(registries: Registries, name: RemoteName, asked: RemoteName) -> RedirectScope:
     """Return where the registry `asked` may redirect.
 
     A registry in a private network may redirect there, and a registry that the operator names may
@@ -209,10 +214,10 @@ def reach(registries: Registries, name: RemoteName, asked: RemoteName) -> Reach:
     the proxy.
     """
     if asked != name or registries.are_named(name):
-        return Reach.ANYWHERE
+        return RedirectScope.ANYWHERE
     found = _addresses(name.host)
     public = bool(found) and all(ipaddress.ip_address(address).is_global for address in found)
-    return Reach.PUBLIC if public and not proxy_ports() else Reach.OUTWARD
+    return RedirectScope.PUBLIC if public and not proxy_ports() else RedirectScope.OUTWARD
 
 
 def _addresses(host: str) -> set[str]:

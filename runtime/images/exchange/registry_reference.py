@@ -25,7 +25,7 @@ _NAME = re.compile(
 )
 
 
-class Reach(IntEnum):
+class RedirectScope(IntEnum):
     """The addresses that a registry may redirect a pull to.
 
     Values are group ids, the last before those of teams. The client runs in that group, and the

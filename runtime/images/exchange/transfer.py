@@ -31,7 +31,7 @@ from runtime.errors import (
 from runtime.images import manifest
 from runtime.images.digest import Digest
 from runtime.images.disk import size_of
-from runtime.images.exchange.registry_reference import Reach
+from runtime.images.exchange.registry_reference import RedirectScope
 from runtime.images.exchange.verified_import import Adopted, adopt
 from runtime.images.layers.compression import Compression
 from runtime.images.manifest import Descriptor
@@ -67,7 +67,7 @@ class Access:
     user: str = ""
     password: str = ""
     plain_http: bool = False  # also accept an untrusted certificate
-    reach: Reach = Reach.ANYWHERE
+    reach: RedirectScope = RedirectScope.ANYWHERE
 
 
 class Transfer:

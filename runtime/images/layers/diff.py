@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from runtime.confined.registry import confined, returns_much
+from runtime.confined.registry import confined, returns_many_names
 from runtime.images.layers.layer import is_opaque, is_whiteout
 from runtime.trees.folder import Folder
 from runtime.trees.walk import walk
@@ -45,7 +45,7 @@ class Change:
 
 
 @confined
-@returns_much
+@returns_many_names
 def compare(before: tuple[Folder, ...], after: tuple[Folder, ...]) -> list[Change]:
     """Return the changes from one stack of unpacked layers to another, by path.
 

@@ -27,7 +27,9 @@ _STEP = "the build step"
 
 
 @confined
-def tame(top: Folder, most: int, entries: int = MOST_ENTRIES, deepest: int = DEEPEST) -> None:
+def remove_privileges(
+    top: Folder, most: int, entries: int = MOST_ENTRIES, deepest: int = DEEPEST
+) -> None:
     """Remove setuid bits and file capabilities.
 
     Raises BuildFailed if the tree has more than `most` bytes to read, more than `entries` files, or
@@ -40,7 +42,10 @@ def tame(top: Folder, most: int, entries: int = MOST_ENTRIES, deepest: int = DEE
 def measure(
     top: Folder, most: int, who: str, entries: int = MOST_ENTRIES, deepest: int = DEEPEST
 ) -> None:
-    """Raise BuildFailed like `tame`, without changes, before a tree that `who` made is copied."""
+    """Check a tree that `who` made before it is copied. Change nothing.
+
+    Raise BuildFailed like `remove_privileges`.
+    """
     for _ in _files(top, most=most, entries=entries, deepest=deepest, who=who):
         pass
 
@@ -59,8 +64,8 @@ def size(top: Folder, entries: int = MOST_ENTRIES, deepest: int = DEEPEST) -> in
 def collect(upper: Folder, into: Folder, folders: tuple[str, ...], most: int) -> None:
     """Copy a step's folders from a stopped container's writable layer, without setuid bits.
 
-    Folders that the step did not make are skipped. Raises BuildFailed like `tame`, and if a folder
-    or one of its parents is not a folder.
+    Folders that the step did not make are skipped. Raises BuildFailed like `remove_privileges`,
+    and if a folder or one of its parents is not a folder.
     """
     for folder in folders:
         parts = folder.split("/")

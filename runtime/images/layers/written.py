@@ -12,7 +12,7 @@ import stat
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from runtime.confined.registry import confined, returns_much
+from runtime.confined.registry import confined, returns_many_names
 from runtime.images.layers.diff import Change, ChangeKind
 from runtime.images.layers.layer import is_opaque, is_whiteout
 from runtime.trees.folder import Folder
@@ -32,7 +32,7 @@ class Written:
 
 
 @confined
-@returns_much
+@returns_many_names
 def written(
     upper: Folder, layers: tuple[Folder, ...], ignored: frozenset[str], most: int
 ) -> Written:

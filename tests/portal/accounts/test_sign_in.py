@@ -21,7 +21,7 @@ from pytest_django import Settings
 
 from portal.accounts import attempts, proof
 from portal.accounts.attempts import OF_A_NAME, OF_AN_ADDRESS, OF_BOTH, Price
-from portal.accounts.hashing import PatientHasher
+from portal.accounts.hashing import QueuedHasher
 from portal.accounts.proof import Ticket
 from portal.errors import TooManyRequests
 from tests.portal.conftest import PASSWORD, People
@@ -256,7 +256,7 @@ def test_the_browsers_script_solves_what_we_check() -> None:
 
 
 def test_a_known_name_takes_as_long_as_an_unknown_one(people: People, settings: Settings) -> None:
-    settings.PASSWORD_HASHERS = ["portal.accounts.hashing.PatientHasher"]
+    settings.PASSWORD_HASHERS = ["portal.accounts.hashing.QueuedHasher"]
     hashers.get_hashers.cache_clear()
     hashers.get_hashers_by_algorithm.cache_clear()
     try:
@@ -291,7 +291,7 @@ def test_passwords_are_hashed_one_at_a_time_with_low_priority_and_too_many_are_r
             at_once -= 1
         return hashlib.sha256()
 
-    class Slow(PatientHasher):
+    class Slow(QueuedHasher):
         iterations = 1000
 
     Slow.digest = staticmethod(digest)

@@ -258,7 +258,7 @@ def test_the_overlap_rule_decides_while_the_last_run_is_running(
         CronJob.objects.update(next_at=timezone.now() - timedelta(minutes=minutes))
         run = jobs.tick(CronJob.objects.get(), timezone.now())
         assert run is not None
-        jobs.take_up(run, most=4)
+        jobs.assign_to_worker(run, most=4)
     rows = list(Run.objects.order_by("id"))
     assert [row.state for row in rows] == states
     assert jobs_of(app).lines[0].last == rows[1]
@@ -276,12 +276,12 @@ def test_run_now_is_for_members_and_follows_the_overlap_rule(people: People) -> 
     assert (run.state, run.created_by, run.scheduled_for) == (RunState.QUEUED, people.owner, None)
     with pytest.raises(Conflict, match="sweep is already running"):
         jobs.run_now(people.owner, app=app, job=job)
-    assert jobs.take_up(run, most=4)
-    assert not jobs.take_up(run, most=4)
+    assert jobs.assign_to_worker(run, most=4)
+    assert not jobs.assign_to_worker(run, most=4)
     assert jobs.finish(run, RunState.FAILED, "It exited with code 1.")
     assert not jobs.finish(run, RunState.SUCCEEDED)
     second = jobs.run_now(people.owner, app=app, job=job)
-    assert not jobs.take_up(second, most=0), "its team has no place"
+    assert not jobs.assign_to_worker(second, most=0), "its team has no place"
 
 
 def test_the_post_deploy_script_is_queued_once_after_the_first_live_release(people: People) -> None:
@@ -299,7 +299,7 @@ def test_the_post_deploy_script_is_queued_once_after_the_first_live_release(peop
     )
     deployed(people, app, file)
     assert Run.objects.count() == 1
-    jobs.take_up(run, most=4)
+    jobs.assign_to_worker(run, most=4)
     jobs.finish(run, RunState.FAILED, "It exited with code 1.\nIts last lines:\nno table")
     rollout.refresh_from_db()
     assert rollout.steps[-1]["text"] == "The post-deploy script failed. It exited with code 1."

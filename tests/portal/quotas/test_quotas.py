@@ -10,7 +10,7 @@ from portal.errors import NotAllowed, QuotaExceeded, ValueRefused
 from portal.lifecycle.app_actions import scale
 from portal.quotas.access import quota_of, team_uses, usage_of_team
 from portal.quotas.actions import set_quota
-from portal.quotas.decision import TeamUse, held_to, over
+from portal.quotas.decision import TeamUse, limited_by, over
 from portal.quotas.models import Quota
 from portal.releases.actions import try_again
 from portal.releases.models import RolloutState
@@ -185,7 +185,7 @@ def test_the_default_size_is_limited_by_the_limit_per_instance(people: People) -
 
 def test_the_kernel_enforces_the_current_limit_per_instance(people: People) -> None:
     limit(people, cpu_per_instance=100)
-    assert held_to(Size(cpu=500, memory=64 * MIB), quota_of(people.blue)) == Size(
+    assert limited_by(Size(cpu=500, memory=64 * MIB), quota_of(people.blue)) == Size(
         cpu=100, memory=64 * MIB
     )
 

@@ -136,13 +136,13 @@ def test_abandoned_uploads_are_removed_by_age(client: Client, committed_people: 
 def test_a_full_disk_is_reported_and_no_upload_begins(
     client: Client, app: App, committed_people: People
 ) -> None:
-    from portal.errors import NoRoom
+    from portal.errors import DiskFull
     from portal.registry.actions import check_upload
 
     before = settings.DISK_FULL
     try:
         settings.DISK_FULL = 0
-        with pytest.raises(NoRoom) as refusal:
+        with pytest.raises(DiskFull) as refusal:
             check_upload(committed_people.owner, app)
     finally:
         settings.DISK_FULL = before

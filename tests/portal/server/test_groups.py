@@ -59,9 +59,9 @@ def test_the_counters_of_version_2_are_read(tmp_path: Path) -> None:
     (tmp_path / "cgroup.procs").write_text("")
     assert (group.cpu_seconds(), group.peak()) == (2.5, 4096)
     (tmp_path / "pids.events").write_text("max 1\n")
-    assert group.reached() is groups.Reached.PROCESSES
+    assert group.reached() is groups.ReachedLimit.PROCESSES
     (tmp_path / "memory.events").write_text("low 0\noom 1\noom_kill 1\n")
-    assert group.reached() is groups.Reached.MEMORY
+    assert group.reached() is groups.ReachedLimit.MEMORY
 
 
 def test_version_1_is_found_if_all_four_controllers_exist(tmp_path: Path) -> None:

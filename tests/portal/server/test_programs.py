@@ -13,7 +13,7 @@ import pytest
 from django.conf import settings
 
 from portal.programs import confinement, groups, running
-from portal.programs.limits import MIB, ProgramLimits, Reached
+from portal.programs.limits import MIB, ProgramLimits, ReachedLimit
 from portal.programs.running import Completed
 from runtime.containers.cgroups.cgroup import PORTAL, Cgroups
 from runtime.containers.cgroups.delegation import delegate, entrances
@@ -63,32 +63,32 @@ def test_output_and_exit_code_of_a_program_are_returned() -> None:
         (
             "bytearray(300 << 20)",
             limited(),
-            Reached.MEMORY,
+            ReachedLimit.MEMORY,
             "It needed more than 128 MiB of memory and was stopped.",
         ),
         (
             "while True: pass",
             limited(cpu_seconds=1),
-            Reached.CPU,
+            ReachedLimit.CPU,
             "It needed more than 1 s of processor time and was stopped.",
         ),
         (
             "import time; time.sleep(60)",
             limited(seconds=1),
-            Reached.TIME,
+            ReachedLimit.TIME,
             "It took longer than 1 s and was stopped.",
         ),
         (
             "import os, time\nfor _ in range(100):\n  if not os.fork(): time.sleep(60)",
             limited(),
-            Reached.PROCESSES,
+            ReachedLimit.PROCESSES,
             "It needed more than 16 processes and was stopped.",
         ),
     ],
     ids=["memory", "cpu", "time", "processes"],
 )
 def test_each_limit_ends_a_program_with_its_message(
-    code: str, limits: ProgramLimits, reached: Reached, sentence: str
+    code: str, limits: ProgramLimits, reached: ReachedLimit, sentence: str
 ) -> None:
     begun = time.monotonic()
     done = python(code, limits)
@@ -168,7 +168,7 @@ def test_without_groups_each_process_is_limited_and_it_is_logged(
 ) -> None:
     settings.CGROUP = "nowhere/at-all"  # type: ignore[attr-defined]
     assert python("bytearray(3 << 30)").code != 0
-    assert python("while True: pass", limited(cpu_seconds=1)).reached is Reached.CPU
+    assert python("while True: pass", limited(cpu_seconds=1)).reached is ReachedLimit.CPU
     assert run("sh", "-c", "echo well").stdout == b"well\n"
     assert caplog.text.count("The portal has no control groups at 'nowhere/at-all'") == 1
     confinement.subtree.cache_clear()

@@ -18,7 +18,7 @@ import pytest
 from runtime.config import proxy_ports
 from runtime.errors import TransferFailed, Unreachable
 from runtime.images.exchange.pulls import Pulls, reach
-from runtime.images.exchange.registry_reference import Reach, Registries, RemoteName
+from runtime.images.exchange.registry_reference import RedirectScope, Registries, RemoteName
 from runtime.images.exchange.transfer import Access, Transfer
 from runtime.images.store import Store
 from tests.ranges import free_range
@@ -128,9 +128,9 @@ def test_a_redirect_to_an_app_or_a_metadata_service_is_blocked(
         pull(stranger.world)
 
 
-@pytest.mark.parametrize("reach", [Reach.PUBLIC, Reach.OUTWARD])
+@pytest.mark.parametrize("reach", [RedirectScope.PUBLIC, RedirectScope.OUTWARD])
 def test_a_redirect_of_a_public_registry_to_a_private_network_is_blocked(
-    stranger: Stranger, reach: Reach
+    stranger: Stranger, reach: RedirectScope
 ) -> None:
     world, private = stranger.world, free_range()
     run("nsenter", f"--net={world.outside}", "ip", "addr", "add", f"{private[7]}/32", "dev", "lo")
@@ -145,9 +145,9 @@ def test_a_redirect_of_a_public_registry_to_a_private_network_is_blocked(
     assert (
         ("connection refused" in failed.value.what)
         is isinstance(failed.value, Unreachable)
-        is (reach is Reach.PUBLIC)
+        is (reach is RedirectScope.PUBLIC)
     )
-    if reach is Reach.OUTWARD:
+    if reach is RedirectScope.OUTWARD:
         assert asked.stdout is not None
         assert asked.stdout.readline() == b"/v2/team/app/manifests/1\n"
 
@@ -155,17 +155,17 @@ def test_a_redirect_of_a_public_registry_to_a_private_network_is_blocked(
 @pytest.mark.parametrize(
     ("host", "settings", "expected"),
     [
-        ("9.9.9.9", {}, Reach.PUBLIC),
-        ("[2620:fe::fe]:5000", {}, Reach.PUBLIC),
-        ("10.0.0.5:5000", {}, Reach.OUTWARD),
-        ("nowhere.invalid", {}, Reach.OUTWARD),
-        ("9.9.9.9", {"allowed": ("9.9.9.9/team",)}, Reach.ANYWHERE),
-        ("9.9.9.9", {"plain": ("9.9.9.9",)}, Reach.ANYWHERE),
-        ("9.9.9.9", {"mirrors": (("9.9.9.9", "10.0.0.5"),)}, Reach.ANYWHERE),
+        ("9.9.9.9", {}, RedirectScope.PUBLIC),
+        ("[2620:fe::fe]:5000", {}, RedirectScope.PUBLIC),
+        ("10.0.0.5:5000", {}, RedirectScope.OUTWARD),
+        ("nowhere.invalid", {}, RedirectScope.OUTWARD),
+        ("9.9.9.9", {"allowed": ("9.9.9.9/team",)}, RedirectScope.ANYWHERE),
+        ("9.9.9.9", {"plain": ("9.9.9.9",)}, RedirectScope.ANYWHERE),
+        ("9.9.9.9", {"mirrors": (("9.9.9.9", "10.0.0.5"),)}, RedirectScope.ANYWHERE),
     ],
 )
 def test_the_reach_of_a_registry_depends_on_its_address_and_settings(
-    host: str, settings: dict[str, Any], expected: Reach, monkeypatch: pytest.MonkeyPatch
+    host: str, settings: dict[str, Any], expected: RedirectScope, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"):
         monkeypatch.delenv(name, raising=False)
@@ -173,7 +173,7 @@ def test_the_reach_of_a_registry_depends_on_its_address_and_settings(
     registries, name = Registries(**settings), RemoteName.parse(f"{host}/team/app:1")
     assert reach(registries, name, registries.asked(name)) is expected
     monkeypatch.setenv("HTTPS_PROXY", "http://10.0.0.9:3128")
-    assert reach(registries, name, registries.asked(name)) is (expected and Reach.OUTWARD)
+    assert reach(registries, name, registries.asked(name)) is (expected and RedirectScope.OUTWARD)
 
 
 def test_a_redirect_to_another_outside_address_is_followed(stranger: Stranger) -> None:

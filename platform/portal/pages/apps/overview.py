@@ -13,8 +13,8 @@ from portal.deploys.app_status import AppStatus, status_of
 from portal.jobs.access import Jobs, jobs_of
 from portal.metrics.series import RequestActivity, request_activity_of
 from portal.quotas.access import quota_of
-from portal.quotas.decision import held_to
-from portal.releases.history import Deploy, story_of
+from portal.quotas.decision import limited_by
+from portal.releases.history import Deploy, history_of
 from portal.traffic.access import scalings_of
 from portal.traffic.models import Scaling
 
@@ -54,7 +54,7 @@ def overview_of(app: App) -> Overview:
         url=url_of(app),
         status=status_of(app),
         instances=instance_lines(app),
-        deploys=story_of(app, most=LAST_DEPLOYS),
+        deploys=history_of(app, most=LAST_DEPLOYS),
         building=Build.objects.filter(app=app, state__in=(BuildState.QUEUED, BuildState.BUILDING))
         .order_by("-id")
         .first(),
@@ -69,7 +69,7 @@ def instance_lines(app: App) -> list[InstanceLine]:
     instances = list(instances_of(app))
     usage = usage_of(instances)
     quota = quota_of(app.team)
-    sizes = {row.process: held_to(Size.of(row), quota) for row in formation_of(app)}
+    sizes = {row.process: limited_by(Size.of(row), quota) for row in formation_of(app)}
     lines = []
     for instance in instances:
         used, size = usage.get(instance.id), sizes.get(instance.process, Size())

@@ -31,7 +31,7 @@ from portal.pages.apps.last_failure import dismissed_of, last_failure_of
 from portal.pages.apps.overview import overview_of
 from portal.pages.live import stream
 from portal.pages.metrics.views import parts_context, span_of
-from portal.releases.history import newest_rollout, previous_good, story_of
+from portal.releases.history import history_of, newest_rollout, previous_good
 
 LOG_SECONDS = 0.25  # interval between reads of a log file
 QUIET_LOOKS = 60
@@ -87,7 +87,7 @@ async def deploys_events(request: HttpRequest, person: Person, name: str) -> Chu
     def look() -> Parts:
         nonlocal last
         app = app_for(person, name)
-        deploys = story_of(app)
+        deploys = history_of(app)
         now: list[Hashable] = [
             (
                 deploy.number,

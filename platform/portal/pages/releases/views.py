@@ -14,7 +14,7 @@ from portal.pages import breadcrumbs, form_errors
 from portal.pages.apps.commands import commands_for
 from portal.pages.releases.forms import RollbackForm
 from portal.releases import actions
-from portal.releases.history import newest_rollout, previous_good, story_of
+from portal.releases.history import history_of, newest_rollout, previous_good
 from portal.releases.rollback_preview import preview_of
 
 
@@ -24,7 +24,7 @@ def deploys(request: SignedInRequest, name: str) -> HttpResponse:
     app = app_for(request.user, name)
     context = {
         "app": app,
-        "deploys": story_of(app),
+        "deploys": history_of(app),
         "newest": newest_rollout(app),
         "previous": previous_good(app),
         "commands": commands_for(request.user, app.team.name, app.name, branch=app.deploy_branch),

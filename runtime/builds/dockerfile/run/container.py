@@ -21,7 +21,7 @@ from runtime.builds.dockerfile.room import check_size
 from runtime.builds.dockerfile.run.cache_mounts import CACHE_LIMIT, CacheMounts, CacheWatch
 from runtime.builds.dockerfile.run.mounts_disk import MountsDisk
 from runtime.builds.dockerfile.run.script import script_of
-from runtime.builds.dockerfile.run.values import Lent, Options, Run
+from runtime.builds.dockerfile.run.values import MountContent, Options, Run
 from runtime.builds.dockerfile.settings import command_line
 from runtime.builds.dockerfile.syntax import Instruction
 from runtime.builds.dockerfile.union import union
@@ -184,7 +184,9 @@ class RunStep:
         )
         return spec, caches
 
-    def _show(self, lent: Lent, number: int, stack: ExitStack, disk: MountsDisk | None) -> Path:
+    def _show(
+        self, lent: MountContent, number: int, stack: ExitStack, disk: MountsDisk | None
+    ) -> Path:
         """Return a place where the container runtime finds the content of a bind mount.
 
         Writes to it go to `disk`, and are discarded. Without a disk, it is read-only.

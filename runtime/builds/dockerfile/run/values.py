@@ -27,7 +27,7 @@ class Options:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Lent:
+class MountContent:
     """The content of a mount: a name in the context, or in the union of a stage's or image's
     layers.
     """
@@ -50,4 +50,4 @@ class Run:
     source: Path  # the build context
     account: Account
     mounts: tuple[Mount, ...]
-    lent: Mapping[int, Lent]  # number of a mount -> its content
+    lent: Mapping[int, MountContent]  # number of a mount -> its content

@@ -12,7 +12,7 @@ from runtime.builds.dockerfile import work
 from runtime.builds.dockerfile.accounts import account
 from runtime.builds.dockerfile.mounts import Kind, Mount, mounts_of
 from runtime.builds.dockerfile.run.container import RunStep
-from runtime.builds.dockerfile.run.values import Lent, Options, Run
+from runtime.builds.dockerfile.run.values import MountContent, Options, Run
 from runtime.builds.dockerfile.steps.keys import chain, step_key
 from runtime.builds.dockerfile.steps.stage_state import Find, StageState
 from runtime.builds.dockerfile.steps.step_layers import StepLayers
@@ -91,16 +91,18 @@ class RunSteps:
             if mount.kind is Kind.SECRET and mount.id in self.options.secrets:
                 self._lent.add(self.options.secrets[mount.id])
 
-    def _lend(self, mount: Mount, find: Find) -> Lent:
+    def _lend(self, mount: Mount, find: Find) -> MountContent:
         """Return the origin of a mount's content: the context, an earlier stage or an image."""
         name = posixpath.normpath(f"/{mount.source}").lstrip(
             "/"
         )  # `..` at the top has no effect, as after chroot(2)
         if not mount.origin:
-            return Lent(layers=(self.source,), name=name, is_context=True)
-        return Lent(layers=self.layers.paths(find(mount.origin)), name=name, is_context=False)
+            return MountContent(layers=(self.source,), name=name, is_context=True)
+        return MountContent(
+            layers=self.layers.paths(find(mount.origin)), name=name, is_context=False
+        )
 
-    def _digest(self, lent: Lent, instruction: Instruction) -> str:
+    def _digest(self, lent: MountContent, instruction: Instruction) -> str:
         with self.layers.opened(lent.layers, is_context=lent.is_context) as tree:
             return self.context.helper.call(
                 work.look_up,
