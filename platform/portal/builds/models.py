@@ -84,4 +84,9 @@ class Build(models.Model):
         indexes = (
             models.Index(fields=("app", "-created_at"), name="builds_of_an_app"),
             models.Index(fields=("state",), name="builds_by_state"),
+            models.Index(
+                fields=("app", "id"),
+                condition=models.Q(state__in=("queued", "building", "failed")),
+                name="unsettled_builds",
+            ),
         )

@@ -5,87 +5,103 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
+from typing import NamedTuple
 
 from django.db import connection
+from django.db.models import OuterRef, QuerySet, Subquery
 
 from portal.accounts.models import Person
-from portal.apps.models import Instance, InstanceState
+from portal.apps.models import App, Instance, InstanceState
 from portal.builds.models import Build, BuildState
 from portal.dataversion import Kept
 from portal.deploys.app_status import Word, word_of_running
-from portal.releases.models import FAILURES, Rollout, RolloutState
+from portal.releases.models import FAILURES, Release, Rollout, RolloutState
 
 _HAS_PROCESS = {
     "sqlite": """json_type(release.processes, '$."' || formation.process || '"') IS NOT NULL""",
     "postgresql": "jsonb_exists(release.processes, formation.process)",
 }
-# Subqueries for each app would take a second with 5,000 apps. Grouped, they take some milliseconds.
+# Only apps whose newest build or rollout is open or failed need a look at their history. They are
+# found from those builds and rollouts, which have their own indexes, so old builds cost nothing.
 # The first column is the team, so that a team without apps has one row.
 _QUERY = """
-WITH mine AS MATERIALIZED (
-  SELECT team.name AS team, app.id, app.name, app.current_release_id
-  FROM accounts_membership membership
-  JOIN accounts_team team ON team.id = membership.team_id
-  LEFT JOIN apps_app app ON app.team_id = team.id AND app.deleted_at IS NULL
-  WHERE membership.person_id = %s
-), wanted AS (
-  SELECT formation.app_id, SUM(formation.count) AS instances
-  FROM mine
-  JOIN apps_processformation formation ON formation.app_id = mine.id
-  JOIN releases_release release ON release.id = mine.current_release_id
-  WHERE {has_process}
-  GROUP BY formation.app_id
-), running AS (
-  SELECT instance.app_id,
-    SUM(CASE WHEN instance.state = 'live' THEN 1 ELSE 0 END) AS live,
-    SUM(CASE WHEN instance.state = 'crashed' THEN 1 ELSE 0 END) AS crashed,
-    SUM(CASE WHEN instance.state = 'asleep' THEN 1 ELSE 0 END) AS asleep
-  FROM apps_instance instance
-  WHERE instance.state <> 'stopped'
-  GROUP BY instance.app_id
-), newest AS MATERIALIZED (
-  SELECT mine.id AS app_id,
-    (SELECT MAX(build.id) FROM builds_build build WHERE build.app_id = mine.id) AS build_id,
-    (SELECT MAX(rollout.id) FROM releases_rollout rollout WHERE rollout.release_id =
-      (SELECT MAX(release.id) FROM releases_release release WHERE release.app_id = mine.id)
-    ) AS rollout_id
-  FROM mine
-), rolling AS MATERIALIZED (
-  SELECT DISTINCT release.app_id
+WITH running AS MATERIALIZED (
+  SELECT app_id,
+    SUM(CASE WHEN state = 'live' THEN 1 ELSE 0 END) AS live,
+    SUM(CASE WHEN state = 'crashed' THEN 1 ELSE 0 END) AS crashed,
+    SUM(CASE WHEN state = 'asleep' THEN 1 ELSE 0 END) AS asleep
+  FROM apps_instance
+  WHERE NOT (state = 'stopped')
+  GROUP BY app_id
+), unsettled AS (
+  SELECT MAX(id) AS id
+  FROM builds_build
+  WHERE state IN ('queued', 'building', 'failed')
+  GROUP BY app_id
+), events AS (
+  SELECT build.app_id,
+    CASE WHEN build.state = 'failed' THEN 0 ELSE 1 END AS changing,
+    CASE WHEN build.state = 'failed' AND NOT EXISTS (
+      SELECT 1 FROM releases_release release
+      JOIN releases_rollout rollout ON rollout.release_id = release.id
+      WHERE release.app_id = build.app_id AND rollout.created_at >= build.created_at
+    ) THEN 1 ELSE 0 END AS failed
+  FROM unsettled
+  JOIN builds_build build ON build.id = unsettled.id
+  WHERE NOT EXISTS (
+    SELECT 1 FROM builds_build newer WHERE newer.app_id = build.app_id AND newer.id > build.id
+  )
+  UNION ALL
+  SELECT release.app_id, 0, 1
+  FROM releases_rollout rollout
+  JOIN releases_release release ON release.id = rollout.release_id
+  WHERE rollout.state IN ('failed', 'rolled_back') AND NOT EXISTS (
+    SELECT 1 FROM releases_release newer
+    WHERE newer.app_id = release.app_id AND newer.id > release.id
+  ) AND NOT EXISTS (
+    SELECT 1 FROM releases_rollout newer
+    WHERE newer.release_id = release.id AND newer.id > rollout.id
+  )
+  UNION ALL
+  SELECT release.app_id, 1, 0
   FROM releases_rollout rollout
   JOIN releases_release release ON release.id = rollout.release_id
   WHERE rollout.state IN ('pending', 'releasing', 'launching')
+), latest AS MATERIALIZED (
+  SELECT app_id, MAX(changing) AS changing, MAX(failed) AS failed FROM events GROUP BY app_id
 )
-SELECT mine.team, mine.id, mine.name, current_release.number,
-  COALESCE(wanted.instances, 0), COALESCE(running.live, 0), COALESCE(running.crashed, 0),
-  COALESCE(running.asleep, 0), newest.build_id, newest.rollout_id, build.state, rollout.state,
-  CASE WHEN rollout.created_at IS NULL OR rollout.created_at < build.created_at THEN 1 ELSE 0 END,
-  CASE WHEN rolling.app_id IS NULL THEN 0 ELSE 1 END
-FROM mine
-LEFT JOIN releases_release current_release ON current_release.id = mine.current_release_id
-LEFT JOIN wanted ON wanted.app_id = mine.id
-LEFT JOIN running ON running.app_id = mine.id
-LEFT JOIN newest ON newest.app_id = mine.id
-LEFT JOIN builds_build build ON build.id = newest.build_id
-LEFT JOIN releases_rollout rollout ON rollout.id = newest.rollout_id
-LEFT JOIN rolling ON rolling.app_id = mine.id
-ORDER BY mine.team, mine.name
+SELECT team.name, app.id, app.name, release.number,
+  COALESCE((
+    SELECT SUM(formation.count) FROM apps_processformation formation
+    WHERE formation.app_id = app.id AND {has_process}
+  ), 0),
+  COALESCE(running.live, 0), COALESCE(running.crashed, 0), COALESCE(running.asleep, 0),
+  COALESCE(latest.changing, 0), COALESCE(latest.failed, 0)
+FROM accounts_membership membership
+JOIN accounts_team team ON team.id = membership.team_id
+LEFT JOIN apps_app app ON app.team_id = team.id AND app.deleted_at IS NULL
+LEFT JOIN releases_release release ON release.id = app.current_release_id
+LEFT JOIN running ON running.app_id = app.id
+LEFT JOIN latest ON latest.app_id = app.id
+WHERE membership.person_id = %s
+ORDER BY team.name, app.name
 """
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ListedApp:
-    """An app with its state. `has_failed`: it crashed, or its last build or rollout failed."""
+class ListedApp(NamedTuple):
+    """An app with its state. `has_failed`: it crashed, or its last build or rollout failed.
 
+    A tuple, because thousands are created for one page.
+    """
+
+    team: str
     id: int
     name: str
-    team: str
-    release: int | None
+    release: int | None  # number
     live: int  # instances
     word: Word
     has_failed: bool
-    build: int | None  # row id of the last build
-    rollout: int | None  # row id of the rollout of the newest release
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,15 +136,21 @@ def app_list_of(person: Person) -> AppList:
 def last_deploys_of(apps: Iterable[ListedApp]) -> dict[int, LastDeploy]:
     """Return the last deploys by the app's row id, in at most three queries."""
     apps = list(apps)
+    shown = App.objects.filter(pk__in=[app.id for app in apps])
+    newest_build = Build.objects.filter(app=OuterRef("pk")).order_by("-pk")
+    newest_release = Release.objects.filter(app=OuterRef("pk")).order_by("-pk")
+    newest_rollout = Rollout.objects.filter(release=OuterRef("newest")).order_by("-pk")
     builds = {
-        build.pk: build
-        for build in Build.objects.filter(pk__in=[app.build for app in apps if app.build])
+        build.app_id: build
+        for build in Build.objects.filter(pk__in=shown.values_list(_first(newest_build)))
         .select_related("created_by")
         .defer("app_file", "processes", "encrypted_credentials")
     }
     rollouts = {
-        rollout.pk: rollout
-        for rollout in Rollout.objects.filter(pk__in=[app.rollout for app in apps if app.rollout])
+        rollout.release.app_id: rollout
+        for rollout in Rollout.objects.filter(
+            pk__in=shown.annotate(newest=_first(newest_release)).values_list(_first(newest_rollout))
+        )
         .select_related("release", "release__created_by")
         .defer("steps", "release__encrypted_config", "release__app_file", "release__processes")
     }
@@ -143,9 +165,7 @@ def last_deploys_of(apps: Iterable[ListedApp]) -> dict[int, LastDeploy]:
         else {}
     )
     return {
-        app.id: _last_deploy(
-            builds.get(app.build or 0), rollouts.get(app.rollout or 0), details.get(app.id)
-        )
+        app.id: _last_deploy(builds.get(app.id), rollouts.get(app.id), details.get(app.id))
         for app in apps
     }
 
@@ -156,49 +176,61 @@ def _read(person: Person) -> AppList:
         cursor.execute(query, [person.pk])
         rows = cursor.fetchall()
     return AppList(
-        apps=[_listed(*row) for row in rows if row[1] is not None],
+        apps=[
+            ListedApp(
+                team,
+                pk,
+                name,
+                release,
+                live,
+                *_state(
+                    release is None, wanted, live, crashed, asleep, bool(changing), bool(failed)
+                ),
+            )
+            for (
+                team,
+                pk,
+                name,
+                release,
+                wanted,
+                live,
+                crashed,
+                asleep,
+                changing,
+                failed,
+            ) in rows
+            if pk is not None
+        ],
         teams=list(dict.fromkeys(row[0] for row in rows)),
     )
 
 
-def _listed(
-    team: str,
-    id: int,
-    name: str,
-    release: int | None,
+def _first(rows: QuerySet[Build] | QuerySet[Release] | QuerySet[Rollout]) -> Subquery:
+    return Subquery(rows.values("pk")[:1])
+
+
+@lru_cache(maxsize=1024)
+def _state(
+    is_empty: bool,
     wanted: int,
     live: int,
     crashed: int,
     asleep: int,
-    build: int | None,
-    rollout: int | None,
-    build_state: str | None,
-    rollout_state: str | None,
-    is_build_newer: int,
-    is_rolling: int,
-) -> ListedApp:
-    is_changing = is_rolling or build_state in (BuildState.QUEUED, BuildState.BUILDING)
-    failed_last = (
-        build_state == BuildState.FAILED and bool(is_build_newer)
-    ) or rollout_state in FAILURES
+    is_changing: bool,
+    failed_last: bool,
+) -> tuple[Word, bool]:
+    """Return the word, and True if the app needs attention. Most apps have the same few states.
+
+    `is_empty`: the app has no release.
+    """
     word: Word
     if is_changing:
         word = "changing"
-    elif release is None:
+    elif is_empty:
         word = "failed" if failed_last else "stopped"
     else:
         word = word_of_running(wanted=wanted, live=live, crashed=crashed, asleep=asleep)
-    return ListedApp(
-        id=id,
-        name=name,
-        team=team,
-        release=release,
-        live=live,
-        word=word,
-        has_failed=not is_changing and (word == "failed" or failed_last),
-        build=build,
-        rollout=rollout,
-    )
+    return word, not is_changing and (word == "failed" or failed_last)
 
 
 def _last_deploy(build: Build | None, rollout: Rollout | None, crash: str | None) -> LastDeploy:

@@ -12,7 +12,8 @@ from typing import cast
 
 from django.conf import settings
 from django.core.paginator import Page, Paginator
-from django.db.models import Max, Q, QuerySet
+from django.db import connection
+from django.db.models import Exists, Max, OuterRef, Q, QuerySet
 
 from portal.accounts.models import Person
 from portal.apps.access import app_for, apps_of
@@ -23,7 +24,8 @@ from portal.images.models import Image, ImageJob, ImageLayer, ImageTag
 from portal.releases.access import kept_releases, kept_releases_of, release_of
 from portal.releases.models import Release
 
-APPS_ON_A_PAGE = 20
+APPS_ON_A_PAGE = 10
+COUNTED = 200  # images of one layer that a page looks at, the newest first
 _RELEASE = re.compile(r"v([1-9][0-9]{0,8})")
 
 
@@ -131,16 +133,25 @@ def images_of(person: Person) -> list[tuple[App, list[Listed]]]:
 
 
 def image_page_of(
-    person: Person, *, search: str, number: str
+    person: Person, *, search: str, app: str = "", number: str
 ) -> tuple[Page[App], list[tuple[App, list[Listed]]]]:
     """Return a page of the person's apps that have images, and the images of these apps.
 
-    `search` is a part of the app's name.
+    `search` is a part of the app's name, `app` all of it. Only the newest images of a layer are
+    searched for its holders (see COUNTED). So a base layer of thousands of apps is not slower.
     """
-    having = Q(releases__isnull=False) | Q(image_tags__isnull=False)
-    apps = apps_of(person).filter(having, name__icontains=search).distinct()
+    having = Exists(Release.objects.filter(app=OuterRef("pk"))) | Exists(
+        ImageTag.objects.filter(app=OuterRef("pk"))
+    )
+    apps = (
+        apps_of(person)
+        .filter(having, name__contains=search)
+        .defer("current_release__encrypted_config", "current_release__app_file")
+    )
+    if app:
+        apps = apps.filter(name=app)
     page = Paginator(apps, APPS_ON_A_PAGE).get_page(number)
-    lines = _listed_of(list(page))
+    lines = _listed_of(list(page), most=COUNTED)
     return page, [(app, lines[app.pk]) for app in page]
 
 
@@ -156,12 +167,15 @@ def live_views(images: Iterable[tuple[App, Sequence[Listed]]]) -> dict[str, Imag
     }
 
 
-def view_of(app: App, digest: str) -> ImageView | None:
-    """Return the image as the app's team may see it, or None until its node has reported it."""
-    return _views_of({app: {digest}}).get((app.pk, digest))
+def view_of(app: App, digest: str, *, most: int | None = None) -> ImageView | None:
+    """Return the image as the app's team may see it, or None until its node has reported it.
+
+    Holders are looked for in all images of a layer, or in its `most` newest ones.
+    """
+    return _views_of({app: {digest}}, most).get((app.pk, digest))
 
 
-def _listed_of(apps: Sequence[App]) -> dict[int, list[Listed]]:
+def _listed_of(apps: Sequence[App], *, most: int | None = None) -> dict[int, list[Listed]]:
     releases, tags = kept_releases_of(apps), {app.pk: list[ImageTag]() for app in apps}
     for tag in (
         ImageTag.objects.filter(app__in=list(tags)).select_related("created_by").order_by("name")
@@ -174,7 +188,8 @@ def _listed_of(apps: Sequence[App]) -> dict[int, list[Listed]]:
                 *(tag.digest for tag in tags[app.pk]),
             }
             for app in apps
-        }
+        },
+        most,
     )
     return {app.pk: _lines(app, releases[app.pk], tags[app.pk], views) for app in apps}
 
@@ -215,7 +230,7 @@ def _lines(
     ]
 
 
-def _views_of(wanted: Mapping[App, set[str]]) -> dict[tuple[int, str], ImageView]:
+def _views_of(wanted: Mapping[App, set[str]], most: int | None) -> dict[tuple[int, str], ImageView]:
     """Return images by their app's row id and their digest, as the app's team may see them."""
     rows = {
         row.digest: row
@@ -223,7 +238,7 @@ def _views_of(wanted: Mapping[App, set[str]]) -> dict[tuple[int, str], ImageView
             "layers"
         )
     }
-    by_layer = _holders({layer.diff_id for row in rows.values() for layer in row.layers.all()})
+    by_layer = _holders([row.pk for row in rows.values()], most)
     holders = {diff_id: set().union(*by_image.values()) for diff_id, by_image in by_layer.items()}
     found = {}
     for app, digests in wanted.items():
@@ -248,6 +263,25 @@ def _views_of(wanted: Mapping[App, set[str]]) -> dict[tuple[int, str], ImageView
     return found
 
 
+# A plain condition would read all rows of a base layer, which thousands of images have. This reads
+# the `most` newest entries of each layer in the index.
+_NEWEST = """
+WITH wanted AS (
+  SELECT DISTINCT diff_id FROM images_imagelayer WHERE image_id IN ({images})
+), bound AS MATERIALIZED (
+  SELECT diff_id, COALESCE((
+    SELECT newest.image_id FROM images_imagelayer newest
+    WHERE newest.diff_id = wanted.diff_id ORDER BY newest.image_id DESC LIMIT 1 OFFSET %s
+  ), 0) AS before
+  FROM wanted
+)
+SELECT image.digest, bound.diff_id
+FROM bound
+JOIN images_imagelayer layer ON layer.diff_id = bound.diff_id AND layer.image_id > bound.before
+JOIN images_image image ON image.id = layer.image_id
+"""
+
+
 def _sharing(app: App, holders: set[Holder]) -> tuple[tuple[str, ...], int]:
     """Return the team's other apps that have a layer, and the number of apps of other teams."""
     others = [holder for holder in holders if holder.app != app.name]
@@ -270,19 +304,31 @@ def _shared(layer: ImageLayer, apps: tuple[str, ...], others: int, *, images: in
     )
 
 
-def _holders(diff_ids: set[str]) -> dict[str, dict[str, set[Holder]]]:
-    """Return, by diff ID, the kept images that have the layer and their owners. The number of
-    queries is constant."""
+def _holders(images: Sequence[int], most: int | None) -> dict[str, dict[str, set[Holder]]]:
+    """Return, by diff ID, the kept images that have a layer of `images`, and their owners. The
+    number of queries is constant."""
     having: dict[str, set[str]] = {}
-    for digest, diff_id in ImageLayer.objects.filter(diff_id__in=diff_ids).values_list(
-        "image__digest", "diff_id"
-    ):
+    for digest, diff_id in _images_with_layers_of(images, most):
         having.setdefault(digest, set()).add(diff_id)
     found: dict[str, dict[str, set[Holder]]] = {}
     for digest, holder in _keepers(set(having)):
         for diff_id in having[digest]:
             found.setdefault(diff_id, {}).setdefault(digest, set()).add(holder)
     return found
+
+
+def _images_with_layers_of(images: Sequence[int], most: int | None) -> Iterable[tuple[str, str]]:
+    """Return pairs of digest and diff ID: all images, or the `most` newest, with each layer."""
+    if not images:
+        return []
+    if most is None:
+        layers = ImageLayer.objects.filter(image__in=images).values("diff_id")
+        having = ImageLayer.objects.filter(diff_id__in=layers).order_by()
+        return list(having.values_list("image__digest", "diff_id"))
+    query = _NEWEST.format(images=", ".join(["%s"] * len(images)))
+    with connection.cursor() as cursor:
+        cursor.execute(query, [*images, most])
+        return cast("list[tuple[str, str]]", cursor.fetchall())
 
 
 def _keepers(digests: set[str]) -> Iterable[tuple[str, Holder]]:

@@ -23,7 +23,7 @@ class ImageLayer(models.Model):
 
     image = models.ForeignKey(Image, on_delete=models.CASCADE, related_name="layers")
     position = models.PositiveSmallIntegerField()  # 0 is the bottom layer
-    diff_id = models.CharField(max_length=80, db_index=True)
+    diff_id = models.CharField(max_length=80)
     digest = models.CharField(max_length=80)  # of the compressed blob
     size = models.PositiveBigIntegerField()  # bytes, compressed
     unpacked = models.PositiveBigIntegerField()  # bytes of its tar; 0 if not known
@@ -33,6 +33,8 @@ class ImageLayer(models.Model):
         constraints = (
             models.UniqueConstraint(fields=("image", "position"), name="one_layer_a_position"),
         )
+        # finds the newest images that have a layer
+        indexes = (models.Index(fields=("diff_id", "image"), name="images_of_a_layer"),)
         ordering = ("position",)
 
 
@@ -49,6 +51,7 @@ class ImageTag(models.Model):
 
     class Meta:
         constraints = (models.UniqueConstraint(fields=("app", "name"), name="one_image_a_tag"),)
+        indexes = (models.Index(fields=("digest",), name="tags_by_image"),)
         ordering = ("name",)
 
 

@@ -38,6 +38,7 @@ class Release(models.Model):
         constraints = (
             models.UniqueConstraint(fields=("app", "number"), name="one_release_a_number"),
         )
+        indexes = (models.Index(fields=("image",), name="releases_by_image"),)
         ordering = ("-number",)
 
     @property
@@ -93,5 +94,10 @@ class Rollout(models.Model):
                 fields=("state",),
                 condition=Q(state__in=("pending", "releasing", "launching")),
                 name="open_rollouts",
+            ),
+            models.Index(
+                fields=("release",),
+                condition=Q(state__in=("failed", "rolled_back")),
+                name="failed_rollouts",
             ),
         )

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from portal.apps import secrets
 from portal.apps.models import App, Instance, ProcessFormation
 from portal.builds.models import Build, BuildState, Source
+from portal.images.models import Image, ImageLayer
 from portal.releases.models import Release, Rollout, RolloutState
 from tests.portal.conftest import People
 
 RELEASES = 3
+MIB = 2**20
 
 
 def add_many(people: People, count: int) -> None:
@@ -30,6 +33,7 @@ def add_many(people: People, count: int) -> None:
         for number in range(1, RELEASES + 1)
         for app in apps
     )
+    config = secrets.encrypt_config({})
     releases = Release.objects.bulk_create(
         Release(
             app=build.app,
@@ -37,7 +41,7 @@ def add_many(people: People, count: int) -> None:
             image=f"sha256:{number}",
             processes={"web": "run"},
             build=build,
-            encrypted_config=b"",
+            encrypted_config=config,
             description=f"Deploy {build.description}",
             created_by=people.owner,
         )
@@ -69,4 +73,32 @@ def add_many(people: People, count: int) -> None:
             created_by=people.owner,
         )
         for app in apps[::100]
+    )
+
+
+def add_images() -> None:
+    """Create the images of all releases. They share a base with all apps, a language with a third
+    of them, and the packages with the other releases of their app.
+    """
+    releases = list(Release.objects.order_by("id"))
+    images = Image.objects.bulk_create(Image(digest=release.image) for release in releases)
+    ImageLayer.objects.bulk_create(
+        ImageLayer(
+            image=image,
+            position=position,
+            diff_id=f"sha256:{name}",
+            digest=f"sha256:{name}",
+            size=size,
+            unpacked=2 * size,
+            created_by=name,
+        )
+        for image, release in zip(images, releases, strict=True)
+        for position, (name, size) in enumerate(
+            (
+                ("base", 40 * MIB),
+                (f"language {release.app_id % 3}", 50 * MIB),
+                (f"packages {release.app_id}", 10 * MIB),
+                (f"code {release.pk}", MIB),
+            )
+        )
     )

@@ -13,6 +13,7 @@ from portal.images.facts import Config, LayerFacts
 from portal.images.models import ImageTag
 from portal.releases.models import Release, Rollout, RolloutState
 from tests.portal.conftest import People
+from tests.portal.pages.many import add_images, add_many
 
 CONFIG = Config(
     environment={},
@@ -86,7 +87,7 @@ def queries_of(client: Client, path: str, *, apps: int) -> list[str]:
     with CaptureQueriesContext(connection) as asked:
         answer = client.get(path)
     assert answer.status_code == 200
-    # the page of images shows the first twenty apps by name
+    # the page of images shows the first ten apps by name
     shown = sorted(f"app-{number}" for number in range(apps))
     shown = shown[:APPS_ON_A_PAGE] if path == "/images" else shown
     assert all(name in answer.text for name in shown)
@@ -119,9 +120,48 @@ def test_the_page_of_images_has_pages_and_a_search(people: People) -> None:
     client = Client()
     client.force_login(people.owner)
     headings = [
-        client.get(f"/images?page={number}").text.count('id="images-app-') for number in (1, 2, 3)
+        client.get(f"/images?page={number}").text.count('id="images-app-') for number in range(1, 6)
     ]
-    assert headings == [20, 20, 10]
+    assert headings == [10] * 5
     found = client.get("/images?q=APP-4").text
-    assert found.count('id="images-app-') == 11
+    assert found.count('id="images-app-') == 10
+    assert "Apps 1 to 10 of 11." in found
     assert "No app matches" in client.get("/images?q=nothing").text
+
+
+def test_the_page_of_images_costs_the_same_for_a_layer_of_thousands(people: People) -> None:
+    add_many(people, 2_000)
+    add_images()
+    client = Client()
+    client.force_login(people.owner)
+    client.get("/images")
+    rows = 0
+
+    def count(execute, sql, params, many, context):
+        nonlocal rows
+        cursor = execute(sql, params, many, context)
+        if "images_imagelayer" in sql:
+            rows += max(len(params or ()), 0)
+        return cursor
+
+    with connection.execute_wrapper(count):
+        answer = client.get("/images")
+    assert rows < 1_000, "it asked for the images of a layer that all apps have"
+    assert len(answer.content) < 60_000
+    assert "Saved by sharing" in answer.text
+
+
+def test_only_the_newest_images_of_an_app_are_listed_among_others(people: People) -> None:
+    add_apps(people, range(2))
+    app = App.objects.get(name="app-0")
+    for number in range(3, 8):
+        Release.objects.create(
+            app=app, number=number, image=f"sha256:more-{number}", encrypted_config=b""
+        )
+    client = Client()
+    client.force_login(people.owner)
+    page = client.get("/images").text
+    assert "4 more images" in page
+    assert "/apps/app-0/images/v2" in page, "the live release is always listed"
+    assert "/apps/app-0/images/v1" not in page
+    assert "/apps/app-0/images/v1" in client.get("/images?app=app-0").text

@@ -3,7 +3,7 @@ instance."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from django.contrib import messages
 from django.http import HttpResponse, HttpResponseBase, HttpResponseRedirect
@@ -13,10 +13,12 @@ from django.views.decorators.http import require_POST
 
 from portal.accounts.signed_in import SignedInRequest, signed_in
 from portal.apps.access import app_for
+from portal.apps.models import App
 from portal.errors import NotFound, Refused
 from portal.http.file_responses import file_response
 from portal.images import actions
 from portal.images.access import (
+    Listed,
     Named,
     image_for,
     image_page_of,
@@ -36,22 +38,40 @@ from portal.images.sums import compared, summed
 from portal.pages import breadcrumbs, form_errors
 from portal.pages.images.forms import CommitForm, CompareForm, SaveForm, TagForm
 
+LINES_OF_AN_APP = 3  # on the page of several apps; `?app=` shows all images of one
+
 
 @signed_in
 def images(request: SignedInRequest) -> HttpResponse:
     """Show the shared layers of some apps' live images, then all kept images of these apps."""
-    search = request.GET.get("q", "").strip().lower()
-    page, apps = image_page_of(request.user, search=search, number=request.GET.get("page", ""))
+    search, only = (request.GET.get(name, "").strip().lower() for name in ("q", "app"))
+    page, apps = image_page_of(
+        request.user, search=search, app=only, number=request.GET.get("page", "")
+    )
     views = [line.view for _, lines in apps for line in lines if line.view is not None]
     context = {
         "picture": picture(live_views(apps)),
-        "apps": [(app, lines) for app, lines in apps if lines],
+        "apps": [
+            (app, shown, len(lines) - len(shown))
+            for app, lines in apps
+            if (shown := lines if only else _first_lines(app, lines))
+        ],
         "sums": summed(views),
         "page": page,
-        "search": search,
+        "search": only or search,
         "crumbs": breadcrumbs.of_page("Images"),
     }
     return render(request, "images/images.html", context)
+
+
+def _first_lines(app: App, lines: Sequence[Listed]) -> list[Listed]:
+    """Return the newest images of an app, and the live one."""
+    first = list(lines[:LINES_OF_AN_APP])
+    return first + [
+        line
+        for line in lines[LINES_OF_AN_APP:]
+        if line.named.release is not None and line.named.release.pk == app.current_release_id
+    ]
 
 
 @signed_in
