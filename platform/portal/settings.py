@@ -198,6 +198,7 @@ MIDDLEWARE = [
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "portal.server.middleware.Refusals",
+    "portal.pages.recent_apps.RecentApps",
 ]
 TEMPLATES = [
     {
@@ -212,6 +213,7 @@ TEMPLATES = [
                 "django.template.context_processors.request",
                 "django.contrib.auth.context_processors.auth",
                 "django.contrib.messages.context_processors.messages",
+                "portal.pages.sidebar.sidebar",
             ],
         },
     },

@@ -21,6 +21,8 @@ urlpatterns = [
     path("", include("portal.pages.images.urls")),
     path("", include("portal.pages.live.urls")),
     path("", include("portal.pages.quotas.urls")),
+    path("", include("portal.api.reference")),
+    path("", include("portal.pages.docs.urls")),
     path("", include("portal.pages.fixed_urls")),
     path("", include("portal.gitserver.urls")),
     path("v2/", include("portal.registry.urls")),

@@ -35,13 +35,19 @@ def browse(chromium: Browser, sample_portal: str) -> Iterator[Callable[..., Brow
     contexts = []
 
     def sign_in(
-        username: str = "member", *, width: int = 1440, scheme: str = "light", scripts: bool = True
+        username: str = "member",
+        *,
+        width: int = 1440,
+        scheme: str = "light",
+        scripts: bool = True,
+        zone: str = "UTC",
     ) -> BrowserContext:
         context = chromium.new_context(
             base_url=sample_portal,
             viewport={"width": width, "height": 844},
             color_scheme=scheme,
             java_script_enabled=scripts,
+            timezone_id=zone,
         )
         context.set_default_navigation_timeout(SLOWEST_PAGE)
         contexts.append(context)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 from django import template
 from django.utils import timezone
@@ -64,6 +64,23 @@ def since(moment: datetime | None) -> SafeString | str:
     if moment is None:
         return "–"
     return _relative(moment, "span")
+
+
+_WHEN = {"day": "%-d %b %Y", "minute": "%-d %b %Y, %H:%M UTC", "second": "%-d %b %Y, %H:%M:%S UTC"}
+
+
+@register.filter
+def when(moment: datetime | None, precision: str = "minute") -> SafeString | str:
+    """Return a <time> element in UTC, such as "4 Nov 2026, 10:20 UTC". times.js shows it in the
+    browser's time zone. `precision` is day, minute or second."""
+    if moment is None:
+        return "–"
+    return format_html(
+        '<time datetime="{}" data-local="{}">{}</time>',
+        moment.isoformat(),
+        precision,
+        moment.astimezone(UTC).strftime(_WHEN[precision]),
+    )
 
 
 @register.filter

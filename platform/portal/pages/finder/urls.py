@@ -1,4 +1,4 @@
-"""URL of the finder."""
+"""URLs of the finder."""
 
 from __future__ import annotations
 
@@ -6,4 +6,7 @@ from django.urls import path
 
 from portal.pages.finder import views
 
-urlpatterns = [path("find", views.find_page, name="find")]
+urlpatterns = [
+    path("find", views.find_page, name="find"),
+    path("find/apps", views.find_apps, name="find-apps"),
+]

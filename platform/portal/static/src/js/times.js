@@ -1,4 +1,5 @@
-// Updates relative times such as "3 min ago" while the page is open, in the words of templatetags/amounts.py.
+// Updates relative times such as "3 min ago" in the words of templatetags/amounts.py, and shows absolute times in
+// the browser's time zone. Without scripts, absolute times are in UTC.
 const UNITS = [
   [86400 * 365, "y"],
   [86400 * 30, "mo"],
@@ -6,9 +7,37 @@ const UNITS = [
   [3600, "h"],
   [60, "min"],
 ];
+const DAY = { day: "numeric", month: "short", year: "numeric" };
+const FORMATS = {
+  day: format(DAY),
+  minute: format({ ...DAY, hour: "2-digit", minute: "2-digit", timeZoneName: "short" }),
+  second: format({ ...DAY, hour: "2-digit", minute: "2-digit", second: "2-digit", timeZoneName: "short" }),
+  clock: format({ hour: "2-digit", minute: "2-digit", second: "2-digit" }),
+};
 
 export function start() {
+  localize(document.body);
+  new MutationObserver((changes) => {
+    for (const { addedNodes } of changes) for (const node of addedNodes) if (node.nodeType === Node.ELEMENT_NODE) localize(node);
+  }).observe(document.body, { childList: true, subtree: true });
   setInterval(refresh, 10_000);
+}
+
+function format(options) {
+  return new Intl.DateTimeFormat("en-GB", { hourCycle: "h23", ...options });
+}
+
+function localize(part) {
+  if (part.matches("time[datetime]")) show(part);
+  for (const element of part.querySelectorAll("time[datetime]")) show(element);
+}
+
+function show(element) {
+  const moment = new Date(element.dateTime);
+  if (Number.isNaN(moment.valueOf())) return;
+  const kind = element.closest(".log-lines") ? "clock" : element.dataset.local;
+  if (kind) element.textContent = FORMATS[kind].format(moment);
+  if (element.title) element.title = FORMATS.second.format(moment);
 }
 
 function refresh() {

@@ -1,0 +1,1 @@
+"""The documentation (docs/*.md) as pages of the portal."""
