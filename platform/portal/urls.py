@@ -9,6 +9,7 @@ from portal.server.middleware import page_not_found, server_error
 
 urlpatterns = [
     path("", include("portal.pages.apps.urls")),
+    path("", include("portal.pages.settings.urls")),
     path("", include("portal.pages.finder.urls")),
     path("", include("portal.pages.accounts.urls")),
     path("", include("portal.pages.builds.urls")),

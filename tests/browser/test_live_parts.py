@@ -234,7 +234,7 @@ def test_a_name_is_checked_while_it_is_typed(browse: Browse) -> None:
 
 
 def test_scaling_shows_the_limit_before_it_is_exceeded(browse: Browse) -> None:
-    page = opened(browse(), "/apps/shop/settings")
+    page = opened(browse(), "/apps/shop/settings/scale")
     for _ in range(5):
         page.get_by_role("button", name="One web more").click()
     expect(page.locator("#quota-preview")).to_contain_text("4.75 CPU")
@@ -244,16 +244,16 @@ def test_scaling_shows_the_limit_before_it_is_exceeded(browse: Browse) -> None:
 
 
 def test_a_value_is_revealed_changed_and_hidden_in_place(browse: Browse) -> None:
-    page = opened(browse(), "/apps/shop/settings")
+    page = opened(browse(), "/apps/shop/settings/variables")
     page.get_by_role("link", name="Reveal SECRET_KEY").click()
     expect(page.get_by_label("SECRET_KEY", exact=True)).to_have_value("not-so-secret")
     page.get_by_role("link", name="Hide").click()
     expect(page.get_by_role("link", name="Reveal SECRET_KEY")).to_be_visible()
-    assert page.url.endswith("/settings")
+    assert page.url.endswith("/settings/variables")
 
 
 def test_a_delete_button_needs_the_typed_name(browse: Browse) -> None:
-    page = opened(browse(), "/apps/empty-hull/settings")
+    page = opened(browse(), "/apps/empty-hull/settings/danger")
     button = page.get_by_role("button", name="Delete empty-hull")
     expect(button).to_be_disabled()
     page.get_by_label("Type empty-hull to delete it").fill("empty-hull")
@@ -302,9 +302,10 @@ def test_everything_but_the_live_parts_works_without_scripts(browse: Browse, arc
     page.get_by_label("Choose an archive").set_input_files(archive)
     page.get_by_role("button", name="Deploy", exact=True).click()
     expect(page.get_by_role("heading", name="little-boat.zip")).to_be_visible()
-    page.goto("/apps/shop/settings")
+    page.goto("/apps/shop/settings/variables")
     page.get_by_role("link", name="Reveal SECRET_KEY").click()
     expect(page.get_by_label("SECRET_KEY", exact=True)).to_have_value("not-so-secret")
+    page.get_by_role("navigation", name="Settings").get_by_role("link", name="Danger").click()
     page.get_by_label("Type shop to delete it").fill("shop")
     page.get_by_role("button", name="Delete shop").click()
     expect(page.get_by_text("shop was deleted.")).to_be_visible()

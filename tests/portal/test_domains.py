@@ -198,7 +198,7 @@ def test_the_page_explains_and_works_with_plain_forms(
 ) -> None:
     settings.HTTPS_PORT = 443
     people.app()
-    page = browser.get("/apps/hello/traffic").content.decode()
+    page = browser.get("/apps/hello/settings/domains").content.decode()
     assert "No domains yet" in page
     assert "with a certificate that is renewed automatically" in page
     refused = browser.post("/apps/hello/domains/add", {"host": "https://x.example.com"})
@@ -221,7 +221,7 @@ def test_the_page_explains_and_works_with_plain_forms(
     )
     assert (
         "There is no TXT record _slipway.shop.example.com."
-        in browser.get("/apps/hello/traffic").content.decode()
+        in browser.get("/apps/hello/settings/domains").content.decode()
     )
     assert (
         "is being checked"
@@ -229,11 +229,11 @@ def test_the_page_explains_and_works_with_plain_forms(
     )
     domain.refresh_from_db()
     actions.mark_verified(domain, "by a DNS record", timezone.now())
-    page = browser.get("/apps/hello/traffic").content.decode()
+    page = browser.get("/apps/hello/settings/domains").content.decode()
     assert "A certificate is being ordered" in page
     assert domain.token not in page
     certificates.mark_refused(domain, "The authority had enough.\nWait.", now=timezone.now())
-    page = browser.get("/apps/hello/traffic").content.decode()
+    page = browser.get("/apps/hello/settings/domains").content.decode()
     assert "No certificate yet" in page
     assert "The authority had enough." in page
     assert "Next attempt" in page
@@ -246,7 +246,7 @@ def test_the_page_explains_and_works_with_plain_forms(
         not_after=until,
         renew_at=until,
     )
-    page = browser.get("/apps/hello/traffic").content.decode()
+    page = browser.get("/apps/hello/settings/domains").content.decode()
     assert (
         f"Renewed automatically, valid until {until.day} {until:%B} {until.year}, from CN=Some CA"
         in page
@@ -257,11 +257,13 @@ def test_the_page_explains_and_works_with_plain_forms(
     )
     assert refused.status_code == 422
     assert "This is not in PEM format." in refused.content.decode()
-    assert "secretsecret" not in browser.get("/apps/hello/traffic").content.decode()
+    assert "secretsecret" not in browser.get("/apps/hello/settings/domains").content.decode()
     DomainCertificate.objects.update(uploaded=True, not_after=timezone.now() + timedelta(days=3))
-    assert "Upload a new one" in browser.get("/apps/hello/traffic").content.decode()
+    assert "Upload a new one" in browser.get("/apps/hello/settings/domains").content.decode()
     DomainCertificate.objects.update(not_after=timezone.now() - timedelta(days=3))
-    assert "The certificate expired on" in browser.get("/apps/hello/traffic").content.decode()
+    assert (
+        "The certificate expired on" in browser.get("/apps/hello/settings/domains").content.decode()
+    )
     assert (
         "is being ordered"
         in browser.post(f"/apps/hello/domains/{domain.host}/order", follow=True).content.decode()
@@ -272,7 +274,7 @@ def test_the_page_explains_and_works_with_plain_forms(
         in browser.post(f"/apps/hello/domains/{domain.host}/remove", follow=True).content.decode()
     )
     settings.HTTPS_PORT = 0
-    assert "does not serve HTTPS" in browser.get("/apps/hello/traffic").content.decode()
+    assert "does not serve HTTPS" in browser.get("/apps/hello/settings/domains").content.decode()
 
 
 def test_a_key_is_stored_encrypted_until_it_is_taken_once(

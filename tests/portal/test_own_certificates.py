@@ -51,7 +51,7 @@ def test_the_portal_and_each_app_have_one_or_all_apps_a_wildcard(
 
 def test_the_pages_show_the_state_of_each(people: People, public: LazySettings) -> None:
     people.app()
-    assert "A certificate is being ordered." in page(people, "/apps/hello/traffic")
+    assert "A certificate is being ordered." in page(people, "/apps/hello/settings/domains")
     now = timezone.now()
     platform_certificates.mark_refused(
         "hello.apps.example.com", "The authority could not see it.", now=now
@@ -63,7 +63,7 @@ def test_the_pages_show_the_state_of_each(people: People, public: LazySettings) 
         not_after=now + timedelta(days=90),
         renew_at=now + timedelta(days=60),
     )
-    text = page(people, "/apps/hello/traffic")
+    text = page(people, "/apps/hello/settings/domains")
     assert "No certificate yet." in text
     assert "The authority could not see it." in text
     text = page(people, "/admin")
@@ -72,7 +72,7 @@ def test_the_pages_show_the_state_of_each(people: People, public: LazySettings) 
     )
     assert "from Test Root" in text
     public.HTTPS_OURSELVES = False
-    assert "certificate is" not in page(people, "/apps/hello/traffic")
+    assert "certificate is" not in page(people, "/apps/hello/settings/domains")
     assert "Test Root" not in page(people, "/admin")
 
 

@@ -36,6 +36,15 @@ def per_second(rate: float) -> str:
 
 
 @register.filter
+def short_number(number: int) -> str:
+    """Format a count: 950 -> "950", 12300 -> "12.3k", 4200000 -> "4.2M"."""
+    for limit, unit in ((1_000_000, "M"), (10_000, "k")):
+        if number >= limit:
+            return f"{_one_decimal(number / (1_000_000 if unit == 'M' else 1000))}{unit}"
+    return f"{number}"
+
+
+@register.filter
 def milliseconds(amount: float | None) -> str:
     """Format milliseconds: 41.3 -> "41 ms", 2300 -> "2.3 s"."""
     if amount is None:

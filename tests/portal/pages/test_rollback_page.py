@@ -62,7 +62,7 @@ def test_only_differences_are_listed() -> None:
     [
         ("member", "/apps/shop", "/apps/shop/restart"),
         ("member", "/apps/shop/settings", "/apps/shop/restart"),
-        ("member", "/apps/shop/traffic", "/apps/shop/domains/shop.example.com/remove"),
+        ("member", "/apps/shop/settings/domains", "/apps/shop/domains/shop.example.com/remove"),
         ("admin", "/team/harbour", "/team/harbour/people/member/remove"),
         ("admin", "/admin", "/admin/stacks"),
     ],

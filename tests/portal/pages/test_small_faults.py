@@ -45,7 +45,7 @@ def test_browsers_find_an_icon_and_crawlers_are_refused(client: Client) -> None:
     ("path", "page"),
     [
         ("/apps/shop/settings/formation", "/apps/shop/settings"),
-        ("/apps/shop/settings/health", "/apps/shop/settings"),
+        ("/apps/shop/settings/branch", "/apps/shop/settings"),
         ("/apps/shop/restart", "/apps/shop"),
         ("/account/password", "/account"),
         ("/team/harbour/people", "/team/harbour"),
@@ -146,7 +146,7 @@ def test_only_the_part_of_a_bar_that_exceeds_the_quota_is_red() -> None:
 
 
 def test_a_refused_scale_shows_the_usage_of_the_typed_numbers(member: Client) -> None:
-    page = member.get("/apps/shop/settings").text
+    page = member.get("/apps/shop/settings/scale").text
     inputs = re.findall(r"<input[^>]*>", page[page.index("settings/formation") :])
     fields = {
         name[1]: value[1]

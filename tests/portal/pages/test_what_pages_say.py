@@ -46,8 +46,8 @@ def test_an_app_without_a_deploy_shows_how_to_deploy(member: Client) -> None:
     assert "Nothing is deployed yet." in page
     assert 'type="file"' in page
     assert "git push slipway" in page
-    assert "No process types yet" in text_of(member, "/apps/empty-hull/settings")
-    assert "No config vars yet" in text_of(member, "/apps/empty-hull/settings")
+    assert "No process types yet" in text_of(member, "/apps/empty-hull/settings/scale")
+    assert "No config vars yet" in text_of(member, "/apps/empty-hull/settings/variables")
     assert "No log lines yet" in text_of(member, "/apps/empty-hull/logs")
     assert "No deploys yet" in text_of(member, "/apps/empty-hull/deploys")
 
@@ -119,10 +119,10 @@ def test_a_running_build_can_be_watched_and_cancelled(member: Client) -> None:
 
 
 def test_values_are_masked_until_revealed_one_by_one(member: Client) -> None:
-    masked = text_of(member, "/apps/shop/settings")
+    masked = text_of(member, "/apps/shop/settings/variables")
     assert "SECRET_KEY" in masked
     assert "not-so-secret" not in masked
-    revealed = text_of(member, "/apps/shop/settings?reveal=SECRET_KEY")
+    revealed = text_of(member, "/apps/shop/settings/variables?reveal=SECRET_KEY")
     assert "not-so-secret" in revealed
     assert "postgresql://" not in revealed
     row = member.get("/apps/shop/settings/config/SECRET_KEY?reveal")
@@ -210,6 +210,7 @@ def test_the_settings_show_the_manifest(member: Client) -> None:
         "4.2 s",
     ):
         assert words in section
+    page = text_of(member, "/apps/shop/settings/health")
     assert (
         "Active check: from slipway.toml:</span> GET /healthz, timeout 5 s, every 10 s, 3 attempts."
         in page

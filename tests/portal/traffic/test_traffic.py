@@ -162,7 +162,7 @@ def test_each_card_of_the_page_saves_its_fields_and_marks_wrong_ones(people: Peo
     }
     assert client.post("/apps/hello/traffic/rollout", rollout, follow=True).status_code == 200
     assert traffic_of(app).canary_steps == [[1, 60], [25, 300]]
-    assert "1 % for 60s, 25 % for 5m" in client.get("/apps/hello/traffic").content.decode()
+    assert "1 % for 60s, 25 % for 5m" in client.get("/apps/hello/settings/rollout").content.decode()
     client.post("/apps/hello/traffic/limits", {"body_limit": "10M", "client_rate": "5"})
     assert (traffic_of(app).body_limit, traffic_of(app).client_rate, traffic_of(app).rate) == (
         10 * 2**20,

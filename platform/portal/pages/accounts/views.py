@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
-
 from django.contrib import messages
 from django.contrib.auth import update_session_auth_hash
 from django.http import HttpRequest, HttpResponse
@@ -20,6 +18,7 @@ from portal.errors import Refused
 from portal.lifecycle import account_actions
 from portal.metrics.egress import egress_of
 from portal.pages import breadcrumbs, form_errors
+from portal.pages.accounts import used_forms
 from portal.pages.accounts.forms import MemberForm, NewPasswordForm, TeamForm, TokenForm
 from portal.pages.apps.commands import git_clone_url
 from portal.quotas.access import network_policy_of
@@ -27,9 +26,6 @@ from portal.quotas.lines import lines_of
 
 THEMES = ("system", "light", "dark")
 A_YEAR = 365 * 86400
-
-_USED_FORMS = "used-token-forms"  # in the session
-_USED_FORMS_KEPT = 20
 
 
 @require_POST
@@ -115,8 +111,8 @@ def account(request: SignedInRequest) -> HttpResponse:
 
     Each form has its own number, so that a reload of that response creates no second token.
     """
-    form, number = TokenForm(request.POST or None), request.POST.get("form_number", "")
-    if number and number in request.session.get(_USED_FORMS, ()):
+    form = TokenForm(request.POST or None)
+    if used_forms.was_sent(request):
         messages.warning(request, "This form was already sent.\nIts token is in the list.")
         return redirect("account")
     if form.is_valid():
@@ -125,8 +121,7 @@ def account(request: SignedInRequest) -> HttpResponse:
         except Refused as refused:
             form_errors.mark(form, refused)
         else:
-            used = request.session.get(_USED_FORMS, ())
-            request.session[_USED_FORMS] = [*used, number][-_USED_FORMS_KEPT:]
+            used_forms.mark_sent(request)
             return _account_page(request, token_form=TokenForm(), secret=secret)
     return _account_page(request, token_form=form)
 
@@ -189,7 +184,7 @@ def _account_page(
         **forms,
         "tokens": access.tokens_of(request.user),
         "secret": secret,
-        "form_number": secrets.token_urlsafe(9),
+        "form_number": used_forms.new_number(),
         "git_example": f"git push {git_clone_url(request.user, 'APP')} main",
         "crumbs": breadcrumbs.of_page("Account"),
     }

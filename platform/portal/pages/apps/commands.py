@@ -51,9 +51,30 @@ def git_clone_url(person: Person, app_name: str) -> str:
     )
 
 
-def example_commands(person: Person, team_name: str) -> Commands:
-    """Return the same commands for an app that does not exist yet."""
-    return commands_for(person, team_name, "my-app")
+def new_app_commands(person: Person, team_name: str, app_name: str, *, token: str = "") -> Commands:
+    """Return command lines that create the app and deploy to it. The push of git creates the app
+    itself.
+
+    `token` is put into the commands. Without one, git and Docker ask for it, and the API needs it
+    in SLIPWAY_TOKEN.
+    """
+    address = urlsplit(settings.PORTAL_URL)
+    user = quote(person.username, safe="")
+    credentials = f"{user}:{token}" if token else user
+    remote = f"{address.scheme}://{credentials}@{address.netloc}/git/{team_name}/{app_name}.git"
+    known = commands_for(person, team_name, app_name)
+    create = (
+        f'curl -H "Authorization: Bearer $SLIPWAY_TOKEN" -H "Content-Type: application/json"'
+        f' -d \'{{"name": "{app_name}", "team": "{team_name}"}}\' {settings.PORTAL_URL}/api/v1/apps'
+    )
+    export = f"export SLIPWAY_TOKEN={token}\n" if token else ""
+    login, _, push = known.docker.partition("\n")
+    piped = 'echo "$SLIPWAY_TOKEN" | ' + login.replace("login", "login --password-stdin")
+    return Commands(
+        git=f"git remote add slipway {remote}\ngit push slipway HEAD:main",
+        upload=f"{export}{create}\n{known.upload}",
+        docker=f"{export}{create}\n{piped if token else login}\n{push}",
+    )
 
 
 def max_upload() -> str:

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from django import forms
 
 from portal.accounts.models import Team
+from portal.apps import dotenv
 from portal.apps.health_validation import FIELDS, NUMBERS, usual
 from portal.apps.models import CheckKind, HealthSettings, ProcessFormation
 from portal.apps.sizes import Size
@@ -60,30 +61,25 @@ class ManyVarsForm(forms.Form):
 
     lines = forms.CharField(
         label="Lines of a .env file",
+        required=False,
+        strip=False,
         widget=forms.Textarea(
-            attrs={**_PLAIN, "rows": 4, "class": "input mono", "placeholder": "NAME=value"}
+            attrs={**_PLAIN, "rows": 6, "class": "input mono", "placeholder": "NAME=value"}
         ),
     )
+    file = forms.FileField(label="Or choose a .env file", required=False)
 
     def clean_lines(self) -> dict[str, str]:
-        """Return values by name. Comments and empty lines are left out; one pair of quotes is
-        removed."""
-        found = {}
-        for number, line in enumerate(self.cleaned_data["lines"].splitlines(), start=1):
-            text = line.strip().removeprefix("export ")
-            if not text or text.startswith("#"):
-                continue
-            name, separator, value = text.partition("=")
-            if not separator:
-                raise forms.ValidationError(
-                    f"Line {number} is not of the form NAME=value: {text[:60]}"
-                )
-            value = value.strip()
-            found[name.strip()] = (
-                value[1:-1]
-                if len(value) > 1 and value[0] == value[-1] and value[0] in "\"'"
-                else value
-            )
+        """Return values by name: those of the file if there is one, else those of the lines."""
+        text = str(self.cleaned_data["lines"])
+        if (file := self.files.get("file")) is not None:
+            text = file.read().decode(errors="replace")
+        try:
+            found = dotenv.read(text)
+        except ValueError as error:
+            raise forms.ValidationError(str(error)) from None
+        if not found:
+            raise forms.ValidationError("There are no variables. Write one NAME=value per line.")
         return found
 
 

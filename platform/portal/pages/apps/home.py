@@ -18,8 +18,8 @@ from portal.accounts.signed_in import SignedInRequest, signed_in
 from portal.deploys.app_list import AppList, LastDeploy, ListedApp, app_list_of, last_deploys_of
 from portal.deploys.app_status import Word
 from portal.metrics.series import RequestActivity, request_activity_of
-from portal.pages.apps.commands import example_commands, max_upload
 from portal.pages.apps.forms import AppForm
+from portal.pages.apps.new_views import new_app_context
 
 ON_A_PAGE = 50
 FAILURES_SHOWN = 5
@@ -126,10 +126,5 @@ def _lines(apps: Page[ListedApp], lasts: Mapping[int, LastDeploy]) -> list[AppLi
 
 def _first(request: SignedInRequest) -> HttpResponse:
     teams = list(teams_of(request.user))
-    context = {
-        "teams": teams,
-        "commands": example_commands(request.user, teams[0].name if teams else "my-team"),
-        "form": AppForm(teams),
-        "max_upload": max_upload(),
-    }
+    context = {**new_app_context(request.user, teams, AppForm(teams)), "crumbs": ()}
     return render(request, "apps/first.html", context)

@@ -3,6 +3,8 @@ event stream."""
 
 from __future__ import annotations
 
+import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from portal.apps.access import formation_of, instances_of, url_of, usage_of
@@ -10,8 +12,10 @@ from portal.apps.models import App, Instance
 from portal.apps.sizes import Size
 from portal.builds.models import Build, BuildState
 from portal.deploys.app_status import AppStatus, status_of
+from portal.domains.access import hosts_of
 from portal.jobs.access import Jobs, jobs_of
 from portal.metrics.series import RequestActivity, request_activity_of
+from portal.pages.apps.glance import Glance, glance_of
 from portal.quotas.access import quota_of
 from portal.quotas.decision import limited_by
 from portal.releases.history import Deploy, history_of
@@ -31,6 +35,11 @@ class InstanceLine:
     memory: int | None
     memory_limit: int
 
+    @property
+    def name(self) -> str:
+        """Return the name that the log shows: `web.1a2b3c4d`."""
+        return f"{self.instance.process}.{self.instance.id.rpartition('-')[2]}"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Overview:
@@ -45,6 +54,8 @@ class Overview:
     jobs: Jobs
     scaling: Scaling | None  # the last decision of autoscaling
     pulse: RequestActivity | None  # None if there were no requests in the last minutes
+    glance: Glance | None  # None without data of the last hour
+    hosts: Sequence[str]
 
 
 def overview_of(app: App) -> Overview:
@@ -61,6 +72,8 @@ def overview_of(app: App) -> Overview:
         jobs=jobs_of(app),
         scaling=next(iter(scalings_of(app, most=1)), None),
         pulse=request_activity_of([app.name]).get(app.name),
+        glance=glance_of(app.name, time.time()),
+        hosts=hosts_of(app),
     )
 
 

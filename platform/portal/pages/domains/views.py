@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from django.contrib import messages
 from django.http import HttpResponse, HttpResponseRedirect
-from django.shortcuts import resolve_url
 from django.views.decorators.http import require_POST
 
 from portal.accounts.signed_in import SignedInRequest, signed_in
 from portal.apps.access import app_for
+from portal.apps.models import App
 from portal.domains import access, actions, certificates
 from portal.errors import Refused
 from portal.lifecycle import domain_removal
 from portal.pages import form_errors
-from portal.pages.domains.card import card_of
+from portal.pages.domains.card import Card, card_of
 from portal.pages.domains.forms import AddressForm, CertificateForm, DomainForm
-from portal.pages.traffic.views import page
+from portal.pages.settings.sections import redirect_to, render_section
 from portal.traffic import actions as traffic
 
 
@@ -36,7 +36,7 @@ def add(request: SignedInRequest, name: str) -> HttpResponse:
                 " file below.",
             )
             return _card(name)
-    return page(request, app, card=card_of(app, added=form), status=422)
+    return _refused(request, app, card_of(app, added=form))
 
 
 @signed_in
@@ -83,9 +83,7 @@ def upload(request: SignedInRequest, name: str, host: str) -> HttpResponse:
                 f"The certificate for {host} is being checked.\nReload the page in a few seconds.",
             )
             return _card(name)
-    return page(
-        request, domain.app, card=card_of(domain.app, uploaded={domain.pk: form}), status=422
-    )
+    return _refused(request, domain.app, card_of(domain.app, uploaded={domain.pk: form}))
 
 
 @signed_in
@@ -118,8 +116,12 @@ def addresses(request: SignedInRequest, name: str) -> HttpResponse:
         else:
             messages.success(request, "Saved.\nThe change applies to every new request.")
             return _card(name)
-    return page(request, app, card=card_of(app, addressed=form), status=422)
+    return _refused(request, app, card_of(app, addressed=form))
 
 
 def _card(name: str) -> HttpResponseRedirect:
-    return HttpResponseRedirect(resolve_url("app-traffic", name) + "#domains")
+    return redirect_to(name, "domains")
+
+
+def _refused(request: SignedInRequest, app: App, card: Card) -> HttpResponse:
+    return render_section(request, app, "domains", changed={"card": card}, status=422)

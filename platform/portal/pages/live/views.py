@@ -35,7 +35,16 @@ from portal.releases.history import history_of, newest_rollout, previous_good
 
 LOG_SECONDS = 0.25  # interval between reads of a log file
 QUIET_LOOKS = 60
-OVERVIEW_PARTS = ("status", "pulse", "acts", "failure", "instances", "last_deploys", "runs")
+OVERVIEW_PARTS = (
+    "status",
+    "pulse",
+    "glance",
+    "acts",
+    "failure",
+    "instances",
+    "last_deploys",
+    "runs",
+)
 
 Parts = tuple[dict[str, str], bool]  # HTML by name, and True if the stream ends after it
 Chunks = AsyncGenerator[str, None]

@@ -1,4 +1,4 @@
-// Form helpers: steppers, the URL of a typed name, no double submits, and delete buttons that need the typed name.
+// Form helpers: unsaved changes, steppers, the URL of a typed name, no double submits, and delete buttons that need the typed name.
 export function start() {
   document.addEventListener("click", (event) => {
     const step = event.target.closest("[data-step]");
@@ -31,4 +31,26 @@ export function start() {
     setTimeout(() => button?.removeAttribute("aria-disabled"), 4000);
   });
   document.querySelector("[aria-invalid=true]")?.focus();
+  watchSettings();
+}
+
+// Marks a form of the settings while its values differ from the saved ones, and asks before the page is left.
+function watchSettings() {
+  const body = document.querySelector(".settings-body");
+  if (!body) return;
+  const saved = new Map([...body.querySelectorAll("form[method=post]")].map((form) => [form, valuesOf(form)]));
+  const mark = ({ target }) => {
+    if (target.form && saved.has(target.form)) target.form.toggleAttribute("data-unsaved", valuesOf(target.form) !== saved.get(target.form));
+  };
+  body.addEventListener("input", mark);
+  body.addEventListener("change", mark);
+  let isSent = false;
+  document.addEventListener("submit", () => (isSent = true));
+  window.addEventListener("beforeunload", (event) => {
+    if (!isSent && body.querySelector("form[data-unsaved]")) event.preventDefault();
+  });
+}
+
+function valuesOf(form) {
+  return JSON.stringify([...new FormData(form)].map(([name, value]) => [name, value instanceof File ? value.name : value]));
 }

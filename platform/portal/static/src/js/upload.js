@@ -31,6 +31,7 @@ function arm(form) {
     if (input.files.length) send(form, zone);
   });
   form.addEventListener("submit", (event) => {
+    if (event.submitter?.formNoValidate) return; // a button that needs no archive
     event.preventDefault();
     if (input.files.length) send(form, zone);
     else input.focus();
@@ -64,7 +65,7 @@ function send(form, zone) {
 
 /** If the form creates the app and its name is empty, the app is named after the archive. */
 function nameAfter(form, file) {
-  const field = form.querySelector("input[data-slug]");
+  const field = [...form.elements].find((element) => element.matches("input[data-slug]"));
   if (!field || field.value) return;
   const stem = file.name.replace(/\.(zip|tar|tgz|tzst|txz|tar\.\w+)$/i, "");
   field.value = stem.toLowerCase().replace(/[^a-z0-9]+/g, "-").replace(/^[^a-z]+|-+$/g, "").slice(0, 40);
