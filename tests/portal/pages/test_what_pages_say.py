@@ -17,10 +17,10 @@ def text_of(client: Client, path: str) -> str:
 
 def test_the_first_page_of_a_new_team_shows_the_ways_to_deploy(stranger: Client) -> None:
     page = text_of(stranger, "/")
-    for way in ("Drop an archive", "Push with git", "Call the API"):
+    for way in ("Upload an archive", "Push with git", "Image or API"):
         assert way in page
     assert "newcomer@localhost" in page
-    assert "/git/my-app.git" in page
+    assert "/git/dock/my-app.git" in page
     assert "All apps" not in page
 
 
