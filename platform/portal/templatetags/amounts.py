@@ -38,9 +38,9 @@ def per_second(rate: float) -> str:
 @register.filter
 def short_number(number: int) -> str:
     """Format a count: 950 -> "950", 12300 -> "12.3k", 4200000 -> "4.2M"."""
-    for limit, unit in ((1_000_000, "M"), (10_000, "k")):
-        if number >= limit:
-            return f"{_one_decimal(number / (1_000_000 if unit == 'M' else 1000))}{unit}"
+    for unit, least, divisor in (("M", 1_000_000, 1_000_000), ("k", 10_000, 1000)):
+        if number >= least:
+            return f"{number / divisor:.1f}".removesuffix(".0") + unit
     return f"{number}"
 
 
