@@ -225,7 +225,7 @@ def test_charts_zoom_together_and_show_new_data(browse: Browse) -> None:
 
 def test_a_name_is_checked_while_it_is_typed(browse: Browse) -> None:
     page = opened(browse(), "/new")
-    name = page.get_by_label("Name")
+    name = page.get_by_label("Name", exact=True)
     name.press_sequentially("My Boat")
     expect(name).to_have_value("my-boat")
     expect(page.get_by_text("http://my-boat.slipway.localhost:8080")).to_be_visible()

@@ -75,9 +75,9 @@ def uploaded(page, box, tmp_path_factory) -> dict[str, str]:
         archive = folder / f"{example}.tar.gz"
         archive.write_bytes(archives.example(example))
         page.goto("/new")
-        page.get_by_label("Team").select_option(TEAM)
+        page.get_by_label("Team", exact=True).select_option(TEAM)
         page.get_by_label("Name", exact=True).fill(name_of(example))
-        page.get_by_role("button", name="Create app").click()
+        page.get_by_role("button", name="Create without code").click()
         page.wait_for_url(f"**/apps/{name_of(example)}")
         page.locator("input[type=file]").set_input_files(archive)
         page.wait_for_url(f"**/apps/{name_of(example)}/builds/*")

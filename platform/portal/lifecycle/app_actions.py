@@ -251,7 +251,7 @@ def _check_autoscaled(
     raise Conflict(
         f"{app.name} is autoscaled: {WEB} has between {traffic.autoscale_least} and"
         f" {traffic.autoscale_most} instances.",
-        hint="Change these bounds on its Traffic page, or turn off autoscaling there.",
+        hint="Change these bounds in its settings, or turn off autoscaling there.",
     )
 
 
