@@ -60,7 +60,7 @@ def test_the_menu_of_a_phone_works_without_scripts(browse: Browse) -> None:
 def test_the_breadcrumbs_keep_the_title_of_the_page_on_a_phone(browse: Browse) -> None:
     page = browse(width=390).new_page()
     page.goto("/apps/shop/compare?before=v1&after=v2")
-    title = page.locator(".crumbs [aria-current]")
+    title = page.get_by_role("navigation", name="Breadcrumb").locator("[aria-current]")
     expect(title).to_be_visible()
     assert title.evaluate("element => element.scrollWidth <= element.clientWidth")
 

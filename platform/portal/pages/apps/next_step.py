@@ -1,4 +1,4 @@
-"""What a person may want to do next with an app, for its overview."""
+"""Suggestions of what to do next with an app, for its overview."""
 
 from __future__ import annotations
 
