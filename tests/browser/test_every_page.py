@@ -7,6 +7,7 @@ import pytest
 from playwright.sync_api import BrowserContext, Page
 
 from portal.builds.models import Build
+from portal.pages.settings.sections import SECTIONS
 from tests.browser.conftest import ROOT
 from tests.portal.pages.fleet import REQUEST
 
@@ -38,23 +39,9 @@ PAGES = {
         "/apps/shop/traffic",
         "/apps/shop/settings",
         "/apps/shop/settings/variables?reveal=SECRET_KEY",
-        "/apps/shop/settings/scale",
-        "/apps/shop/settings/health",
-        "/apps/shop/settings/domains",
-        "/apps/shop/settings/rollout",
-        "/apps/shop/settings/sleep",
-        "/apps/shop/settings/limits",
-        "/apps/shop/settings/routes",
-        "/apps/shop/settings/access",
-        "/apps/shop/settings/error-pages",
-        "/apps/shop/settings/danger",
         "/apps/empty-hull",
         "/images",
         "/find?q=shop",
-        "/docs",
-        "/docs/git",
-        "/docs/architecture",
-        "/docs/api",
         "/apps/shop/images/v2",
         "/apps/shop/images/before-checkout",
         "/apps/shop/compare?before=v1&after=v2",
@@ -65,17 +52,22 @@ PAGES = {
     ],
     "admin": ["/admin", "/admin/teams/harbour"],
 }
+SETTINGS = {
+    "member": [f"/apps/shop/settings/{section.name}" for section in SECTIONS[2:]]
+    + ["/docs", "/docs/git", "/docs/architecture", "/docs/api"]
+}
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("pages", [PAGES, SETTINGS], ids=["pages", "settings"])
 @pytest.mark.parametrize(
     ("width", "scheme"), [(1440, "light"), (1440, "dark"), (390, "light"), (390, "dark")]
 )
 def test_every_page_is_accessible_light_and_fits(
-    browse: Callable[..., BrowserContext], width: int, scheme: str
+    browse: Callable[..., BrowserContext], width: int, scheme: str, pages: dict[str, list[str]]
 ) -> None:
     findings: list[str] = []
-    for person, paths in PAGES.items():
+    for person, paths in pages.items():
         page = browse(person, width=width, scheme=scheme).new_page()
         complaints = complaints_of(page)
         for path in paths:

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pytest
 from playwright.sync_api import BrowserContext
 
-from tests.browser.test_every_page import PAGES, address
+from tests.browser.test_every_page import PAGES, SETTINGS, address
 
 LEAST = 44  # CSS pixels, in both directions
 # A link between the words of a sentence has the height of its line. A link that covers its row, and
@@ -35,11 +35,12 @@ SMALL_TARGETS = """least => {
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("pages", [PAGES, SETTINGS], ids=["pages", "settings"])
 def test_every_link_and_control_of_a_phone_is_at_least_44_pixels_in_size(
-    browse: Callable[..., BrowserContext],
+    browse: Callable[..., BrowserContext], pages: dict[str, list[str]]
 ) -> None:
     findings: list[str] = []
-    for person, paths in PAGES.items():
+    for person, paths in pages.items():
         page = browse(person, width=390).new_page()
         for path in paths:
             page.goto(address(path))
