@@ -60,6 +60,7 @@ class NodeConfig:
     registries: tuple[str, ...] = ()  # patterns HOST or HOST/PATH for pulls of builds; none: any
     registry_mirrors: tuple[tuple[str, str], ...] = ()  # (host, HOST[/PATH] that replaces it)
     plain_registries: tuple[str, ...] = ()  # hosts without TLS, or with unchecked certificates
+    substitutes: bool = False  # stacks may be used for official images that cannot be fetched
     pull_timeout: int = 600  # the most seconds for the pull of an image
 
     @property

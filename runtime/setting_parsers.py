@@ -126,5 +126,6 @@ PARSERS: dict[str, Callable[[str], object]] = {
     "registries": _words,
     "registry_mirrors": _mirrors,
     "plain_registries": _words,
+    "substitutes": _yes,
     "pull_timeout": _seconds,
 }

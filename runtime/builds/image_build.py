@@ -13,6 +13,7 @@ from runtime.builds import authorities
 from runtime.builds.base_layers import BaseLayers, ensure_base_layers, extra_layers_of_step
 from runtime.builds.context import BuildContext
 from runtime.builds.dockerfile import build as dockerfile
+from runtime.builds.dockerfile.base_images.bases import substitute
 from runtime.builds.dockerfile.health import health_of
 from runtime.builds.dockerfile.run.values import Options
 from runtime.builds.dockerfile.syntax import MAX_TEXT
@@ -58,6 +59,7 @@ class ImageBuild:
     started: float = 0.0
     app_file: AppFile = field(default_factory=AppFile)
     workshop: StepRunner = field(init=False)
+    _unavailable: dict[str, TransferFailed] = field(default_factory=dict)  # images not to ask again
 
     def __post_init__(self) -> None:
         self.workshop = StepRunner(context=self.context)
@@ -190,7 +192,7 @@ class ImageBuild:
             return None
         try:
             for name in foreign:
-                self._pull(name)
+                self._pull_or_substitute(name)
         except (Unreachable, NotAllowed) as failure:
             self.context.budget.check()
             found = tree.source(self.app_file)
@@ -211,7 +213,28 @@ class ImageBuild:
             return None  # the build itself reports the line with the error
         return None
 
+    @property
+    def _substitutes(self) -> bool:
+        return self.request.substitutes or self.context.config.substitutes
+
+    def _pull_or_substitute(self, name: str) -> None:
+        """Pull an image, unless a stack may be used instead."""
+        try:
+            self._pull(name)
+        except (Unreachable, NotAllowed):
+            if not (self._substitutes and substitute(name, offer(self.context.config))):
+                raise
+
     def _pull(self, name: str) -> Digest:
+        if name in self._unavailable:
+            raise self._unavailable[name]
+        try:
+            return self._pulled(name)
+        except (Unreachable, NotAllowed) as failure:
+            self._unavailable[name] = failure
+            raise
+
+    def _pulled(self, name: str) -> Digest:
         context = self.context
         if self.request.team_limits is not None:
             check_registry(self.request.team_limits.network, name)
@@ -238,6 +261,7 @@ class ImageBuild:
             text,
             options,
             resolve=self._pull,
+            substitutes=self._substitutes,
             declared=declared,
         )
         return self._finish(made.layers, dockerfile.labelled(made), made.processes)

@@ -26,6 +26,7 @@ class BuildRequest:
     # The app's config vars that build steps may see. A Dockerfile has them as arguments where it
     # declares the name, and as secrets: the name is the id of RUN --mount=type=secret.
     config_vars: Mapping[str, str] = field(default_factory=dict)
+    substitutes: bool = False  # an admin allows stacks for base images that cannot be fetched
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -21,7 +21,11 @@ GO = {
         name="go-1.24",
         stack=DEBIAN_13,
         packages=("golang-1.24-go", "git"),
-        links=(("usr/local/bin/go", "/usr/lib/go-1.24/bin/go"),),
+        links=(
+            ("usr/local/bin/go", "/usr/lib/go-1.24/bin/go"),
+            ("usr/local/bin/gofmt", "/usr/lib/go-1.24/bin/gofmt"),
+            ("usr/local/go", "/usr/lib/go-1.24"),  # where Docker's official image has it
+        ),
     )
 }
 

@@ -240,6 +240,9 @@ def build_request(build: Build, sources: Path) -> BuildRequest:
         limits=limits,
         team_limits=team_limits(quota),
         config_vars=config_for_build(build.app),
+        substitutes=NetworkPolicyRow.objects.filter(
+            team=build.app.team_id, substitutes=True
+        ).exists(),
     )
 
 

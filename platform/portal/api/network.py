@@ -42,6 +42,7 @@ def set_network(request: HttpRequest, name: str, body: NetworkIn) -> NetworkOut:
         destinations="\n".join(body.destinations),
         builds_open=body.builds_open,
         bandwidth=body.bandwidth,
+        substitutes=body.substitutes,
     )
     return _network_out(team, policy)
 
@@ -53,6 +54,7 @@ def _network_out(team: Team, policy: NetworkPolicy) -> NetworkOut:
         destinations=policy.lines,
         builds_open=policy.builds_open,
         bandwidth=policy.bandwidth,
+        substitutes=policy.substitutes,
         sent_this_month=month.sent if month else None,
         received_this_month=month.received if month else None,
     )

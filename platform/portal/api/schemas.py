@@ -24,6 +24,7 @@ class NetworkIn(Schema):
     egress: str = "open"  # open, allow-list or none
     destinations: list[str] = []  # noqa: RUF012  # pydantic copies it; the allow list: HOST, HOST:PORT, ADDRESS/BITS, ADDRESS/BITS:PORT-PORT
     builds_open: bool = False  # builds may connect to the internet regardless of `egress`
+    substitutes: bool = False  # builds may use stacks for base images that cannot be fetched
     bandwidth: int = 0  # bits per second of one container in each direction; 0: unlimited
 
 

@@ -72,13 +72,21 @@ def set_quota(actor: Person, *, team: Team, limits: Mapping[str, int]) -> Quota:
 
 @transaction.atomic
 def set_network_policy(
-    actor: Person, *, team: Team, egress: str, destinations: str, builds_open: bool, bandwidth: int
+    actor: Person,
+    *,
+    team: Team,
+    egress: str,
+    destinations: str,
+    builds_open: bool,
+    bandwidth: int,
+    substitutes: bool = False,
 ) -> NetworkPolicy:
     """Set the addresses and the bandwidth of a team's containers. Only admins may.
 
     The policy also applies to running instances, without a restart. `destinations` has the lines of
     the allow list, which are stored even while another policy is active. `bandwidth` is in bits per
-    second, 0 for unlimited.
+    second, 0 for unlimited. `substitutes` allows builds to use stacks for official base images that
+    cannot be fetched.
     """
     require_admin(actor)
     if egress not in Egress.values:
@@ -110,6 +118,7 @@ def set_network_policy(
         "destinations": "\n".join(lines),
         "builds_open": builds_open,
         "bandwidth": bandwidth,
+        "substitutes": substitutes,
     }
     changes = [
         _change(name, getattr(policy, name), value)
@@ -137,6 +146,12 @@ def _change(name: str, before: object, after: object) -> str:
             )
         case "builds_open":
             return "builds may connect to the internet" if after else "builds follow the policy"
+        case "substitutes":
+            return (
+                "builds may use stacks instead of base images"
+                if after
+                else "builds use only the base images that they name"
+            )
         case "bandwidth":
             return f"bandwidth {_speed(before)} → {_speed(after)}"
         case _:

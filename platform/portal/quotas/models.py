@@ -48,6 +48,8 @@ class NetworkPolicy(models.Model):
     egress = models.CharField(max_length=16, choices=Egress.choices, default=Egress.OPEN)
     destinations = models.TextField(blank=True, default="")  # one per line (`destinations.parse`)
     builds_open = models.BooleanField(default=False)
+    # builds may use stacks instead of official base images that cannot be fetched
+    substitutes = models.BooleanField(default=False)
     # bits per second of one container in each direction; 0: unlimited
     bandwidth = models.PositiveBigIntegerField(default=0)
     updated_at = models.DateTimeField(auto_now=True)

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from runtime.builds.context import BuildContext
 from runtime.builds.dockerfile.accounts import account
-from runtime.builds.dockerfile.bases import Bases, Resolve, is_made_here
+from runtime.builds.dockerfile.base_images.bases import Bases, Resolve, is_made_here
 from runtime.builds.dockerfile.executor import Executor
 from runtime.builds.dockerfile.image_files import reader
 from runtime.builds.dockerfile.run.values import Options
@@ -50,11 +50,13 @@ def build(
     options: Options,
     *,
     resolve: Resolve,
+    substitutes: bool = False,
     declared: Mapping[str, str],
 ) -> Made:
     """Build the Dockerfile `text` with all files of `source` available to COPY.
 
     Only `context.helper` reads the source.
+    With `substitutes`, stacks are used for official images that cannot be fetched.
     `declared` has process types in addition to the image's own. BadSource names its line,
     BuildFailed the failed step.
     """
@@ -63,7 +65,7 @@ def build(
     for warning in script.warnings:
         log(f"Dockerfile, {warning}")
     recipe = divide(script, options.arguments, platform.machine())
-    bases = Bases(context.config, store, log, resolve)
+    bases = Bases(context=context, resolve=resolve, substitutes=substitutes)
     executor = Executor(context=context, options=options, bases=bases, recipe=recipe, source=source)
     state = executor.run()
     if not state.layers:

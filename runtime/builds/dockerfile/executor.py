@@ -10,7 +10,7 @@ from pathlib import Path
 
 from runtime.builds.context import BuildContext
 from runtime.builds.dockerfile import settings as configuration
-from runtime.builds.dockerfile.bases import Bases
+from runtime.builds.dockerfile.base_images.bases import Bases
 from runtime.builds.dockerfile.run.container import PATH
 from runtime.builds.dockerfile.run.values import Options
 from runtime.builds.dockerfile.settings import Settings

@@ -59,6 +59,12 @@ def test_an_admin_sets_a_policy_by_form_and_it_is_audited(people: People) -> Non
         == "set the network policy: egress open → allow-list, allow list +192.0.2.0/24"
         " +api.example.com:443, bandwidth unlimited → 10 Mbit/s"
     )
+    client.post("/admin/teams/blue/network", {**WANTED, "substitutes": "on"})
+    assert NetworkPolicy.objects.get(team=people.blue).substitutes
+    assert (
+        audit_of_team(people.blue)[0].text
+        == "set the network policy: builds may use stacks instead of base images"
+    )
     client.post("/admin/teams/blue/network", {**WANTED, "builds_open": "on", "bandwidth": ""})
     assert (
         "builds may connect to the internet, bandwidth 10 Mbit/s → unlimited"
@@ -131,6 +137,7 @@ def test_the_api_shows_a_policy_to_members_and_sets_it_for_admins(
         "egress": "allow-list",
         "destinations": ["example.com"],
         "builds_open": True,
+        "substitutes": True,
         "bandwidth": 1_000_000,
     }
     assert admin("put", "/teams/blue/network", wanted)[0] == 200

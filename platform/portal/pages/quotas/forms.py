@@ -68,3 +68,11 @@ class NetworkForm(forms.Form):
             " registries to the allow list."
         ),
     )
+    substitutes = forms.BooleanField(
+        label="Builds may use stacks instead of base images",
+        required=False,
+        help_text=(
+            "If an official image such as python:3.13-slim cannot be fetched, the stack with the"
+            " same language and version is used. The build log says so."
+        ),
+    )

@@ -134,7 +134,13 @@ def build(forge: Forge, source: Path, *, team: int = 1, **more) -> Made:
             )
             text = (source / "Dockerfile").read_bytes()
             return dockerfile.build(
-                context, source, text, options, resolve=resolve, declared=declared
+                context,
+                source,
+                text,
+                options,
+                resolve=more.get("resolve", resolve),
+                substitutes=more.get("substitutes", False),
+                declared=declared,
             )
     finally:
         remove_tree(workspace)

@@ -8,15 +8,13 @@ from pathlib import Path
 import pytest
 
 from runtime.builds.dockerfile import settings as configuration
-from runtime.builds.dockerfile.bases import Bases
 from runtime.builds.dockerfile.settings import Settings
 from runtime.builds.dockerfile.syntax import Words, parse
-from runtime.config import NodeConfig
 from runtime.images.manifest import ImageConfig
-from runtime.images.store import Store
 from runtime.stacks.foundation import LABEL, Foundation
 from runtime.stacks.upgrade import upgrade
 from tests.runtime.builds.conftest import Forge
+from tests.runtime.builds.dockerfile.test_dockerfile_reference import build
 
 WRITTEN = '{"stack":"debian-13","runtimes":["npm-1.2.3@github.com:evil/repo"],"layers":1}'
 
@@ -40,16 +38,18 @@ def test_a_label_of_the_platform_is_ignored_in_a_dockerfile(line: str) -> None:
     assert "own" not in configuration.ignored_labels(instruction, words)
 
 
-def test_a_pulled_base_loses_the_labels_of_the_platform(tmp_path: Path) -> None:
-    config = NodeConfig(name="tlabels", state=tmp_path / "state")
-    store, tree = Store(config), tmp_path / "tree"
+def test_a_pulled_base_loses_the_labels_of_the_platform(forge: Forge, tmp_path: Path) -> None:
+    tree, source = tmp_path / "tree", tmp_path / "source"
     tree.mkdir()
+    source.mkdir()
     (tree / "file").write_text("text")
     labels = {LABEL: WRITTEN, "slipway.user": "0:0", "own": "y"}
-    digest = store.write_image([store.add_layer(tree, move=True)], ImageConfig(labels=labels))
-    (start,) = parse("FROM registry.example/team/app:v1\n").instructions
-    bases = Bases(config, store, pytest.fail, lambda _: digest)
-    assert bases.find("registry.example/team/app:v1", start)[1].labels == {"own": "y"}
+    with forge.store.lease():
+        layer = forge.store.add_layer(tree, move=True)
+        digest = forge.store.write_image([layer], ImageConfig(labels=labels))
+        (source / "Dockerfile").write_text("FROM registry.example/team/app:v1\nCMD x\n")
+        made = build(forge, source, resolve=lambda _: digest)
+    assert made.config.labels == {"own": "y"}
 
 
 def test_a_dockerfile_cannot_choose_what_root_builds_in_an_upgrade(forge: Forge) -> None:

@@ -1,0 +1,1 @@
+"""Base images of Dockerfiles: stacks of this node, images of registries, and substitutes."""
