@@ -61,6 +61,7 @@ class NodeConfig:
     registry_mirrors: tuple[tuple[str, str], ...] = ()  # (host, HOST[/PATH] that replaces it)
     plain_registries: tuple[str, ...] = ()  # hosts without TLS, or with unchecked certificates
     substitutes: bool = False  # stacks may be used for official images that cannot be fetched
+    git_hosts: tuple[str, ...] = ()  # hosts of Git repositories that may be local or plain HTTP
     pull_timeout: int = 600  # the most seconds for the pull of an image
 
     @property

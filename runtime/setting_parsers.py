@@ -127,5 +127,6 @@ PARSERS: dict[str, Callable[[str], object]] = {
     "registry_mirrors": _mirrors,
     "plain_registries": _words,
     "substitutes": _yes,
+    "git_hosts": _words,
     "pull_timeout": _seconds,
 }

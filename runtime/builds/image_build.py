@@ -14,6 +14,7 @@ from runtime.builds.base_layers import BaseLayers, ensure_base_layers, extra_lay
 from runtime.builds.context import BuildContext
 from runtime.builds.dockerfile import build as dockerfile
 from runtime.builds.dockerfile.base_images.bases import substitute
+from runtime.builds.dockerfile.base_images.own import own_image, own_name
 from runtime.builds.dockerfile.health import health_of
 from runtime.builds.dockerfile.run.values import Options
 from runtime.builds.dockerfile.syntax import MAX_TEXT
@@ -27,6 +28,7 @@ from runtime.builds.native.libraries import SharedLibraries
 from runtime.builds.plan import BuildPlan, plan
 from runtime.builds.requests import BuildRequest, BuiltImage
 from runtime.builds.source.checkout import Checkout
+from runtime.builds.source.git_fetch import ARCHIVE, OUT, fetch
 from runtime.builds.steps import Install
 from runtime.config import package_environment
 from runtime.containers.command_line import NO_SHELL, words
@@ -236,6 +238,8 @@ class ImageBuild:
 
     def _pulled(self, name: str) -> Digest:
         context = self.context
+        if (own := self.request.own_images) and (known := own_name(own, name)):
+            return own_image(context, own, known)
         if self.request.team_limits is not None:
             check_registry(self.request.team_limits.network, name)
         return self.pulls.find(
@@ -268,11 +272,15 @@ class ImageBuild:
 
     def _unpack(self) -> Checkout:
         tree = Checkout(self.context.workspace / "source", self.context.helper)
-        done = tree.unpack(self.request.archive, self.request.filename)
+        archive, filename = self.request.archive, self.request.filename
+        if address := self.request.repository:
+            fetched = fetch(self.context, address, number=0, packed=True)
+            archive, filename = fetched.tree / OUT / ARCHIVE, ARCHIVE
+        done = tree.unpack(archive, filename)
         unwrapped = f", without its top folder {done.unwrapped}" if done.unwrapped else ""
         self.context.log(
             f"Source: {count(done.files, 'file')}, {Bytes(done.size)}, from"
-            f" {self.request.filename}{unwrapped}"
+            f" {address or filename}{unwrapped}"
         )
         if done.left_out:
             self.context.log(done.left_out)

@@ -102,7 +102,7 @@ def import_image(
     """
     if isinstance(image, PushedImage):
         log(f"Image {image.name}, {image.manifest}")
-        adopted = _adopt(config, store, image)
+        adopted = adopt_pushed(config, store, image)
     else:
         adopted = _pull(config, store, image, log)
     size = Bytes(sum(layer.size for layer in adopted.layers))
@@ -121,8 +121,8 @@ def import_image(
     )
 
 
-def _adopt(config: NodeConfig, store: Store, image: PushedImage) -> Adopted:
-    """Adopt a pushed image.
+def adopt_pushed(config: NodeConfig, store: Store, image: PushedImage) -> Adopted:
+    """Move a pushed image into the store; the caller holds a lease.
 
     After a kill at any moment, the received parts are still in their place.
     Each part gets a second name here; its first name is removed with the release.

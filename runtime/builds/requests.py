@@ -2,13 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from runtime.builds.import_image import PushedImage
 from runtime.containers.spec import Limits, TeamLimits
+from runtime.contract.git_address import GitAddress
 from runtime.contract.health import HealthCheck
 from runtime.contract.manifest import AppFile
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OwnImages:
+    """The images of this machine's registry that FROM may name."""
+
+    host: str  # HOST or HOST:PORT of the registry
+    team: str  # for messages
+    # (TEAM/APP, tag or digest) -> the image; None if it does not exist or is of another team
+    find: Callable[[str, str], PushedImage | None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,6 +38,9 @@ class BuildRequest:
     # The app's config vars that build steps may see. A Dockerfile has them as arguments where it
     # declares the name, and as secrets: the name is the id of RUN --mount=type=secret.
     config_vars: Mapping[str, str] = field(default_factory=dict)
+    # the source, instead of `archive`; it is fetched at the beginning
+    repository: GitAddress | None = None
+    own_images: OwnImages | None = None
     substitutes: bool = False  # an admin allows stacks for base images that cannot be fetched
 
 

@@ -13,7 +13,6 @@ from django.utils import timezone
 from portal.apps.config import config_for_build
 from portal.apps.health import HealthSource, effective_check_of
 from portal.apps.models import App, Instance, InstanceState, ProcessFormation
-from portal.apps.secrets import decrypt_config
 from portal.apps.sizes import Size
 from portal.builds.models import Build, SourceKind
 from portal.domains.access import hosts_of
@@ -44,6 +43,7 @@ from runtime.images.digest import Digest
 from runtime.images.exchange.transfer import Access
 from runtime.network.policy import Destination, EgressPolicy, NetworkPolicy
 from workers.bridge import traffic_settings
+from workers.bridge.credentials import credentials_of, repository_of
 
 log = logging.getLogger(__name__)
 BUILD_DISK = Bytes(8 * 2**30)  # at most; sparse, so only what is written counts
@@ -240,6 +240,7 @@ def build_request(build: Build, sources: Path) -> BuildRequest:
         limits=limits,
         team_limits=team_limits(quota),
         config_vars=config_for_build(build.app),
+        repository=repository_of(build),
         substitutes=NetworkPolicyRow.objects.filter(
             team=build.app.team_id, substitutes=True
         ).exists(),
@@ -273,11 +274,6 @@ def write_image(description: ImageDescription) -> None:
     write_facts(description.digest, layers, config)
 
 
-def credentials_of(build: Build) -> dict[str, str]:
-    """Return the credentials for the registry of a build's image, or an empty mapping."""
-    return decrypt_config(build.encrypted_credentials) if build.encrypted_credentials else {}
-
-
 def image_to_import(build: Build, engine: NodeEngine) -> PushedImage | ReferredImage:
     """Return the image to import for a build.
 
@@ -299,16 +295,26 @@ def image_to_import(build: Build, engine: NodeEngine) -> PushedImage | ReferredI
             team=build.app.team_id,
             policy=network_policy(build.app.team_id),
         )
+    return pushed_image(
+        build,
+        engine,
+        digest=Digest.parse(f"sha256:{build.source.digest}"),
+        name=build.source.filename,
+    )
+
+
+def pushed_image(build: Build, engine: NodeEngine, *, digest: Digest, name: str) -> PushedImage:
+    """Return an image of the team that was pushed or released. `name` is for messages."""
     apps = App.objects.filter(team=build.app.team_id, deleted_at=None).values_list("pk", flat=True)
     return PushedImage(
         build_id=build.pk,
         app=build.app.name,
-        name=build.source.filename,
-        manifest=Digest.parse(f"sha256:{build.source.digest}"),
+        name=name,
+        manifest=digest,
         received=engine.config.received,
         team=build.app.team_id,
         served=tuple(folder for app in apps for folder in engine.published.folders(app)),
-        most=most,
+        most=min(BUILD_DISK, Bytes(quota_of(build.app.team).disk)),
     )
 
 

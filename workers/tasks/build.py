@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 from portal.builds import queue_order
@@ -16,7 +17,8 @@ from runtime.engines.node import NodeEngine
 from runtime.errors import RuntimeFailure
 from runtime.masking import Mask
 from workers import node
-from workers.bridge import translate
+from workers.bridge import credentials, translate
+from workers.bridge.own_images import own_images
 from workers.celery import app as celery
 from workers.tasks import images, publishing
 from workers.tasks.build_log import BuildLog
@@ -68,10 +70,11 @@ def lock_of(build_id: int, engine: NodeEngine) -> Path:
 
 def _build(row: Build, engine: NodeEngine, *, again: bool) -> None:
     try:
-        request = translate.build_request(row, engine.config.sources)
-        mask = Mask(
-            (*request.config_vars.values(), translate.credentials_of(row).get("password", ""))
+        request = replace(
+            translate.build_request(row, engine.config.sources),
+            own_images=own_images(row, engine),
         )
+        mask = Mask((*request.config_vars.values(), *credentials.secrets_of(row)))
     except Exception:
         # Such as a missing key; without a final state the build would be retried forever.
         log.exception("Build %s could not start", row.pk)
@@ -145,7 +148,7 @@ def _build_once(
     log_file: BuildLog,
     cancelled: Callable[[], bool],
 ) -> BuiltImage:
-    if row.source.kind == SourceKind.ARCHIVE:
+    if row.source.kind in (SourceKind.ARCHIVE, SourceKind.GIT):
         return engine.build(request, log_file.output, cancelled=cancelled)
     return engine.import_image(
         translate.image_to_import(row, engine), log_file.output, cancelled=cancelled

@@ -23,8 +23,15 @@ from portal.apps.models import App
 from portal.builds import logs as build_logs
 from portal.builds.models import BuildState, Origin
 from portal.builds.sources import store_upload
-from portal.deploys.access import build_for, builds_of
-from portal.deploys.actions import cancel, submit, submit_image
+from portal.deploys.access import build_for, builds_of, repository_of
+from portal.deploys.actions import (
+    cancel,
+    forget_repository,
+    remember_repository,
+    submit,
+    submit_image,
+    submit_repository,
+)
 from portal.errors import NotFound
 from portal.plaintext import printable
 from portal.releases.access import releases_of, rollouts_of
@@ -69,6 +76,66 @@ def deploy_image(request: HttpRequest, name: str, named: ImageIn) -> Status[Buil
         password=named.password,
     )
     return Status(202, build_out(build))
+
+
+class RepositoryIn(Schema):
+    """The address of a Git repository (https://HOST/PATH.git), a branch or tag (empty: the default
+    branch), and a token that may read it. The app keeps them; the token is stored encrypted."""
+
+    address: str
+    branch: str = ""
+    token: str | None = None  # null: the stored one, if the address is the same
+
+
+class RepositoryOut(Schema):
+    """The Git repository that an app is deployed from. The token is never shown."""
+
+    address: str | None
+    branch: str
+    has_token: bool
+
+
+@router.post(
+    "/apps/{name}/builds/git",
+    response={202: BuildOut},
+    summary="Fetch the app's Git repository and deploy it",
+)
+def deploy_repository(
+    request: HttpRequest, name: str, repository: RepositoryIn | None = None
+) -> Status[BuildOut]:
+    """With a body, the repository is set first. Without one, the stored one is fetched again."""
+    person = person_of(request)
+    app = app_for(person, name)
+    if repository is not None:
+        remember_repository(
+            person,
+            app=app,
+            address=repository.address,
+            branch=repository.branch,
+            token=repository.token,
+        )
+    return Status(202, build_out(submit_repository(person, app=app, origin=Origin.API)))
+
+
+@router.get(
+    "/apps/{name}/repository",
+    response=RepositoryOut,
+    summary="The Git repository that an app is deployed from",
+)
+def show_repository(request: HttpRequest, name: str) -> RepositoryOut:
+    found = repository_of(app_for(person_of(request), name))
+    if found is None:
+        return RepositoryOut(address=None, branch="", has_token=False)
+    return RepositoryOut(address=found.address, branch=found.branch, has_token=found.has_token)
+
+
+@router.delete(
+    "/apps/{name}/repository", response={204: None}, summary="Remove the app's Git repository"
+)
+def remove_repository(request: HttpRequest, name: str) -> Status[None]:
+    person = person_of(request)
+    forget_repository(person, app=app_for(person, name))
+    return Status(204, None)
 
 
 @router.get("/apps/{name}/builds", response=list[BuildOut], summary="The latest builds")

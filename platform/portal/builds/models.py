@@ -12,15 +12,18 @@ class SourceKind(models.TextChoices):
     ARCHIVE = "archive", "Archive"  # code; its bytes are in the sources folder
     PUSHED = "pushed", "Pushed image"  # its parts are in the registry's folder of received blobs
     REFERRED = "referred", "Image from another registry"  # only a name; the worker pulls it
+    GIT = "git", "Git repository"  # only an address; the worker fetches it
 
 
 class Source(models.Model):
     """The input of a build: an archive (by its SHA-256), an image (by its manifest's digest),
-    or the name of an image elsewhere."""
+    the name of an image elsewhere, or the address of a Git repository."""
 
     kind = models.CharField(max_length=10, choices=SourceKind.choices, default=SourceKind.ARCHIVE)
     digest = models.CharField(max_length=64)  # hex; for a name, the digest of the name
-    # as uploaded; an archive's extension is its format. For an image: TEAM/APP:TAG or HOST/NAME:TAG
+    # as uploaded; an archive's extension is its format. For an image: TEAM/APP:TAG or
+    # HOST/NAME:TAG.
+    # For a Git repository: ADDRESS#BRANCH.
     filename = models.CharField(max_length=255)
     size = models.PositiveBigIntegerField()
     created_at = models.DateTimeField(auto_now_add=True)
@@ -33,6 +36,20 @@ class Source(models.Model):
                 fields=("digest", "filename"), name="one_source_a_digest_and_name"
             ),
         )
+
+
+class Repository(models.Model):
+    """The Git repository elsewhere that an app is deployed from."""
+
+    app = models.OneToOneField(App, on_delete=models.CASCADE, related_name="repository")
+    address = models.CharField(max_length=500)  # https://HOST/PATH.git
+    branch = models.CharField(max_length=200, blank=True)  # or a tag; empty: its default branch
+    encrypted_token = models.BinaryField(null=True)
+    updated_at = models.DateTimeField(auto_now=True)
+
+    @property
+    def has_token(self) -> bool:
+        return bool(self.encrypted_token)
 
 
 class BuildState(models.TextChoices):
@@ -69,7 +86,7 @@ class Build(models.Model):
     reason = models.TextField(blank=True)
     image = models.CharField(max_length=80, blank=True)  # manifest digest, sha256:…
     processes = models.JSONField(default=dict)  # process type -> command, as detected
-    # JSON object, for the registry of its image; deleted when the build ends
+    # JSON object, for the registry of its image or its Git repository; deleted when the build ends
     encrypted_credentials = models.BinaryField(null=True)
     # the content of slipway.toml or app.json: see portal.apps.declared
     app_file = models.JSONField(default=dict)

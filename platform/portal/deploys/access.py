@@ -7,7 +7,7 @@ from django.db.models import QuerySet
 from portal.accounts.models import Person
 from portal.apps.access import app_for
 from portal.apps.models import App
-from portal.builds.models import Build
+from portal.builds.models import Build, Repository
 from portal.errors import NotFound
 from portal.releases.models import Rollout
 
@@ -41,3 +41,8 @@ def rollout_of(build: Build) -> Rollout | None:
         .order_by("release__number", "-id")
         .first()
     )
+
+
+def repository_of(app: App) -> Repository | None:
+    """Return the Git repository that the app is deployed from, or None."""
+    return Repository.objects.filter(app=app).first()

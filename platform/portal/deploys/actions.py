@@ -6,6 +6,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 
 from django.db import transaction
 from django.db.models.functions import Coalesce
@@ -16,18 +17,21 @@ from portal.accounts.access import require_member
 from portal.accounts.models import Person
 from portal.activity import audit
 from portal.apps.models import App
-from portal.apps.secrets import encrypt_config
+from portal.apps.secrets import decrypt, encrypt, encrypt_config
 from portal.builds.disk_space import check_room
-from portal.builds.models import Build, BuildState, Source, SourceKind
+from portal.builds.models import Build, BuildState, Repository, Source, SourceKind
 from portal.errors import Conflict, SourceRefused
 from portal.queue import Task, enqueue
 from portal.quotas import decision
 from portal.quotas.app_lock import lock_app
 from portal.releases.actions import release_from_build
 from portal.releases.models import Rollout
+from runtime.contract.git_address import GitAddress, check_ref
 
 # builds of one team that run or wait; all teams share the node's few build slots
 MOST_UNDER_WAY = 20
+MOST_TOKEN = 4096  # characters
+MOST_ADDRESS = 255  # characters of a Git address with its branch
 UNDER_WAY = (BuildState.QUEUED, BuildState.BUILDING)
 # a rough check; the worker knows all rules
 _REFERENCE = re.compile(r"[A-Za-z0-9\[][A-Za-z0-9._:/@\[\]-]{0,254}", re.ASCII)
@@ -104,6 +108,77 @@ def submit_image(
         build.encrypted_credentials = encrypt_config({"username": username, "password": password})
         build.save(update_fields=("encrypted_credentials",))
     return build
+
+
+@transaction.atomic
+def remember_repository(
+    actor: Person, *, app: App, address: str, branch: str = "", token: str | None = None
+) -> Repository:
+    """Set the Git repository that the app is deployed from. `token` None keeps the present one if
+    the address is the same; an empty one removes it. Raise SourceRefused if the address is
+    malformed."""
+    require_member(actor, app.team)
+    found = _address(address, branch)
+    if token and (len(token) > MOST_TOKEN or not token.isprintable()):
+        raise SourceRefused(
+            "The token is too long or has characters that a token cannot have.",
+            hint="Copy it again.",
+        )
+    app = lock_app(app)
+    row = Repository.objects.filter(app=app).first() or Repository(app=app)
+    if token is not None or row.address != found.url:
+        row.encrypted_token = encrypt(token) if token else None
+    if (row.address, row.branch) != (found.url, branch):
+        audit.record(actor, f"set the Git repository to {found}", app=app)
+    row.address, row.branch = found.url, branch
+    row.save()
+    return row
+
+
+@transaction.atomic
+def forget_repository(actor: Person, *, app: App) -> None:
+    """Remove the app's Git repository and its token."""
+    require_member(actor, app.team)
+    if Repository.objects.filter(app=app).delete()[0]:
+        audit.record(actor, "removed the Git repository", app=app)
+
+
+@transaction.atomic
+def submit_repository(actor: Person, *, app: App, origin: str) -> Build:
+    """Fetch the app's Git repository again, and deploy it."""
+    require_member(actor, app.team)
+    row = Repository.objects.filter(app=app).first()
+    if row is None:
+        raise SourceRefused(
+            f"App {app.name} has no Git repository.", hint="Give the address of one first."
+        )
+    name = str(_address(row.address, row.branch))
+    source, _ = Source.objects.get_or_create(
+        digest=hashlib.sha256(name.encode()).hexdigest(),
+        filename=name,
+        defaults={"size": 0, "kind": SourceKind.GIT},
+    )
+    build = submit(actor, app=app, source=source, origin=origin, description=name)
+    if row.encrypted_token:
+        build.encrypted_credentials = encrypt_config({"token": decrypt(row.encrypted_token)})
+        build.save(update_fields=("encrypted_credentials",))
+    return build
+
+
+def _address(address: str, branch: str) -> GitAddress:
+    try:
+        found = GitAddress.parse(address)
+        if found.ref or found.folder:
+            raise ValueError("write the branch in its own field, without `#`")
+        found = replace(found, ref=check_ref(branch))
+    except ValueError as error:
+        # The message does not repeat the text: it may have a password.
+        raise SourceRefused(f"This Git address cannot be used: {error}.") from None
+    if len(str(found)) > MOST_ADDRESS:
+        raise SourceRefused(
+            f"The address and branch together have more than {MOST_ADDRESS} characters."
+        )
+    return found
 
 
 @transaction.atomic

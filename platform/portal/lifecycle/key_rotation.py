@@ -6,7 +6,7 @@ from django.db import transaction
 
 from portal.apps import secrets
 from portal.apps.models import ConfigVar, GeneratedSecret
-from portal.builds.models import Build
+from portal.builds.models import Build, Repository
 from portal.domains.models import DomainCertificate
 from portal.releases.models import Release
 
@@ -34,6 +34,11 @@ def reencrypt_all() -> int:
     for build in Build.objects.select_for_update().exclude(encrypted_credentials=None):
         Build.objects.filter(pk=build.pk).update(
             encrypted_credentials=secrets.rotate(build.encrypted_credentials or b"")
+        )
+        count += 1
+    for repository in Repository.objects.select_for_update().exclude(encrypted_token=None):
+        Repository.objects.filter(pk=repository.pk).update(
+            encrypted_token=secrets.rotate(repository.encrypted_token or b"")
         )
         count += 1
     for release in Release.objects.select_for_update():

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from e2b_dockerfile_utils import parse_heredoc
 
 from runtime.builds.dockerfile.syntax import Heredoc, Instruction, Words
+from runtime.contract.git_address import GitAddress, is_git
 
-_REMOTE = ("http://", "https://", "git@", "git://", "ssh://")
+_REMOTE = ("http://", "https://", "git@", "git://", "ssh://", "ftp://")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,6 +21,7 @@ class Wanted:
     files: tuple[tuple[str, bytes], ...]  # heredocs: name and content
     destination: str  # absolute, without a slash at the end
     into_folder: bool
+    repository: GitAddress | None = None  # the only source, instead of patterns
 
 
 def wanted(instruction: Instruction, words: Words, raw: Words, directory: str) -> Wanted:
@@ -35,11 +37,12 @@ def wanted(instruction: Instruction, words: Words, raw: Words, directory: str) -
             files.append((body.name, _content(body, raw, instruction)))
         else:
             patterns.append(words.expand(arg, instruction))
-    for pattern in patterns:
+    repository = _repository(instruction, patterns)
+    for pattern in () if repository else patterns:
         if pattern.startswith(_REMOTE):
             raise instruction.wrong(
                 f"{pattern} cannot be fetched by {instruction.name}.",
-                hint="Fetch it in a step: RUN curl -fsSLO … or RUN git clone …",
+                hint="Fetch it in a step: RUN curl -fsSLO …, or ADD https://HOST/PATH.git …",
             )
         if not pattern or "\0" in pattern:
             raise instruction.wrong(f"{instruction.name} has an empty source.")
@@ -58,11 +61,29 @@ def wanted(instruction: Instruction, words: Words, raw: Words, directory: str) -
         )
     absolute = posixpath.normpath(posixpath.join(directory or "/", last)).lstrip("/")
     return Wanted(
-        patterns=tuple(patterns),
+        repository=repository,
+        patterns=() if repository else tuple(patterns),
         files=tuple(files),
         destination=f"/{absolute}",
         into_folder=into or not absolute,
     )
+
+
+def _repository(instruction: Instruction, patterns: list[str]) -> GitAddress | None:
+    """Return the Git repository that an ADD names, or None."""
+    address = next((pattern for pattern in patterns if is_git(pattern)), None)
+    if address is None or instruction.name != "ADD":
+        return None
+    if len(instruction.args) > 2:
+        raise instruction.wrong(
+            "ADD of a Git repository cannot have other sources.", hint="Write several ADD lines."
+        )
+    if instruction.switched("keep-git-dir"):
+        raise instruction.wrong("--keep-git-dir is not supported.", hint="Remove it.")
+    try:
+        return GitAddress.parse(address)
+    except ValueError as error:
+        raise instruction.wrong(f"{address} cannot be fetched: {error}.") from None
 
 
 def _content(body: Heredoc, raw: Words, instruction: Instruction) -> bytes:

@@ -26,6 +26,35 @@ class ImageForm(forms.Form):
     password = forms.CharField(max_length=4096, required=False, strip=False)
 
 
+class RepositoryForm(forms.Form):
+    """Input for a Git repository. Without an address, the app's own is fetched again."""
+
+    address = forms.CharField(max_length=500, required=False)
+    branch = forms.CharField(max_length=200, required=False)
+    token = forms.CharField(max_length=4096, required=False)
+
+
+def submit_repository(request: SignedInRequest, app: App) -> Build:
+    """Fetch the Git repository of a form, or of the app. Raises the errors of the actions that it
+    calls."""
+    form = RepositoryForm(request.POST)
+    if not form.is_valid():
+        raise SourceRefused(
+            "The Git address, branch or token is too long.",
+            hint="Use an address like https://github.com/me/app.git.",
+        )
+    said = form.cleaned_data
+    if said["address"]:
+        actions.remember_repository(
+            request.user,
+            app=app,
+            address=said["address"],
+            branch=said["branch"],
+            token=said["token"] or None,
+        )
+    return actions.submit_repository(request.user, app=app, origin=Origin.UPLOAD)
+
+
 def submit_named(request: SignedInRequest, app: App) -> Build:
     """Build the image that a form names. Raises the errors of the actions that it calls."""
     form = ImageForm(request.POST)

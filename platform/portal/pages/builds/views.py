@@ -24,7 +24,7 @@ from portal.http.file_responses import log_response
 from portal.logs.lines import LogPiece
 from portal.pages import breadcrumbs, form_errors
 from portal.pages.apps.views import overview_context
-from portal.pages.builds.forms import submit_named, submit_upload
+from portal.pages.builds.forms import submit_named, submit_repository, submit_upload
 
 SHOWN_LINES = 2000
 
@@ -42,6 +42,22 @@ def deploy(request: SignedInRequest, name: str) -> HttpResponse:
 def deploy_image(request: SignedInRequest, name: str) -> HttpResponse:
     """Pull an image from another registry and deploy it."""
     return _deployed(request, name, submit_named)
+
+
+@signed_in
+@require_POST
+def deploy_repository(request: SignedInRequest, name: str) -> HttpResponse:
+    """Fetch the app's Git repository and deploy it. A form with an address sets it first."""
+    return _deployed(request, name, submit_repository)
+
+
+@signed_in
+@require_POST
+def remove_repository(request: SignedInRequest, name: str) -> HttpResponse:
+    """Remove the Git repository of an app."""
+    actions.forget_repository(request.user, app=app_for(request.user, name))
+    messages.success(request, "The Git repository was removed.\nThe live release is not affected.")
+    return redirect("app", name)
 
 
 def _deployed(

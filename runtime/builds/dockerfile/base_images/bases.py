@@ -4,8 +4,6 @@ language, and pulled images.
 
 from __future__ import annotations
 
-import os
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
@@ -17,11 +15,10 @@ from runtime.builds.dockerfile.syntax import Instruction
 from runtime.errors import ImageDamaged, NotAllowed, TransferFailed, Unreachable
 from runtime.images.manifest import ImageConfig, Layer
 from runtime.images.platform_labels import without_platform_labels
+from runtime.stacks import names
 from runtime.stacks.available import Offer, offer
-from runtime.stacks.bootstrap import EPOCH
 from runtime.stacks.builder import ensure_runtime, ensure_stack
 from runtime.stacks.definition import NODE_NEWEST, node, stack_of
-from runtime.stacks.difference import forget_times
 from runtime.stacks.foundation import Foundation
 from runtime.stacks.languages import PYTHON_COMPILERS
 from runtime.stacks.packages.package_manager import IN_NODE_IMAGES
@@ -81,8 +78,8 @@ class Bases:
         layers = ensure_runtime(config, store, runtime, stack, log)
         tools = IN_NODE_IMAGES if isinstance(runtime, NodeRuntime) else ()
         layers.extend(ensure_runtimes(config, store, tools, stack, log))
-        names = (runtime.name, *(tool.name for tool in tools))
-        foundation = Foundation(stack=stack.name, runtimes=names, layers=len(layers))
+        of_stack = (runtime.name, *(tool.name for tool in tools))
+        foundation = Foundation(stack=stack.name, runtimes=of_stack, layers=len(layers))
         return layers, replace(
             settings,
             labels={**settings.labels, **foundation.label()},
@@ -120,23 +117,8 @@ class Bases:
         read = reader(
             tuple(context.store.unpacked(layer) for layer in reversed(layers)), context.helper
         )
-        moment = time.time()
         tree = context.workspace / f"names-{found.base}"
-        tree.mkdir(mode=0o755)
-        if found.user:
-            home = f"/home/{found.user}"
-            files = {
-                "passwd": f"{found.user}:x:1000:1000::{home}:/bin/bash\n",
-                "group": f"{found.user}:x:1000:\n",
-            }
-            (tree / "etc").mkdir(mode=0o755)
-            for file, line in files.items():
-                (tree / "etc" / file).write_text(read(f"etc/{file}") + line)
-            (tree / "home" / found.user).mkdir(mode=0o755, parents=True)
-            os.chown(tree / "home" / found.user, 1000, 1000)
-        if found.directory != "/":
-            (tree / found.directory.lstrip("/")).mkdir(mode=0o777)
-        forget_times(tree, after=moment - 1, instead=EPOCH)
+        names.fill(tree, user=found.user, folder=found.directory, read=read)
         return context.store.add_layer(tree, move=True)
 
 

@@ -30,7 +30,7 @@ _NEWEST_GO = 24  # of Go 1
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Substitute:
-    """What is used instead of an image."""
+    """A base of this node, and what the image has in addition."""
 
     base: str  # as FROM names it
     user: str = ""  # the image's own name for the user 1000

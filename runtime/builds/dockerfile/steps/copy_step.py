@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from runtime.builds.context import BuildContext
@@ -11,9 +11,12 @@ from runtime.builds.dockerfile import sources, work
 from runtime.builds.dockerfile.accounts import account, owner
 from runtime.builds.dockerfile.steps.keys import chain, step_key
 from runtime.builds.dockerfile.steps.stage_state import Find, StageState
-from runtime.builds.dockerfile.steps.step_layers import StepLayers
+from runtime.builds.dockerfile.steps.step_layers import FOLDER_TIME, StepLayers
 from runtime.builds.dockerfile.syntax import Instruction, Unquoted, Words
 from runtime.builds.dockerfile.union import union
+from runtime.builds.source.git_fetch import OUT, fetch
+from runtime.contract.git_address import GitAddress
+from runtime.errors import BadSource
 from runtime.images.manifest import Layer
 
 
@@ -32,6 +35,10 @@ class CopySteps:
         if instruction.flag("checksum"):
             raise instruction.wrong("--checksum is for downloads, which are not supported.")
         origin = instruction.flag("from")
+        repository = self._fetched(asked.repository, instruction) if asked.repository else None
+        if repository:
+            folder = f"{OUT}/."
+            asked = replace(asked, repository=None, patterns=(folder,), into_folder=True)
         whose = (
             owner(text, self.layers.reader(state), instruction)
             if (text := words.expand(instruction.flag("chown") or "", instruction))
@@ -43,7 +50,7 @@ class CopySteps:
             excluded=tuple(
                 words.expand(pattern, instruction) for pattern in instruction.every("exclude")
             ),
-            is_context=not origin,
+            is_context=not origin and not repository,
             owner=whose,
             chmod=_mode(instruction, words),
             unpack=instruction.name == "ADD" and instruction.flag("unpack") != "false",
@@ -62,6 +69,8 @@ class CopySteps:
         }
         keys: list[str] = []
         layers: tuple[Path, ...] = ()
+        if repository:
+            layers = (self.context.store.unpacked(repository),)
         if origin:
             earlier = find(origin)
             layers = self.layers.paths(earlier)
@@ -74,7 +83,9 @@ class CopySteps:
             keys.append(step_key("COPY", chain(state.layers), self.context.team, quick))
         with ExitStack() as stack:
             if not (keys and self.layers.has_cached(keys[0])):
-                tree = stack.enter_context(self.layers.opened(layers, is_context=not origin))
+                tree = stack.enter_context(
+                    self.layers.opened(layers, is_context=request.is_context)
+                )
                 inputs["content"] = self.context.helper.call(
                     work.content, source=tree, request=request, made_after=self.layers.begin
                 ).digest
@@ -90,6 +101,19 @@ class CopySteps:
                 return self.layers.store_copy(into.upper, instruction)
 
             self.layers.add(state, instruction, label, keys, make)
+
+    def _fetched(self, address: GitAddress, instruction: Instruction) -> Layer:
+        """Return the files of a Git repository as a layer, below the folder `out`. Its bytes decide
+        the step's key, so the repository is fetched at each build."""
+        try:
+            fetched = fetch(self.context, address, number=self.layers.next_number(), packed=False)
+        except BadSource as failure:
+            raise instruction.wrong(failure.what, hint=failure.hint) from None
+        with self.context.helper.tree(fetched.tree, writable=True) as top:
+            self.context.helper.call(
+                work.forget_times, top=top, after=self.layers.begin, instead=FOLDER_TIME
+            )
+        return self.context.store.add_layer(fetched.tree, move=True, team=self.context.team)
 
     def add_directory(self, state: StageState, instruction: Instruction, label: str) -> None:
         directory = state.config.working_directory

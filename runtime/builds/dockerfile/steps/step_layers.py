@@ -23,7 +23,7 @@ from runtime.images.manifest import Layer
 from runtime.trees.folder import Folder
 
 MAX_LAYERS = 120  # the limit of an overlay is 500, and lower in older kernels
-_FOLDER_TIME = 1_000_000_000  # seconds; of folders that a COPY wrote into
+FOLDER_TIME = 1_000_000_000  # seconds; of folders that a COPY wrote into
 
 
 @dataclass(slots=True, kw_only=True)
@@ -105,7 +105,7 @@ class StepLayers:
                 work.forget_times,
                 top=top,
                 after=self.begin,
-                instead=_FOLDER_TIME,
+                instead=FOLDER_TIME,
             )
         return self.context.store.add_layer(upper, move=True, team=self.context.team)
 

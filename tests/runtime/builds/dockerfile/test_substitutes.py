@@ -94,7 +94,7 @@ def test_a_substitute_of_node_has_its_user_and_its_programs(lonely: Forge) -> No
     lonely.build(
         {
             "Dockerfile": (
-                "FROM node:22-alpine\nWORKDIR /home/node/app\nCOPY --chown=node:node x .\n"
+                "FROM node:22-alpine\nWORKDIR /srv/app\nCOPY --chown=node:node x .\n"
                 "USER node\nRUN test $(id -u) = 1000 && test -O x && node --version"
                 " && npm --version && npx --version && yarn --version\n"
                 'CMD ["node", "x"]\n'
