@@ -15,6 +15,7 @@ from pathlib import Path
 from runtime.builds.context import BuildContext
 from runtime.builds.egress import egress_digest
 from runtime.builds.native import failures
+from runtime.builds.packages import causes
 from runtime.builds.packages.cache import keeps
 from runtime.builds.packages.sources import ToolSettings, surroundings
 from runtime.builds.sandbox import InstallRun, run_install
@@ -234,7 +235,11 @@ class StepRunner:
 
 
 def _named(install: Install, failure: StepFailed) -> StepFailed:
-    """Return the failure with the header or program that a compilation lacked, if it shows."""
+    """Return the failure with its cause, if the output shows it: a missing header or program, a
+    host that cannot be reached, or a question.
+    """
+    if reason := causes.explain(failure.output):
+        return StepFailed(f"{install.name}: {reason.what}", hint=reason.hint, output=failure.output)
     cause = failures.explain(failure.output) if failures.is_compilation(failure.output) else ""
     if not cause:
         return failure
