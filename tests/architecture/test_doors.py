@@ -25,6 +25,11 @@ DOORS = {
     },
     "os.fork": {"runtime/confined/zygote.py", "runtime/confined/probe.py"},
     "pyroute2": {"runtime/network/"},
+    "tomllib": {
+        "runtime/builds/manifest/documents.py",
+        "runtime/builds/languages/python_build/run_commands.py",  # runs in a build container
+        "runtime/stacks/parsing.py",  # reads files of the operator
+    },
     "os.environ": {
         "runtime/config.py",
         "platform/portal/settings.py",

@@ -5,7 +5,6 @@ Pure: takes a listing and the text of small files, returns a value.
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -16,6 +15,7 @@ from runtime.builds.languages.javascript import config_files, framework
 from runtime.builds.languages.javascript.dev_server import is_development_server
 from runtime.builds.languages.javascript.scripts import build_script
 from runtime.builds.languages.unsupported import refuse_documents, refuse_project
+from runtime.builds.manifest.documents import parse_json
 from runtime.contract.manifest import TOML, AppFile, Static
 from runtime.errors import BadSource
 
@@ -380,7 +380,7 @@ def _scripts(source: Source) -> Mapping[str, object]:
 def _package(source: Source) -> Mapping[str, object]:
     """Return package.json, or {} if it cannot be read: its builder reports the fault."""
     try:
-        document = json.loads(source.texts.get("package.json", ""))
-    except (ValueError, RecursionError):
+        document = parse_json(source.texts.get("package.json", ""))
+    except ValueError:
         return {}
     return document if isinstance(document, dict) else {}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
@@ -13,6 +12,7 @@ import nodesemver
 from runtime.builds.languages import heroku_php
 from runtime.builds.languages.detect import Source
 from runtime.builds.languages.language import USUAL_PATH, Inputs, Language, Runtimes
+from runtime.builds.manifest.documents import parse_json
 from runtime.builds.steps import Install, Tool
 from runtime.errors import BadSource
 from runtime.stacks.languages import PHP_VERSIONS, php, php_toolchain
@@ -339,7 +339,7 @@ def _json(source: Source, file: str) -> dict[str, Any]:
     if file not in source.files:
         return {}
     try:
-        document = json.loads(source.texts.get(file, ""))
+        document = parse_json(source.texts.get(file, ""))
     except ValueError as error:
         raise BadSource(
             f"{file} is not valid JSON: {error}.", hint="Correct it and deploy again."

@@ -14,6 +14,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from runtime.builds.manifest.documents import parse_json
 from runtime.builds.steps import TEXTS, Install, Tool
 from runtime.errors import BadSource
 from runtime.stacks.definition import GIT
@@ -162,7 +163,8 @@ def _line(name: str, entry: Mapping[str, Any]) -> str:
     conditions = [f"({entry['markers']})"] if entry.get("markers") else []
     conditions += [f"({marker} {entry[marker]})" for marker in _MARKERS if entry.get(marker)]
     marker = f" ; {' and '.join(conditions)}" if conditions else ""
-    hashes = "".join(f" --hash={digest}" for digest in entry.get("hashes", ()))
+    listed = entry.get("hashes", ())
+    hashes = "".join(f" --hash={digest}" for digest in listed) if isinstance(listed, list) else ""
     version = str(entry.get("version", "")).strip()
     place = _place(entry)
     if place and entry.get("editable"):
@@ -210,8 +212,8 @@ def _sources(sources: Any) -> list[str]:
 
 def _json(text: str) -> dict[str, Any]:
     try:
-        document = json.loads(text)
-    except (ValueError, RecursionError) as error:
+        document = parse_json(text)
+    except ValueError as error:
         raise BadSource(
             f"Pipfile.lock is not valid JSON: {error}.", hint="Create it again: pipenv lock"
         ) from None

@@ -14,6 +14,7 @@ from typing import Any
 
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
 
+from runtime.builds.languages.python_files import locked_packages
 from runtime.builds.steps import TEXTS, Install, Tool
 from runtime.errors import BadSource
 from runtime.stacks.definition import GIT
@@ -42,7 +43,7 @@ def of_lock(document: dict[str, Any], python: str, venv: str, place: str) -> Ins
     `document` is the parsed poetry.lock; `venv` is the command that makes `place`, with `python`.
     """
     kinds = {
-        str(package.get("source", {}).get("type", "")) for package in document.get("package", ())
+        str(package.get("source", {}).get("type", "")) for package in locked_packages(document)
     }
     tool = (
         f"uv tool run --quiet --python {python} --from poetry=={_POETRY} --with"

@@ -13,6 +13,7 @@ from runtime.builds.languages.python_build.web import web_process
 from runtime.builds.languages.python_files import (
     decides,
     is_poetry_project,
+    locked_packages,
     poetry_table,
     pyproject,
     requirements,
@@ -194,7 +195,7 @@ def _of_setup(file: str, venv: str) -> Install:
 
 def _of_lock(source: Source, venv: str) -> tuple[Install, ...]:
     lock = toml(source, "uv.lock")
-    sources = [package.get("source", {}) for package in lock.get("package", ())]
+    sources = [package.get("source", {}) for package in locked_packages(lock)]
     local = [
         entry.get(kind)
         for entry in sources

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import posixpath
 import re
-import tomllib
 from collections.abc import Mapping
 from typing import Any
 
 from runtime.builds.languages.detect import PYTHON_FILES, PYTHON_LOCKS, Source
+from runtime.builds.manifest.documents import parse_toml
 from runtime.errors import BadSource
 
 _INCLUDE = re.compile(r"(?:-r|-c|--requirement|--constraint)[ =]*(\S+)")
@@ -133,10 +133,22 @@ def pyproject(source: Source) -> dict[str, Any]:
     return document
 
 
+def locked_packages(lock: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return the entries of a uv.lock or poetry.lock that are tables, each with a table `source`
+    if it has one.
+    """
+    packages = lock.get("package", ())
+    return [
+        package
+        for package in (packages if isinstance(packages, list) else ())
+        if isinstance(package, dict) and isinstance(package.get("source", {}), dict)
+    ]
+
+
 def toml(source: Source, file: str) -> dict[str, Any]:
     try:
-        return tomllib.loads(source.texts.get(file, ""))
-    except tomllib.TOMLDecodeError as error:
+        return parse_toml(source.texts.get(file, ""))
+    except ValueError as error:
         raise BadSource(
             f"{file} is not valid TOML: {error}.", hint="Correct it and deploy again."
         ) from None

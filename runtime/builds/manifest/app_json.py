@@ -8,11 +8,11 @@ A key that has a meaning and a wrong value is an error. Comments and trailing co
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
+from runtime.builds.manifest.documents import parse_json
 from runtime.builds.manifest.fields import LONGEST_VALUE, Table
 from runtime.builds.manifest.json_comments import plain_json
 from runtime.builds.manifest.toml import MOST_CRONS, MOST_VARIABLES, SECRET_DIGITS
@@ -61,11 +61,7 @@ _POLICIES = {"forbid": Overlap.SKIP, "allow": Overlap.ALLOW, "replace": Overlap.
 def read(text: str) -> AppFile:
     """Return the manifest. BadSource names the line or the key."""
     try:
-        document = json.loads(plain_json(text))
-    except RecursionError:
-        raise BadSource(
-            f"{JSON} nests too deeply.", hint="docs/manifest.md lists the supported keys."
-        ) from None
+        document = parse_json(plain_json(text))
     except ValueError as error:
         raise BadSource(f"{JSON} is not valid JSON: {error}.", hint="Correct that line.") from None
     if not isinstance(document, dict):

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import tomllib
-
 from runtime.builds.languages.detect import BUILDERS, DOCKERFILE
+from runtime.builds.manifest.documents import parse_toml
 from runtime.builds.manifest.fields import LONGEST_VALUE, Table
 from runtime.contract.health import CheckKind, HealthCheck
 from runtime.contract.manifest import (
@@ -33,11 +32,7 @@ _TOP = ("processes", "limits", "env", "release", "postdeploy", "health", "cron",
 def read(text: str) -> AppFile:
     """Return the manifest. BadSource names the line or the key."""
     try:
-        document = tomllib.loads(text)
-    except RecursionError:
-        raise BadSource(
-            f"{TOML} nests too deeply.", hint="docs/manifest.md describes its tables."
-        ) from None
+        document = parse_toml(text)
     except ValueError as error:
         raise BadSource(
             f"{TOML} is not valid TOML: {error}.",

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 from runtime.builds.languages.detect import Source
+from runtime.builds.manifest.documents import parse_json
 from runtime.errors import BadSource
 
 
@@ -17,8 +17,8 @@ def package(source: Source) -> dict[str, Any]:
 def parsed(source: Source, file: str) -> dict[str, Any]:
     """Return the content of a package.json. BadSource: it is not an object with scripts."""
     try:
-        document = json.loads(source.texts.get(file, ""))
-    except (ValueError, RecursionError) as error:
+        document = parse_json(source.texts.get(file, ""))
+    except ValueError as error:
         raise BadSource(
             f"{file} is not valid JSON: {error}.", hint="Correct it and deploy again."
         ) from None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import posixpath
 import re
 from collections.abc import Iterator, Mapping
@@ -10,6 +9,7 @@ from typing import Any
 
 from runtime.builds.languages.javascript import config_files
 from runtime.builds.languages.javascript.scripts import build_script
+from runtime.builds.manifest.documents import parse_json
 from runtime.builds.manifest.json_comments import plain_json
 
 FOLDER_NAME = re.compile(r"[\w.-]+(?:/[\w.-]+)*")  # is part of a shell line
@@ -49,7 +49,7 @@ def _found(texts: Mapping[str, str], document: Mapping[str, Any]) -> Iterator[st
 def _of_angular(texts: Mapping[str, str]) -> Iterator[str]:
     """Yield the output folders of angular.json: of the default project first."""
     try:
-        angular = json.loads(plain_json(texts.get("angular.json", "")))
+        angular = parse_json(plain_json(texts.get("angular.json", "")))
         projects: Mapping[str, Any] = angular["projects"]
         first = angular.get("defaultProject", "")
         for name in sorted(projects, key=lambda name: name != first):
@@ -61,7 +61,7 @@ def _of_angular(texts: Mapping[str, str]) -> Iterator[str]:
             else:
                 yield posixpath.join(str(path), "browser")
                 yield str(path)
-    except (ValueError, RecursionError, KeyError, TypeError, AttributeError):
+    except (ValueError, KeyError, TypeError, AttributeError):
         return  # missing, or not as Angular writes it: ng reports the fault
 
 
