@@ -23,6 +23,8 @@ from portal.registry.models import Attachment, Tag
 from portal.registry.names import algorithm_of, check_tag, hex_of, is_digest, release_number
 
 MOST_TAGS = 500  # per app
+# Digests in the rows of an app. The portal reads all of a team for a deletion.
+MOST_NAMED = 50_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,6 +59,7 @@ def put_manifest(actor: Person, *, app: App, reference: str, data: bytes, conten
     _check_reference(reference, data)
     document = aliases.resolved(app.team_id, manifests.parse(data, content_type))
     absent = deployable.check_parts(app, document)
+    parts = _parts_of(app, document)
     tag = "" if is_digest(reference) else reference
     check_upload(actor, app)
     image = deployable.image_of(app, document, data) if tag else None
@@ -65,7 +68,7 @@ def put_manifest(actor: Person, *, app: App, reference: str, data: bytes, conten
         aliases.record(app.team_id, named, digest)
     deploys_another = image is not None and image.digest != digest
     if not document.is_runnable or deploys_another or absent:
-        _attach(actor, app=app, document=document, digest=digest, size=len(data))
+        _attach(actor, app=app, document=document, digest=digest, size=len(data), parts=parts)
     build = None
     if image is not None:
         build = _deploy(actor, app=app, tag=tag, digest=digest, image=image)
@@ -92,7 +95,18 @@ def _deploy(actor: Person, *, app: App, tag: str, digest: str, image: Descriptor
 
 
 @transaction.atomic
-def _attach(actor: Person, *, app: App, document: Document, digest: str, size: int) -> None:
+def _attach(
+    actor: Person, *, app: App, document: Document, digest: str, size: int, parts: list[str]
+) -> None:
+    decision.lock(app.team)
+    others = Attachment.objects.filter(app=app).exclude(digest=digest)
+    named = sum(len(blobs) for blobs in others.values_list("blobs", flat=True).iterator())
+    if named + 1 + len(parts) > MOST_NAMED:
+        raise _too_many(
+            f"The indexes and attachments of the app name {named:,} parts, and the maximum is"
+            f" {MOST_NAMED:,}.",
+            "Delete indexes or signatures that you do not need.",
+        )
     values = {
         "subject": document.subject,
         "media_type": document.media_type,
@@ -101,7 +115,7 @@ def _attach(actor: Person, *, app: App, document: Document, digest: str, size: i
         ),
         "size": size,
         "annotations": dict(document.annotations),
-        "blobs": [digest, *_parts_of(app, document)],
+        "blobs": [digest, *parts],
         "is_cover": document.is_index or document.is_runnable,
     }
     _, made = Attachment.objects.update_or_create(app=app, digest=digest, defaults=values)
@@ -110,15 +124,15 @@ def _attach(actor: Person, *, app: App, document: Document, digest: str, size: i
 
 
 def _parts_of(app: App, document: Document) -> list[str]:
-    """Return the hex of all parts that were pushed, also those of the manifests in an index."""
+    """Return the hex of all parts that were pushed, also those of the manifests in an index. Raise
+    MANIFEST_INVALID if there are too many."""
     found = dict.fromkeys(
         part.digest
         for part in document.parts
         if part.is_distributed or blob_store.find(app, part.digest)
     )
-    for entry in document.manifests:
-        found |= dict.fromkeys(blob_store.with_parts(app.team_id, entry.digest))
-    return list(found)
+    listed = [entry.digest for entry in document.manifests]
+    return list(found | blob_store.with_parts(app.team_id, *listed, most=MOST_NAMED))
 
 
 @transaction.atomic
@@ -129,7 +143,7 @@ def _name(app: App, tag: str, digest: str) -> None:
         and Tag.objects.filter(app=app).count() >= MOST_TAGS
     ):
         raise _too_many(
-            f"{MOST_TAGS} tags",
+            f"The app already has {MOST_TAGS} tags, which is the maximum.",
             "Push to an existing tag. Tags of images that are no longer kept are deleted"
             " automatically.",
         )
@@ -155,10 +169,10 @@ def _check_reference(reference: str, data: bytes) -> None:
         )
 
 
-def _too_many(what: str, hint: str) -> RegistryRefused:
+def _too_many(sentence: str, hint: str) -> RegistryRefused:
     return RegistryRefused(
         "TOOMANYREQUESTS",
-        f"The app already has {what}, which is the maximum.",
+        sentence,
         status=429,
         hint=hint,
     )

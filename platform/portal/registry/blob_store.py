@@ -16,6 +16,7 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -60,13 +61,21 @@ def find_own(app: App, digest: str) -> Path | None:
     return next((path for path in places if path.exists()), None)
 
 
-def with_parts(team: int, digest: str) -> set[str]:
-    """Return the hex of a received manifest and of its parts, also of the manifests in an index.
+def with_parts(team: int, *digests: str, most: int = sys.maxsize) -> dict[str, None]:
+    """Return the hex of received manifests and of their parts, also of the manifests in an index.
 
-    Return only `digest` for another blob. Cycles and deep nesting end: each manifest is read once.
+    Another blob has no parts. Cycles and deep nesting end: each manifest is read once. Raise
+    MANIFEST_INVALID if there are more than `most`.
     """
-    found, waiting = {digest}, [digest]
+    found, waiting = dict.fromkeys(digests), list(digests)
     while waiting:
+        if len(found) > most:
+            raise RegistryRefused(
+                "MANIFEST_INVALID",
+                f"The manifest was refused. It and the manifests that it lists have more than"
+                f" {most:,} parts.",
+                status=400,
+            )
         path = received(team, waiting.pop())
         try:
             if path.stat().st_size > manifests.LARGEST:
@@ -75,7 +84,7 @@ def with_parts(team: int, digest: str) -> set[str]:
         except (FileNotFoundError, RegistryRefused):
             continue
         waiting += [entry.digest for entry in document.manifests if entry.digest not in found]
-        found |= {part.digest for part in document.parts}
+        found |= dict.fromkeys(part.digest for part in document.parts)
     return found
 
 
@@ -83,9 +92,7 @@ def needed(team: int) -> set[str]:
     """Return the hex of all blobs that attachments, indexes and tags of a team need."""
     attached = Attachment.objects.filter(app__team=team).values_list("blobs", flat=True)
     tagged = Tag.objects.filter(app__team=team).values_list("digest", flat=True).distinct()
-    return {digest for blobs in attached for digest in blobs}.union(
-        *(with_parts(team, digest) for digest in tagged)
-    )
+    return {digest for blobs in attached for digest in blobs}.union(with_parts(team, *tagged))
 
 
 def handed_out(app: App, image: str) -> Path | None:

@@ -53,7 +53,7 @@ def image_of(app: App, document: Document, data: bytes) -> Descriptor | None:
     if document.is_index:
         if document.subject:
             return None
-        found = next(_runnable(app, document, architecture, depth=0), None)
+        found = next(_runnable(app, document, architecture, depth=0, known=set()), None)
         if found is None:
             manifests.check_platforms(document, architecture)
             return None
@@ -77,20 +77,22 @@ def _stored(app: App, document: Document, data: bytes) -> str:
 
 
 def _runnable(
-    app: App, index: Document, architecture: str, *, depth: int
+    app: App, index: Document, architecture: str, *, depth: int, known: set[str]
 ) -> Iterator[tuple[Document, bytes]]:
     """Yield the images of an index for this machine with their bytes, also those of nested indexes.
 
-    An entry without a platform counts: its configuration names the machine.
+    An entry without a platform counts: its configuration names the machine. A manifest in `known`
+    was read before: nested indexes that list each other many times would take years.
     """
     for entry in index.manifests:
-        if not entry.may_run_on(architecture):
+        if not entry.may_run_on(architecture) or entry.digest in known:
             continue
+        known.add(entry.digest)
         data = _read(app, entry)
         document = aliases.resolved(app.team_id, manifests.parse(data, entry.media_type))
         if document.is_index:
             if depth < DEEPEST_INDEX:
-                yield from _runnable(app, document, architecture, depth=depth + 1)
+                yield from _runnable(app, document, architecture, depth=depth + 1, known=known)
         elif document.is_runnable:
             yield document, data
 
