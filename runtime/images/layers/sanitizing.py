@@ -12,6 +12,7 @@ from __future__ import annotations
 import stat
 import sys
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 from runtime.confined.registry import confined
 from runtime.contract.quantities import Bytes
@@ -26,6 +27,16 @@ _CAPABILITIES = "security.capability"
 _STEP = "the build step"
 
 
+@dataclass(slots=True, kw_only=True)
+class _Allowance:
+    """The limits of one or several trees of a step, and what was counted so far."""
+
+    most: int  # bytes in total, for the message
+    entries: int
+    size: int = 0  # bytes that were counted
+    count: int = 0
+
+
 @confined
 def remove_privileges(
     top: Folder, most: int, entries: int = MOST_ENTRIES, deepest: int = DEEPEST
@@ -35,7 +46,7 @@ def remove_privileges(
     Raises BuildFailed if the tree has more than `most` bytes to read, more than `entries` files, or
     is nested too deep.
     """
-    _tame(top, most=most, entries=entries, deepest=deepest)
+    _tame(top, _Allowance(most=most, entries=entries), deepest=deepest)
 
 
 @confined
@@ -46,7 +57,7 @@ def measure(
 
     Raise BuildFailed like `remove_privileges`.
     """
-    for _ in _files(top, most=most, entries=entries, deepest=deepest, who=who):
+    for _ in _files(top, _Allowance(most=most, entries=entries), deepest=deepest, who=who):
         pass
 
 
@@ -56,7 +67,8 @@ def size(top: Folder, entries: int = MOST_ENTRIES, deepest: int = DEEPEST) -> in
 
     Raises BuildFailed for too many files or too deep folders.
     """
-    files = _files(top, most=sys.maxsize, entries=entries, deepest=deepest, who=_STEP)
+    allowance = _Allowance(most=sys.maxsize, entries=entries)
+    files = _files(top, allowance, deepest=deepest, who=_STEP)
     return sum(found.status.st_size for found in files)
 
 
@@ -64,9 +76,11 @@ def size(top: Folder, entries: int = MOST_ENTRIES, deepest: int = DEEPEST) -> in
 def collect(upper: Folder, into: Folder, folders: tuple[str, ...], most: int) -> None:
     """Copy a step's folders from a stopped container's writable layer, without setuid bits.
 
-    Folders that the step did not make are skipped. Raises BuildFailed like `remove_privileges`,
-    and if a folder or one of its parents is not a folder.
+    Folders that the step did not make are skipped. Raises BuildFailed like `remove_privileges` for
+    all folders together, and if a folder or one of its parents is not a folder. A file with names
+    in several folders becomes several files, so it counts in each.
     """
+    allowance = _Allowance(most=most, entries=MOST_ENTRIES)
     for folder in folders:
         parts = folder.split("/")
         for depth in range(1, len(parts) + 1):
@@ -80,7 +94,7 @@ def collect(upper: Folder, into: Folder, folders: tuple[str, ...], most: int) ->
                     hint="Look for an install script that does this.",
                 )
         else:
-            _collect(upper, into, folder, most)
+            _collect(upper, into, folder, allowance)
 
 
 @confined
@@ -100,9 +114,9 @@ def prune(upper: Folder, names: tuple[str, ...]) -> None:
             upper.remove(name.strip("/"))
 
 
-def _collect(upper: Folder, into: Folder, folder: str, most: int) -> None:
+def _collect(upper: Folder, into: Folder, folder: str, allowance: _Allowance) -> None:
     with upper.subfolder(folder) as made:
-        _tame(made, most=most, entries=MOST_ENTRIES, deepest=DEEPEST)
+        _tame(made, allowance, deepest=DEEPEST)
         parts = folder.split("/")
         for depth in range(1, len(parts) + 1):
             place = "/".join(parts[:depth])
@@ -117,8 +131,8 @@ def _collect(upper: Folder, into: Folder, folder: str, most: int) -> None:
             copy_tree(made, target)
 
 
-def _tame(top: Folder, *, most: int, entries: int, deepest: int) -> None:
-    for found in _files(top, most=most, entries=entries, deepest=deepest, who=_STEP):
+def _tame(top: Folder, allowance: _Allowance, *, deepest: int) -> None:
+    for found in _files(top, allowance, deepest=deepest, who=_STEP):
         mode = found.status.st_mode
         if mode & (stat.S_ISUID | stat.S_ISGID):
             found.folder.set_mode(found.name, stat.S_IMODE(mode) & 0o777)
@@ -126,15 +140,15 @@ def _tame(top: Folder, *, most: int, entries: int, deepest: int) -> None:
             found.folder.remove_attribute(found.name, _CAPABILITIES)
 
 
-def _files(top: Folder, *, most: int, entries: int, deepest: int, who: str) -> Iterator[Found]:
+def _files(top: Folder, allowance: _Allowance, *, deepest: int, who: str) -> Iterator[Found]:
     """Yield each regular file once, and raise BuildFailed at a limit."""
-    size = 0
     known: set[tuple[int, int]] = set()
-    for count, found in enumerate(walk(top), start=1):
+    for found in walk(top):
         status = found.status
-        if count > entries:
+        allowance.count += 1
+        if allowance.count > allowance.entries:
             raise BuildFailed(
-                f"{who.capitalize()} made more than {entries:,} files.",
+                f"{who.capitalize()} made more than {allowance.entries:,} files.",
                 hint="Use fewer dependencies.",
             )
         if found.is_folder:
@@ -146,10 +160,10 @@ def _files(top: Folder, *, most: int, entries: int, deepest: int, who: str) -> I
         elif stat.S_ISREG(status.st_mode) and (status.st_dev, status.st_ino) not in known:
             if status.st_nlink > 1:
                 known.add((status.st_dev, status.st_ino))
-            size += status.st_size
-            if size > most:
+            allowance.size += status.st_size
+            if allowance.size > allowance.most:
                 raise BuildFailed(
-                    f"The files of {who} are larger than {Bytes(most)}.",
+                    f"The files of {who} are larger than {Bytes(allowance.most)}.",
                     hint="Do not make sparse files larger than the disk.",
                 )
             yield found
