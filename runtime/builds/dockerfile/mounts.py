@@ -11,6 +11,7 @@ from runtime.builds.dockerfile.syntax import Instruction, Words
 from runtime.contract.quantities import Bytes
 
 _DEFAULT_TMPFS = Bytes(256 << 20)
+_MOST = 64  # mounts of one RUN; the kernel limits the mounts of all builds together
 _OF_THE_CONTAINER = (
     "/proc",
     "/sys",
@@ -47,7 +48,13 @@ class Mount:
 
 def mounts_of(run: Instruction, words: Words, directory: str) -> tuple[Mount, ...]:
     """Return the mounts of a RUN. BadSource names a mount that is not possible."""
-    return tuple(_mount(run, text, words, directory) for text in run.every("mount"))
+    texts = run.every("mount")
+    if len(texts) > _MOST:
+        raise run.wrong(
+            f"It has {len(texts):,} mounts. The limit is {_MOST}.",
+            hint="Mount the folder that contains the others.",
+        )
+    return tuple(_mount(run, text, words, directory) for text in texts)
 
 
 _KNOWN = {

@@ -238,3 +238,10 @@ def test_dockerignore_follows_the_rules_of_docker(tmp_path: Path) -> None:
     with Folder.at(tmp_path) as folder:
         seen = {found.path for found in context(folder).walk(".") if not found.is_folder}
     assert seen == {".dockerignore", "keep.log", "d/x.log", "node_modules/keep/me"}
+
+
+def test_a_step_has_at_most_64_mounts() -> None:
+    mounts = " ".join(f"--mount=type=tmpfs,target=/t{number}" for number in range(65))
+    (run,) = parse(f"FROM x\nRUN {mounts} true\n").instructions[1:]
+    with pytest.raises(BadSource, match=r"line 2.* 65 mounts\. The limit is 64"):
+        mounts_of(run, Words("\\", {}), "/")
