@@ -22,6 +22,7 @@ from runtime.builds.dockerfile.syntax import Instruction
 from runtime.builds.dockerfile.tree import Tree
 from runtime.builds.dockerfile.unpacking import is_archive, unpack_into
 from runtime.confined.registry import confined
+from runtime.images.layers import sanitizing
 from runtime.images.layers.layer import is_opaque, is_whiteout
 from runtime.trees.copying import copy_tree
 from runtime.trees.folder import Folder
@@ -117,6 +118,19 @@ def copy_seen(source: Folder, target: Folder) -> None:
     tree = context(source)
     seen = {found.path for found in tree.walk("")}
     copy_tree(source, target, wanted=lambda path: path in seen)
+
+
+@confined
+def size_below(source: Folder, name: str) -> int:
+    """Return the bytes of a folder or a file, with the holes of files. BuildFailed: it has too many
+    files.
+    """
+    tree = Tree(root=source)
+    place = tree.place(name)
+    if not tree.is_folder(place):
+        return source.status(place).st_size
+    with source.subfolder(place) as folder:
+        return sanitizing.size(top=folder)
 
 
 @confined

@@ -17,7 +17,7 @@ from runtime.builds.dockerfile.mounts import Kind, Mount
 from runtime.builds.dockerfile.run.values import Run
 from runtime.builds.dockerfile.union import union
 from runtime.builds.packages.cache import PackageCaches
-from runtime.confined import removal
+from runtime.confined import answers, removal
 from runtime.contract.quantities import Bytes
 from runtime.errors import BuildFailed
 from runtime.images.scratch import remove_tree
@@ -90,7 +90,19 @@ class CacheMounts:
         fresh = folder.with_name(f".{folder.name}")  # appears complete, or not at all
         remove_tree(fresh, team=context.team, as_written=True)
         fresh.mkdir(mode=0o700)
-        os.chown(fresh, first, first)
+        try:
+            os.chown(fresh, first, first)
+            self._copy(mount, number, fresh)
+            fresh.chmod(mount.mode)
+            os.chown(fresh, first + mount.uid, first + mount.gid)
+            fresh.rename(folder)
+        except BaseException:  # `size` does not count a part of a cache
+            remove_tree(fresh, team=context.team, as_written=True)
+            raise
+
+    def _copy(self, mount: Mount, number: int, fresh: Path) -> None:
+        """Copy the content that `from` names, if the team's caches have space for it."""
+        context = self.context
         if number in self.asked.lent:
             lent = self.asked.lent[number]
             place = self.asked.place / f"union{number}"
@@ -99,10 +111,14 @@ class CacheMounts:
                 union(lent.layers, place, context.helper, context.kernel) as united,
                 context.helper.tree(fresh, writable=True, as_written=True) as target,
             ):
+                size = context.helper.call(work.size_below, source=united.root, name=lent.name)
+                if self.size() + answers.number(size) > CACHE_LIMIT:
+                    raise BuildFailed(
+                        f"Dockerfile, line {self.asked.of.line}: with the content of from= for"
+                        f" {mount.target}, the team's cache mounts would exceed {CACHE_LIMIT}.",
+                        hint="Mount a smaller folder with source=, or use type=bind.",
+                    )
                 context.helper.call(work.fill, source=united.root, name=lent.name, target=target)
-        fresh.chmod(mount.mode)
-        os.chown(fresh, first + mount.uid, first + mount.gid)
-        fresh.rename(folder)
 
 
 class CacheWatch:

@@ -195,7 +195,7 @@ class RunStep:
         """
         context, layers = self.context, lent.layers
         if lent.is_context and self._has_rules():
-            layers = (self._seen(number),)
+            layers = (self._seen(),)
         name = f"union{number}"
         flags = _QUIET if disk else _QUIET | MountFlag.READ_ONLY
         with union(
@@ -238,8 +238,12 @@ class RunStep:
         with self.context.helper.tree(self.asked.source) as source:
             return self.context.helper.call(work.has_rules, source=source)
 
-    def _seen(self, number: int) -> Path:
-        place = self._folder(f"context{number}")
+    def _seen(self) -> Path:
+        """Return a copy of the part of the context that .dockerignore keeps. A build has one."""
+        place = self.context.workspace / "seen"
+        if place.exists():
+            return place
+        place.mkdir(mode=0o755)
         helper = self.context.helper
         with helper.tree(self.asked.source) as source, helper.tree(place, writable=True) as target:
             helper.call(work.copy_seen, source=source, target=target)

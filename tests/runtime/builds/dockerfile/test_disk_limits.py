@@ -7,13 +7,16 @@ from __future__ import annotations
 
 import io
 import os
+import shutil
 import signal
 import tarfile
 from pathlib import Path
 
 import pytest
 
+from runtime.builds.dockerfile.run.cache_mounts import CACHE_LIMIT
 from runtime.errors import BuildFailed
+from runtime.team_ids import first_id_of
 from tests.runtime.builds.conftest import LIMITS, Forge
 from tests.runtime.builds.test_ended_builds import nothing_left, ordered, yard
 from tests.runtime.containers.conftest import settle
@@ -74,6 +77,43 @@ def test_the_disk_of_a_killed_build_is_removed(forge: Forge) -> None:
             30,
         )
     nothing_left(forge)
+
+
+def test_a_cache_is_not_filled_beyond_the_team_s_limit(forge: Forge) -> None:
+    caches = forge.config.cache / "mounts" / "7"
+    nearly_full = caches / ("0" * 32)
+    nearly_full.mkdir(parents=True)
+    with (nearly_full / "x").open("wb") as file:
+        os.posix_fallocate(file.fileno(), 0, CACHE_LIMIT - (4 << 20))
+    for path in (nearly_full, nearly_full / "x"):
+        os.chown(path, first_id_of(7), first_id_of(7))
+    base = "FROM debian-13 AS base\nRUN head -c 8M /dev/urandom > /big\nFROM debian-13\n"
+    mount = "--mount=type=cache,from=base,target=/m"
+    try:
+        with pytest.raises(BuildFailed, match=r"line 4: .* for /m, .* would exceed 4 GiB"):
+            forge.build({"Dockerfile": f"{base}RUN {mount},source=/big true\nCMD x\n"}, team=7)
+        assert list(caches.iterdir()) == [nearly_full]
+        step = f"RUN {mount},source=/etc test -e /m/passwd"
+        forge.build({"Dockerfile": f"{base}{step}\nCMD x\n"}, team=7)
+    finally:
+        shutil.rmtree(caches)
+
+
+def test_the_context_is_copied_once_for_all_mounts_of_a_build(forge: Forge) -> None:
+    """With a .dockerignore, a mount shows a copy of the context."""
+    mounts = " ".join(f"--mount=type=bind,target=/m{number},rw" for number in range(3))
+    steps = f"RUN {mounts} sleep 2 && rm /m0/big && test -e /m1/big && test ! -e /m2/hidden\n" * 2
+    disk = forge.config.state.stat().st_dev
+    copies: list[int] = []
+
+    def look() -> bool:
+        found = forge.config.workspaces.rglob("big")
+        copies.append(sum(path.stat().st_dev == disk for path in found))
+        return False
+
+    files = {"Dockerfile": f"FROM debian-13\n{steps}CMD x\n", "big": "x"}
+    forge.build({**files, ".dockerignore": "hidden\n", "hidden": ""}, cancelled=look)
+    assert max(copies) == 2, "the source and one copy"
 
 
 SIZES = {
