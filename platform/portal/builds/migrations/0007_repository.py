@@ -5,7 +5,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
     dependencies = [
         ("apps", "0011_deploy_branch"),
-        ("builds", "0005_plain_labels"),
+        ("builds", "0006_unsettled_builds"),
     ]
 
     operations = [
