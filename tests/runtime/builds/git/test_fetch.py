@@ -15,8 +15,10 @@ from runtime.contract.git_address import GitAddress
 from runtime.contract.quantities import Bytes, Millicores
 from runtime.errors import BadSource
 from runtime.network.policy import EgressPolicy, NetworkPolicy
+from runtime.stacks.definition import GIT
 from tests.runtime.builds.conftest import LIMITS, Forge, forge, node
 from tests.runtime.builds.git.host import OUTSIDE, TOKEN, GitHost, git, git_host
+from tests.warm import add as add_to
 
 __all__ = ["forge", "node"]
 
@@ -27,6 +29,14 @@ def host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GitHost]:
     folder.chmod(0o755)
     with git_host(folder) as started:
         yield started
+
+
+pytestmark = pytest.mark.timeout(900)  # the first run on a machine builds the layer with git
+
+
+@pytest.fixture(autouse=True)
+def warm_git(node: Forge) -> None:
+    add_to(node.config, GIT)
 
 
 @pytest.fixture
