@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,12 +22,22 @@ class Generated:
     command: str
     words: str  # of its page
     path: str = "/"
+    made: str = "package.json"  # a file that shows that the generator has worked
+    added: Mapping[str, str] = field(default_factory=dict)  # files that people add to it
     locked: bool = False  # with the package-lock.json that the generator's installation writes
     changes: Mapping[str, Mapping[str, str]] = field(
         default_factory=dict
     )  # file -> text -> the text instead
 
 
+_NO_HOST = {"ALLOWED_HOSTS = []": 'ALLOWED_HOSTS = ["*"]'}
+_MAIN = (
+    "import os\nfrom wsgiref.simple_server import make_server\n\n\n"
+    "def app(environ, start_response):\n"
+    "    start_response('200 OK', [('Content-Type', 'text/plain')])\n"
+    "    return [b'made by a project']\n\n\n"
+    "make_server('', int(os.environ['PORT']), app).serve_forever()\n"
+)
 _NODE_ADAPTER = {"@sveltejs/adapter-auto": "@sveltejs/adapter-node"}
 GENERATED = {
     "express": Generated(
@@ -58,6 +70,35 @@ GENERATED = {
         command="npx -y @angular/cli@20 new app --skip-install --skip-git --defaults",
         words="<app-root>",
     ),
+    "django": Generated(
+        command="uvx --from django==5.2.* django-admin startproject shop app",
+        words="The install worked successfully!",
+        made="manage.py",
+        added={"requirements.txt": "django==5.2.*\n"},
+        changes={"shop/settings.py": _NO_HOST},
+    ),
+    "django-gunicorn": Generated(
+        command="uvx --from django==5.2.* django-admin startproject shop app",
+        words="The install worked successfully!",
+        made="manage.py",
+        added={
+            "requirements.txt": "django==5.2.*\ngunicorn\n",
+            "Procfile": "release: python manage.py migrate\nweb: gunicorn shop.wsgi\n",
+        },
+        changes={"shop/settings.py": _NO_HOST},
+    ),
+    "uv-init": Generated(
+        command="uv init --no-workspace --vcs none app",
+        words="made by a project",
+        made="pyproject.toml",
+        added={"main.py": _MAIN},
+    ),
+    "poetry-new": Generated(
+        command="uvx --from poetry==2.* poetry new app",
+        words="made by a project",
+        made="pyproject.toml",
+        added={"main.py": _MAIN, "Procfile": "web: poetry run python main.py\n"},
+    ),
 }
 
 
@@ -65,7 +106,7 @@ def generate(app: Generated, folder: Path) -> dict[str, str | bytes]:
     """Run the generator in an empty folder. Return the files of the app by path."""
     said = _run(app.command, folder)
     top = folder / FOLDER
-    assert (top / "package.json").exists(), said
+    assert (top / app.made).exists(), said
     if app.locked:
         said = _run("npm install --package-lock-only --ignore-scripts", top)
         assert (top / "package-lock.json").exists(), said
@@ -74,6 +115,7 @@ def generate(app: Generated, folder: Path) -> dict[str, str | bytes]:
         for path in sorted(top.rglob("*"))
         if path.is_file() and not _SKIPPED & set(path.relative_to(top).parts)
     }
+    files.update(app.added)
     for name, changes in app.changes.items():
         text = (top / name).read_text()
         for old, new in changes.items():
@@ -85,8 +127,9 @@ def generate(app: Generated, folder: Path) -> dict[str, str | bytes]:
 
 def _run(command: str, folder: Path) -> str:
     """Run a command in a folder. Return the end of its output, for a message."""
+    program, *arguments = command.split()
     done = subprocess.run(
-        command.split(),
+        [shutil.which(program) or str(Path(sys.executable).with_name(program)), *arguments],
         cwd=folder,
         env={**os.environ, "CI": "1", "NG_CLI_ANALYTICS": "false"},
         stdin=subprocess.DEVNULL,

@@ -9,13 +9,16 @@ from pathlib import Path
 import pytest
 
 from tests.apps.generated import GENERATED, generate
+from tests.apps.other_apps import OTHERS
+from tests.apps.python_apps import PYTHON
 from tests.apps.written import WRITTEN
 from tests.system.conftest import TEAM
 from tests.system.support import archives
 
 FEW = ("express", "fastify", "vite-folder")
 ALL = os.environ.get("APPS") == "all"
-APPS = [name for name in (*GENERATED, *WRITTEN) if ALL or name in FEW]
+FILES = {**WRITTEN, **PYTHON, **OTHERS}
+APPS = [name for name in (*GENERATED, *FILES) if ALL or name in FEW]
 LIVE_WITHIN = 900  # seconds: the packages of a framework are downloaded, built and rolled out
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1500)]
@@ -23,7 +26,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(1500)]
 
 @pytest.mark.parametrize("name", APPS)
 def test_an_app_is_deployed_as_it_is_and_answers(name, admin, box, tmp_path: Path):
-    app = GENERATED.get(name) or WRITTEN[name]
+    app = GENERATED.get(name) or FILES[name]
     files = generate(app, tmp_path) if name in GENERATED else app.files
     admin.create_app(TEAM, f"as-is-{name}")
     try:
