@@ -11,11 +11,18 @@ MOST_PARTS = 100_000
 
 
 def parse_json(data: bytes) -> Any:
-    """Return the value. Raise ValueError if it is not JSON, has more than 100,000 parts, or is
-    nested too deeply."""
+    """Return the value. Raise ValueError if it is not JSON, has more than 100,000 parts, is nested
+    too deeply, or has a name twice in an object: then two readers could see different values."""
     if sum(data.count(sign) for sign in (b",", b"[", b"{")) > MOST_PARTS:
         raise ValueError(f"The document has more than {MOST_PARTS:,} parts.")
     try:
-        return json.loads(data)
+        return json.loads(data, object_pairs_hook=_unique)
     except RecursionError:
         raise ValueError("The document is nested too deeply.") from None
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    document = dict(pairs)
+    if len(document) < len(pairs):
+        raise ValueError("The document has a name twice in one object.")
+    return document

@@ -34,6 +34,7 @@ from runtime.images.manifest import Descriptor, ImageConfig, Layer, Manifest
 from runtime.images.platform_labels import without_platform_labels
 from runtime.images.scratch import scratch
 from runtime.images.store import Store
+from runtime.images.untrusted_config import parse_untrusted
 from runtime.network.policy import NetworkPolicy
 
 PORT_LABEL = "slipway.port"  # the only port that the image declares with EXPOSE
@@ -215,14 +216,11 @@ def _parts(path: Path) -> Manifest:
 
 def _json(path: Path) -> dict[str, object]:
     try:
-        document = json.loads(path.read_bytes())
-    except ValueError:
-        document = None
-    if not isinstance(document, dict):
+        return parse_untrusted(path.read_bytes())
+    except ValueError as error:
         raise BadSource(
-            "The pushed data is not a valid image manifest.", hint="Push the image again."
-        )
-    return document
+            f"The pushed data is not a valid image manifest: {error}.", hint="Push the image again."
+        ) from None
 
 
 def _processes(config: ImageConfig) -> dict[str, str]:

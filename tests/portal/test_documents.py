@@ -1,6 +1,7 @@
 """Parsing of tenants' data needs little memory: JSON that is deep, wide or full of digits, and logs
 without line ends."""
 
+import json
 import time
 import tracemalloc
 from pathlib import Path
@@ -22,6 +23,7 @@ BOMBS = {
     "deep objects": b'{"a":' * 99_000 + b"1" + b"}" * 99_000,
     "digits": b"9" * (4 * MIB),
     "no text": b"\xff\xfe" * MIB,
+    "a name twice": b'{"schemaVersion": 2, "os": "linux", "os": "plan9"}',
 }
 
 
@@ -43,6 +45,29 @@ def test_a_manifest_or_configuration_of_that_kind_is_refused(data: bytes) -> Non
         manifests.parse(data)
     with pytest.raises(RegistryRefused, match="cannot be parsed"):
         manifests.check_machine(data, "amd64")
+
+
+ODD = (
+    {"mediaType": 5},
+    {"mediaType": "\ud800"},
+    {"artifactType": "\ud800"},
+    {"artifactType": "a\0b"},
+    {"annotations": [["a", "b"]]},
+    {"annotations": {"a": "\ud800"}},
+    {"layers": 5},
+    {"layers": [{"mediaType": "\ud800", "digest": f"sha256:{'0' * 64}", "size": 1}]},
+    {"layers": [{"mediaType": "a", "digest": f"sha256:{'0' * 64}", "size": 2**64}]},
+    {"config": []},
+    {"subject": [1]},
+)
+
+
+@pytest.mark.parametrize("change", ODD, ids=str)
+def test_a_manifest_with_values_of_another_type_is_refused(change: dict[str, object]) -> None:
+    config = {"mediaType": "a", "digest": f"sha256:{'0' * 64}", "size": 1}
+    document = {"schemaVersion": 2, "config": config, "layers": [], **change}
+    with pytest.raises(RegistryRefused, match="The manifest was refused"):
+        manifests.parse(json.dumps(document).encode())
 
 
 def test_the_api_refuses_a_document_of_that_kind(client, people: People) -> None:  # type: ignore[no-untyped-def]

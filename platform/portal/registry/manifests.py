@@ -95,7 +95,9 @@ def parse(data: bytes, content_type: str = "") -> Document:
         document = parse_json(data)
         if not isinstance(document, dict) or document.get("schemaVersion") != 2:
             raise _invalid("It is not a manifest of schema version 2")
-        kind = str(document.get("mediaType") or content_type.partition(";")[0].strip() or MANIFEST)
+        kind = _text(
+            document.get("mediaType") or content_type.partition(";")[0].strip() or MANIFEST
+        )
         if content_type and content_type.partition(";")[0].strip() != kind:
             raise _invalid(
                 f"Its media type is {kind[:100]}, but it was sent as {content_type[:100]}"
@@ -162,7 +164,7 @@ def check_machine(configuration: bytes, architecture: str) -> None:
 def _manifest(document: Mapping[str, Any], kind: str) -> Document:
     return Document(
         media_type=kind,
-        artifact_type=str(document.get("artifactType") or "")[:255],
+        artifact_type=_text(document.get("artifactType") or "")[:255],
         config=_part(document["config"]),
         layers=tuple(_part(layer) for layer in document["layers"]),
         subject=_subject(document),
@@ -173,7 +175,7 @@ def _manifest(document: Mapping[str, Any], kind: str) -> Document:
 def _index(document: Mapping[str, Any], kind: str) -> Document:
     return Document(
         media_type=kind,
-        artifact_type=str(document.get("artifactType") or "")[:255],
+        artifact_type=_text(document.get("artifactType") or "")[:255],
         manifests=tuple(_part(entry) for entry in document["manifests"]),
         subject=_subject(document),
         annotations=_annotations(document),
@@ -186,7 +188,7 @@ def _part(descriptor: Mapping[str, Any]) -> Descriptor:
     if not isinstance(size, int) or isinstance(size, bool) or not 0 <= size < 2**63:
         raise ValueError(size)
     return Descriptor(
-        media_type=str(descriptor["mediaType"])[:255],
+        media_type=_text(descriptor["mediaType"])[:255],
         digest=hex_of(str(descriptor["digest"])),
         size=size,
         system=str(platform.get("os") or ""),
@@ -200,7 +202,17 @@ def _subject(document: Mapping[str, Any]) -> str:
 
 
 def _annotations(document: Mapping[str, Any]) -> dict[str, str]:
-    return {str(name): str(text) for name, text in dict(document.get("annotations") or {}).items()}
+    annotations = document.get("annotations") or {}
+    return {_text(name): _text(text) for name, text in annotations.items()}
+
+
+def _text(value: object) -> str:
+    """Return text that the database can store. Raise ValueError for NUL and lone surrogates."""
+    text = str(value)
+    if "\0" in text:
+        raise ValueError("text has a NUL byte")
+    text.encode()
+    return text
 
 
 def _invalid(what: str) -> RegistryRefused:

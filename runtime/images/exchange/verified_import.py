@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import platform
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from runtime.contract.quantities import Bytes
 from runtime.errors import ImageDamaged
@@ -13,6 +14,7 @@ from runtime.images import manifest
 from runtime.images.digest import Digest
 from runtime.images.manifest import Descriptor, ImageConfig, Layer, pair_layers
 from runtime.images.store import Store
+from runtime.images.untrusted_config import check_config, parse_untrusted
 
 # Bytes of a manifest or a configuration; registries accept no larger one.
 _LARGEST_DOCUMENT = 4 << 20
@@ -36,14 +38,18 @@ def adopt(store: Store, blobs: Path, pointer: Descriptor, *, most: int | None = 
     the image, if a part is wrong, the image is for another machine, or it is too large.
     """
     try:
-        document = manifest.parse_manifest(_document(blobs, pointer))
+        described = _document(blobs, pointer)
+        parse_untrusted(described)
+        document = manifest.parse_manifest(described)
         configuration = _document(blobs, document.config)
+        values = parse_untrusted(configuration)
+        check_config(values)
         config, diff_ids = manifest.parse_config(configuration)
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ImageDamaged(
             f"The received files are not an image: {error}.", hint="Ask its author, or use another."
         ) from None
-    _check_machine(configuration)
+    _check_machine(values)
     layers = pair_layers(document, diff_ids)
     left = most
     for layer in layers:
@@ -108,8 +114,7 @@ def _check_content(store: Store, blob: Path, layer: Layer, most: int | None) -> 
     return content.length
 
 
-def _check_machine(configuration: bytes) -> None:
-    document = json.loads(configuration)
+def _check_machine(document: Mapping[str, Any]) -> None:
     meant, ours = document.get("architecture") or "", manifest.architecture(platform.machine())
     if meant and meant != ours:
         raise ImageDamaged(
