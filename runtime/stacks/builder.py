@@ -76,10 +76,11 @@ def ensure_runtime(
     runtime: Runtime | None,
     stack: Stack,
     progress: Progress = print,
+    before_new: Callable[[], None] = lambda: None,
 ) -> list[Layer]:
     """Return the layers of a stack with a language runtime on it (or none), bottom first.
 
-    Build missing layers.
+    Build missing layers. `before_new` is called before the runtime's layer is built.
     The packages are those of `stack`, also if the runtime was defined on another stack.
     BadStack: the stack is an image, to which no packages can be added.
     """
@@ -88,7 +89,7 @@ def ensure_runtime(
     if runtime is None or (isinstance(runtime, DebianRuntime) and not runtime.packages):
         return [layer]
     on_it = replace(runtime, stack=current) if isinstance(runtime, DebianRuntime) else runtime
-    return [layer, _runtime(config, store, on_it, version, progress)]
+    return [layer, _runtime(config, store, on_it, version, progress, before_new)]
 
 
 def ensure_bare(
@@ -173,11 +174,17 @@ def _stack(
 
 
 def _runtime(
-    config: NodeConfig, store: Store, runtime: Runtime, on: Version, progress: Progress
+    config: NodeConfig,
+    store: Store,
+    runtime: Runtime,
+    on: Version,
+    progress: Progress,
+    before_new: Callable[[], None] = lambda: None,
 ) -> Layer:
     """Return the layer of a language on a version of a stack."""
 
     def build(tree: Path) -> Mapping[str, str]:
+        before_new()
         if isinstance(runtime, NodeRuntime):
             unpack_node(runtime, tree)
         elif isinstance(runtime, PackageManager):
