@@ -132,6 +132,11 @@ class CacheWatch:
 
     def __call__(self) -> bool:
         if self._measure is not None and not self.full and time.monotonic() > self._next:
+            self.measure()
+        return self.full
+
+    def measure(self) -> None:
+        """Measure now. A step that ended between two measurements may have written too much."""
+        if self._measure is not None and not self.full:
             self.full = self._measure() > CACHE_LIMIT
             self._next = time.monotonic() + _LOOK
-        return self.full

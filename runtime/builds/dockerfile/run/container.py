@@ -88,9 +88,11 @@ class RunStep:
                         " behind a link. A file can be mounted only on a file."
                     ),
                 ) from failure
-            if watch.full and not budget.is_cancelled():
+            watch.measure()
+            if watch.full:
                 for folder in caches:
                     remove_tree(folder, team=context.team, as_written=True)
+            if watch.full and not budget.is_cancelled():
                 what = (
                     f"Dockerfile, line {of.line}: the team's cache mounts exceeded {CACHE_LIMIT}."
                 )

@@ -125,6 +125,13 @@ SIZES = {
 }
 
 
+def test_a_cache_that_a_short_step_fills_beyond_the_limit_is_not_kept(forge: Forge) -> None:
+    step = "RUN --mount=type=cache,target=/c fallocate -l 5G /c/x"
+    with pytest.raises(BuildFailed, match="line 2: the team's cache mounts exceeded 4 GiB"):
+        forge.build({"Dockerfile": f"FROM debian-13\n{step}\nCMD x\n"})
+    assert list((forge.config.cache / "mounts").glob("*/*")) == []
+
+
 @pytest.mark.parametrize(("steps", "sentence"), SIZES.values(), ids=SIZES)
 def test_a_layer_larger_than_the_step_s_limit_is_refused(
     steps: str, sentence: str, forge: Forge
