@@ -31,6 +31,7 @@ PAGES = {
         "/apps/shop/releases/1/rollback",
         "/apps/shop/logs",
         "/apps/shop/logs?source=router",
+        "/apps/shop/logs?q=nowhere&until=2026-01-01T00:00",
         "/apps/shop/metrics",
         "/apps/shop/metrics?span=7d",
         "/apps/empty-hull/metrics",

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from pathlib import Path
 from typing import BinaryIO
 
@@ -36,6 +36,17 @@ def log_response(path: Path, *, filename: str) -> StreamingHttpResponse:
     return _response(
         _printable_lines(_blocks(path.open("rb"))), filename, "text/plain; charset=utf-8", {}
     )
+
+
+def text_response(lines: Iterable[str], *, filename: str) -> StreamingHttpResponse:
+    """Send lines as printable text, as a download with this name."""
+    content = _printable_lines(_encoded(lines))
+    return _response(content, filename, "text/plain; charset=utf-8", {})
+
+
+async def _encoded(lines: Iterable[str]) -> AsyncIterator[bytes]:
+    for line in lines:
+        yield f"{line}\n".encode()
 
 
 def _response(

@@ -7,6 +7,7 @@ import re
 from collections.abc import Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
+from datetime import date
 
 from django.urls import reverse
 from django.utils.html import format_html
@@ -27,6 +28,8 @@ class LogPiece:
 
     lines: Sequence[LogLine]
     marked: AbstractSet[int] = frozenset()  # indices of highlighted lines
+    day: date | None = None  # of the line before; None: a separator opens the piece
+    has_days: bool = False  # a separator between lines of two days
 
     @property
     def place(self) -> str:
@@ -35,11 +38,20 @@ class LogPiece:
 
     def html(self) -> SafeString:
         """Return the lines as list items."""
-        return mark_safe(  # noqa: S308
-            "".join(
-                _item(line, marked=number in self.marked) for number, line in enumerate(self.lines)
-            )
-        )  # format_html has escaped each item
+        items: list[SafeString] = []
+        day = self.day
+        for number, line in enumerate(self.lines):
+            if self.has_days and line.at is not None and line.at.date() != day:
+                day = line.at.date()
+                items.append(_separator(day))
+            items.append(_item(line, marked=number in self.marked))
+        return mark_safe("".join(items))  # noqa: S308  # format_html has escaped each item
+
+
+def _separator(day: date) -> SafeString:
+    return format_html(
+        '<li class="log-day"><time datetime="{}">{}</time></li>', day, f"{day:%A, %-d %B %Y}"
+    )
 
 
 def _item(line: LogLine, *, marked: bool) -> SafeString:

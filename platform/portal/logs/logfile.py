@@ -68,7 +68,7 @@ def tail(path: Path, lines: int) -> list[LogLine]:
 def parse_lines(data: bytes) -> list[LogLine]:
     """Parse a piece of a log that consists of complete lines. The ids of these lines are not
     usable."""
-    return [_parse(text, 0, 0) for text in data.split(b"\n")[:-1] if text]
+    return [parse_line(text, 0, 0) for text in data.split(b"\n")[:-1] if text]
 
 
 class Reader:
@@ -109,9 +109,9 @@ class Reader:
         lines = []
         for text in whole:
             offset += len(text) + 1
-            lines.append(_parse(text, inode, offset))
+            lines.append(parse_line(text, inode, offset))
         if len(self._rest) > _LONGEST:
-            lines.append(_parse(self._rest, inode, offset + len(self._rest)))
+            lines.append(parse_line(self._rest, inode, offset + len(self._rest)))
             self._rest = b""
         return lines
 
@@ -167,11 +167,12 @@ def _last_lines(path: Path, count: int) -> list[LogLine]:
     lines = []
     for text in whole[-count:]:
         offset += len(text) + 1
-        lines.append(_parse(text, inode, offset))
+        lines.append(parse_line(text, inode, offset))
     return lines
 
 
-def _parse(line: bytes, inode: int, end: int) -> LogLine:
+def parse_line(line: bytes, inode: int, end: int) -> LogLine:
+    """Parse a line without its line end. `inode` and `end`, the position after it, make its id."""
     text = line.decode(errors="replace").rstrip("\r")
     name = f"{inode:x}-{end:x}"
     parts = text.split(" ", 3)

@@ -4,7 +4,9 @@ last event."""
 from __future__ import annotations
 
 import contextlib
-from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Hashable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Hashable, Sequence
+from dataclasses import dataclass
+from datetime import date
 from functools import wraps
 from pathlib import Path
 from typing import Any
@@ -13,6 +15,7 @@ from asgiref.sync import sync_to_async
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.middleware.csrf import get_token
 from django.template.loader import render_to_string
+from django.utils.dateparse import parse_date
 
 from portal.accounts.models import Person
 from portal.apps import logs as app_logs
@@ -26,8 +29,9 @@ from portal.images.access import job_for
 from portal.images.jobs import job_context
 from portal.images.models import JobState
 from portal.logs.lines import LogPiece
-from portal.logs.logfile import Reader
+from portal.logs.logfile import LogLine, Reader
 from portal.pages.apps.last_failure import dismissed_of, last_failure_of
+from portal.pages.apps.log_page import LogFilter
 from portal.pages.apps.overview import overview_of
 from portal.pages.live import stream
 from portal.pages.metrics.views import parts_context, span_of
@@ -45,6 +49,26 @@ OVERVIEW_PARTS = (
     "last_deploys",
     "runs",
 )
+
+
+@dataclass(slots=True, kw_only=True)
+class DayLines:
+    """Renders the wanted lines, with a separator between days. `day` is that of the last line."""
+
+    keep: Callable[[LogLine], bool]
+    day: date | None
+
+    def html(self, lines: Sequence[LogLine]) -> str:
+        """Return list items, or an empty text if no line is wanted."""
+        kept = [line for line in lines if self.keep(line)]
+        found = LogPiece(lines=kept, day=self.day, has_days=True).html()
+        self.day = next((line.at.date() for line in reversed(kept) if line.at), self.day)
+        return found
+
+
+def _plain(lines: Sequence[LogLine]) -> str:
+    return LogPiece(lines=lines).html()
+
 
 Parts = tuple[dict[str, str], bool]  # HTML by name, and True if the stream ends after it
 Chunks = AsyncGenerator[str, None]
@@ -175,14 +199,19 @@ async def metrics_events(request: HttpRequest, person: Person, name: str) -> Chu
 
 @streamed
 async def log_events(request: HttpRequest, person: Person, name: str) -> Chunks:
-    """Send new log lines, starting where the page ended."""
+    """Send new log lines that match the page's filter, starting where the page ended."""
     app = await sync_to_async(app_for)(person, name)
+    query = await sync_to_async(LogFilter.of(request.GET.dict()).query_of)(app)
+    day = parse_date(request.GET.get("day", ""))
 
     def look() -> Parts:
         app_for(person, name)
         return {}, False
 
-    return _parts(name, look, log=app_logs.path_of(app), place=_place(request))
+    lines = DayLines(keep=query.matches, day=day)
+    return _parts(
+        name, look, log=app_logs.path_of(app), place=_place(request), render_lines=lines.html
+    )
 
 
 def overview_parts(app: App, token: str = "", dismissed: str = "") -> dict[str, str]:
@@ -205,9 +234,15 @@ def overview_parts(app: App, token: str = "", dismissed: str = "") -> dict[str, 
 
 
 async def _parts(
-    app_name: str, look: Callable[[], Parts], *, log: Path | None = None, place: str = ""
+    app_name: str,
+    look: Callable[[], Parts],
+    *,
+    log: Path | None = None,
+    place: str = "",
+    render_lines: Callable[[Sequence[LogLine]], str] = _plain,
 ) -> Chunks:
-    """Send each changed part and each new log line. After `complete`, the page closes the stream.
+    """Send each changed part and each new log line. After `complete`, the
+    page closes the stream.
 
     `look` also checks the permission repeatedly: it raises if the app was deleted or the person
     lost access.
@@ -232,8 +267,8 @@ async def _parts(
                     None,
                 )
             while reader is not None and (lines := await sync_to_async(reader.read)()):
-                piece = LogPiece(lines=lines)
-                yield stream.event("lines", piece.html(), id=piece.place)
+                if rendered := render_lines(lines):
+                    yield stream.event("lines", rendered, id=lines[-1].id)
             changed = {name: html for name, html in parts.items() if sent.get(name) != html}
             for name, html in changed.items():
                 yield stream.event(name, html)

@@ -8,8 +8,9 @@ export function start() {
 function arm(log) {
   const lines = log.querySelector(".log-lines");
   const pause = log.querySelector("[data-log-pause]");
-  const filter = log.querySelector("[data-log-filter]");
-  const source = log.querySelector("[data-log-source]");
+  const search = document.querySelector("[data-log-search]");
+  const filter = search?.querySelector("[data-log-filter]") ?? log.querySelector("[data-log-filter]");
+  const copy = log.querySelector("[data-log-copy]");
   const nothing = log.querySelector("[data-log-nothing]");
   const held = [];
   let following = true;
@@ -37,11 +38,17 @@ function arm(log) {
     }
   });
   filter?.addEventListener("input", () => sieve(lines.children));
-  source?.addEventListener("change", () => source.form.requestSubmit()); // the server searches more lines than this page has
+  search?.addEventListener("change", (event) => event.target !== filter && search.requestSubmit()); // the server searches all kept lines
+  copy?.addEventListener("click", async () => {
+    const rows = [...lines.children].filter((row) => !row.hidden && !row.matches(".log-empty, .log-day"));
+    await navigator.clipboard.writeText(rows.map((row) => [...row.children].map((part) => part.textContent).join(" ")).join("\n"));
+    copy.querySelector("span").textContent = `${rows.length} lines copied`;
+    setTimeout(() => (copy.querySelector("span").textContent = "Copy"), 2000);
+  });
 
   function settled() {
     while (lines.childElementCount > KEPT) lines.firstElementChild.remove();
-    if (filter?.value || source?.value) sieve(lines.children);
+    if (filter?.value) sieve(lines.children);
     if (following) toEnd();
   }
   function toEnd() {
@@ -51,8 +58,7 @@ function arm(log) {
     const wanted = filter.value.trim().toLowerCase();
     let found = wanted === "";
     for (const row of rows) {
-      const other = source?.value && row.querySelector(".log-source")?.textContent.split(".")[0] !== source.value;
-      row.hidden = Boolean(other) || (wanted !== "" && !row.textContent.toLowerCase().includes(wanted));
+      row.hidden = wanted !== "" && !row.textContent.toLowerCase().includes(wanted);
       found ||= !row.hidden && !row.matches(".log-empty");
     }
     nothing.hidden = found;
