@@ -303,7 +303,7 @@ def test_a_run_keeps_its_app_awake_unless_its_owner_disables_that(plant):
     run = begin(plant, app, "long")
     assert run.state == RunState.RUNNING
     assert active_at() > time.time() - 10
-    assert active_at(jobs_count=False) == begun
+    assert active_at(jobs_keep_awake=False) == begun
     jobs.stop(plant.crew.owner, app=app, run=run)
     job_runs.update_runs(app.pk)
     assert active_at() == begun
