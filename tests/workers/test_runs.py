@@ -169,7 +169,7 @@ def test_a_failed_post_deploy_script_and_a_failed_release_phase_run_again(plant)
     releases.advance(first, RolloutState.RELEASING)
     # As when the app's database was not available.
     releases.finish_failed(first, "The release phase exited with code 1.")
-    second = releases.try_again(plant.crew.owner, app=app, number=first.release.number)
+    second = releases.retry_rollout(plant.crew.owner, app=app, number=first.release.number)
     roll_out(second.pk)
     converge(app.pk)
     second.refresh_from_db()
