@@ -31,7 +31,7 @@ class RuntimeFailure(Exception):
     """Root of the tree: `str()` names what failed and on what; `hint` is the remedy."""
 
     def __init__(self, what: str, *, hint: str = "") -> None:
-        self.what, self.hint = _sayable(what), _sayable(hint)
+        self.what, self.hint = _printable(what), _printable(hint)
         super().__init__(self.what)
 
     def explain(self) -> str:
@@ -147,7 +147,7 @@ class CertificateRefused(RuntimeFailure):
 _LONGEST = 16_384
 
 
-def _sayable(text: str) -> str:
+def _printable(text: str) -> str:
     """Shorten a text, and escape lone surrogates in it.
 
     File names may contain any bytes, which Python represents as lone surrogates (PEP 383).

@@ -24,7 +24,7 @@ Running = subprocess.Popen  # the result of `spawn`, for use in other modules
 StillRunning = subprocess.TimeoutExpired  # raised by `Running.wait`
 PIPE, NOWHERE = subprocess.PIPE, subprocess.DEVNULL
 _CHUNK = 65_536
-_LOOK = 0.1  # seconds between two calls of the checks
+_POLL_SECONDS = 0.1  # seconds between two calls of the checks
 _LAST_LINES = 8  # of stderr, shown in an error
 
 
@@ -209,7 +209,7 @@ class _Exchange:
             raise _OutOfTime
         for check in self._checks:
             check()
-            left = min(left, _LOOK)
+            left = min(left, _POLL_SECONDS)
         exited = False
         for key, _ in selector.select(left):
             if key.data == "exit":

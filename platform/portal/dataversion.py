@@ -20,7 +20,7 @@ from django.db import connection
 T = TypeVar("T")
 
 
-class Kept(Generic[T]):
+class DatabaseCache(Generic[T]):
     """A cache of values by key. Each is computed once per version of the database. The oldest are
     dropped first."""
 

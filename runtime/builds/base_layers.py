@@ -36,31 +36,33 @@ class BaseLayers:
 
 
 def ensure_base_layers(
-    config: NodeConfig, store: Store, decided: BuildPlan, log: Log, progress: Log
+    config: NodeConfig, store: Store, build_plan: BuildPlan, log: Log, progress: Log
 ) -> BaseLayers:
     """Make the layers that do not exist yet.
 
     `log` gets the result, `progress` each line while a stack is made.
     """
-    started, stack = time.monotonic(), decided.stack
-    if decided.bare:
-        log(f"Stack: none, the image has only programs and certificates; {decided.runtime_words}")
+    started, stack = time.monotonic(), build_plan.stack
+    if build_plan.bare:
+        log(
+            f"Stack: none, the image has only programs and certificates; {build_plan.runtime_words}"
+        )
         bare = ensure_bare(config, store, stack, progress)
         return BaseLayers(
-            image=(bare,), steps=_toolchain(config, store, decided, log, progress) or (bare,)
+            image=(bare,), steps=_toolchain(config, store, build_plan, log, progress) or (bare,)
         )
     layers = (
-        *ensure_runtime(config, store, decided.runtime, stack, progress),
-        *ensure_runtimes(config, store, decided.also, stack, progress),
+        *ensure_runtime(config, store, build_plan.runtime, stack, progress),
+        *ensure_runtimes(config, store, build_plan.also, stack, progress),
     )
-    what = f"; {decided.runtime_words}" if decided.runtime_words else ""
+    what = f"; {build_plan.runtime_words}" if build_plan.runtime_words else ""
     log(f"Stack: {stack.name}{what} ({sizes(layers)}, {seconds(started)})")
     names = tuple(
-        runtime.name for runtime in (decided.runtime, *decided.also) if runtime is not None
+        runtime.name for runtime in (build_plan.runtime, *build_plan.also) if runtime is not None
     )
     return BaseLayers(
         image=layers,
-        steps=_toolchain(config, store, decided, log, progress) or layers,
+        steps=_toolchain(config, store, build_plan, log, progress) or layers,
         environment=ensure_stack(config, store, stack.name, progress).config.environment,
         labels=Foundation(stack=stack.name, runtimes=names, layers=len(layers)).label(),
     )
@@ -89,15 +91,15 @@ def extra_layers_of_step(
 
 
 def _toolchain(
-    config: NodeConfig, store: Store, decided: BuildPlan, log: Log, progress: Log
+    config: NodeConfig, store: Store, build_plan: BuildPlan, log: Log, progress: Log
 ) -> tuple[Layer, ...]:
     """Return the base layers of the steps if they differ from those of the app, else nothing."""
-    if decided.toolchain is None or not decided.installs:
+    if build_plan.toolchain is None or not build_plan.installs:
         return ()
     started = time.monotonic()
-    layers = ensure_runtime(config, store, decided.toolchain, decided.stack, progress)
+    layers = ensure_runtime(config, store, build_plan.toolchain, build_plan.stack, progress)
     log(
-        f"Built with: {decided.toolchain.name} ({sizes(layers)}, {seconds(started)}), which is not"
-        " part of the image"
+        f"Built with: {build_plan.toolchain.name} ({sizes(layers)}, {seconds(started)}), which is"
+        " not part of the image"
     )
-    return (*layers, *ensure_runtimes(config, store, decided.also, decided.stack, progress))
+    return (*layers, *ensure_runtimes(config, store, build_plan.also, build_plan.stack, progress))

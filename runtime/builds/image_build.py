@@ -60,11 +60,11 @@ class ImageBuild:
     request: BuildRequest
     started: float = 0.0
     app_file: AppFile = field(default_factory=AppFile)
-    workshop: StepRunner = field(init=False)
+    step_runner: StepRunner = field(init=False)
     _unavailable: dict[str, TransferFailed] = field(default_factory=dict)  # images not to ask again
 
     def __post_init__(self) -> None:
-        self.workshop = StepRunner(context=self.context)
+        self.step_runner = StepRunner(context=self.context)
 
     def run(self) -> BuiltImage:
         self.started = time.monotonic()
@@ -75,37 +75,39 @@ class ImageBuild:
         text = self._dockerfile_text(tree)
         if text is not None:
             declared = self._declared(tree)  # its errors are shown before anything is pulled
-            foreign = dockerfile.foreign_bases(text, self._arguments, offer(self.context.config))
-            decided = self._instead_of_dockerfile(tree, foreign)
-            if decided is None:
+            registry_bases = dockerfile.foreign_bases(
+                text, self._arguments, offer(self.context.config)
+            )
+            build_plan = self._instead_of_dockerfile(tree, registry_bases)
+            if build_plan is None:
                 return self._dockerfile(tree, text, declared)
         else:
-            decided = self._plan(tree.source(self.app_file))
-        self._say(decided)
-        ground, layers = self._layers(decided, tree)
-        return self._image(layers, decided, ground)
+            build_plan = self._plan(tree.source(self.app_file))
+        self._log_plan(build_plan)
+        base_layers, layers = self._layers(build_plan, tree)
+        return self._image(layers, build_plan, base_layers)
 
-    def _layers(self, decided: BuildPlan, tree: Checkout) -> tuple[BaseLayers, list[Layer]]:
+    def _layers(self, build_plan: BuildPlan, tree: Checkout) -> tuple[BaseLayers, list[Layer]]:
         """Make all layers of the plan, bottom first. An earlier stage is built first; its output is
         then the source.
         """
         context = self.context
-        if decided.earlier is not None:
-            _, made = self._layers(decided.earlier, tree)
+        if build_plan.earlier is not None:
+            _, made = self._layers(build_plan.earlier, tree)
             context.budget.check()
             layer, tree = (
                 context.store.unpacked(made[-1]),
                 Checkout(context.workspace / "taken", context.helper),
             )
-            tree.take(layer, decided.takes)
-            context.log(f"The image gets only /{decided.takes} of that")
-        tree.leave_out(decided.left_out)
-        ground = ensure_base_layers(
-            context.config, context.store, decided, context.log, context.progress
+            tree.fill_from_layer(layer, build_plan.takes)
+            context.log(f"The image gets only /{build_plan.takes} of that")
+        tree.leave_out(build_plan.left_out)
+        base_layers = ensure_base_layers(
+            context.config, context.store, build_plan, context.log, context.progress
         )
-        shared = SharedLibraries(context=context, stack=decided.stack, base=ground.image)
+        shared = SharedLibraries(context=context, stack=build_plan.stack, base=base_layers.image)
         layers: list[Layer] = []
-        below = list(ground.steps)
+        below = list(base_layers.steps)
 
         def step(install: Install, reads: Path | None) -> None:
             context.budget.check()
@@ -113,12 +115,12 @@ class ImageBuild:
                 extra_layers_of_step,
                 context.config,
                 context.store,
-                stack=decided.stack,
+                stack=build_plan.stack,
                 progress=context.progress,
             )
             tools = extra(install.build_runtimes)
             try:
-                made = self.workshop.layer(
+                made = self.step_runner.layer(
                     install, reads, [*below, *tools], lambda: extra(_compilers(install))
                 )
             except StepFailed as failure:
@@ -132,18 +134,18 @@ class ImageBuild:
             if install.compilers:
                 below.extend(shared.look(made))
 
-        for install in decided.installs:
+        for install in build_plan.installs:
             if not install.on_code:
                 step(install, tree.path)
         context.budget.check()
-        if not decided.bare:
+        if not build_plan.bare:
             layers.append(self._code(tree))
             below.append(layers[-1])
-        for install in decided.installs:
+        for install in build_plan.installs:
             if install.on_code:
                 step(install, None)
-        ground = shared.added_to(ground)
-        return ground, [*ground.image, *layers]
+        base_layers = shared.added_to(base_layers)
+        return base_layers, [*base_layers.image, *layers]
 
     def _plan(self, source: Source) -> BuildPlan:
         context = self.context
@@ -186,31 +188,33 @@ class ImageBuild:
         declared = {} if text is None else procfile.parse(text.decode(errors="replace"))
         return {**declared, **self.app_file.commands}
 
-    def _instead_of_dockerfile(self, tree: Checkout, foreign: tuple[str, ...]) -> BuildPlan | None:
+    def _instead_of_dockerfile(
+        self, tree: Checkout, registry_bases: tuple[str, ...]
+    ) -> BuildPlan | None:
         """Return a plan without the Dockerfile if its base is not available and the other files
         suffice.
         """
         if self.app_file.building.builder:
             return None
         try:
-            for name in foreign:
+            for name in registry_bases:
                 self._pull_or_substitute(name)
         except (Unreachable, NotAllowed) as failure:
             self.context.budget.check()
             found = tree.source(self.app_file)
             try:
-                decided = self._plan(replace(found, files=found.files - {dockerfile.FILE}))
+                build_plan = self._plan(replace(found, files=found.files - {dockerfile.FILE}))
             except BadSource:
                 return None
             if (
-                decided.detected.language is LanguageName.PLAIN
+                build_plan.detected.language is LanguageName.PLAIN
             ):  # a Procfile names commands, but no way to build
                 return None
             self.context.log(
-                f"The Dockerfile starts with {', '.join(foreign)}. {failure.what} The build uses"
-                " the other files."
+                f"The Dockerfile starts with {', '.join(registry_bases)}. {failure.what} The build"
+                " uses the other files."
             )
-            return decided
+            return build_plan
         except (TransferFailed, ImageDamaged):
             return None  # the build itself reports the line with the error
         return None
@@ -286,40 +290,46 @@ class ImageBuild:
             self.context.log(done.left_out)
         return tree
 
-    def _say(self, decided: BuildPlan) -> None:
-        self.context.log(f"Detected: {decided.detected.language}, by {decided.detected.because}")
-        for note in decided.notes:
+    def _log_plan(self, build_plan: BuildPlan) -> None:
+        self.context.log(
+            f"Detected: {build_plan.detected.language}, by {build_plan.detected.because}"
+        )
+        for note in build_plan.notes:
             self.context.log(note)
 
     def _code(self, tree: Checkout) -> Layer:
         started = time.monotonic()
-        place = tree.become_layer(self.context.workspace / f"code{self.workshop.steps}")
+        place = tree.become_layer(self.context.workspace / f"code{self.step_runner.steps}")
         layer = self.context.store.add_layer(place, move=True, team=self.request.team)
-        self.workshop.descriptions[layer.diff_id] = "App code"
+        self.step_runner.descriptions[layer.diff_id] = "App code"
         self.context.log(
             f"App code: {Bytes(layer.size)} in {seconds(started)}, layer {layer.digest.short}"
         )
         return layer
 
-    def _image(self, layers: list[Layer], decided: BuildPlan, ground: BaseLayers) -> BuiltImage:
-        processes = dict(decided.processes)
+    def _image(
+        self, layers: list[Layer], build_plan: BuildPlan, base_layers: BaseLayers
+    ) -> BuiltImage:
+        processes = dict(build_plan.processes)
         web = processes.get("web")
         config = ImageConfig(
-            environment={**ground.environment, **decided.environment},
+            environment={**base_layers.environment, **build_plan.environment},
             working_directory="/app",
             user="1000:1000",
-            command=() if not web else words(web) if decided.bare else ("/bin/bash", "-c", web),
+            command=() if not web else words(web) if build_plan.bare else ("/bin/bash", "-c", web),
             labels={
-                "slipway.language": decided.detected.language.value,
+                "slipway.language": build_plan.detected.language.value,
                 "slipway.processes": json.dumps(processes, sort_keys=True),
-                **({NO_SHELL: "true"} if decided.bare else {}),
-                **ground.labels,
+                **({NO_SHELL: "true"} if build_plan.bare else {}),
+                **base_layers.labels,
             },
         )
         return self._finish(
             layers,
             complete(
-                config, layers, {**layer_names(self.context.config), **self.workshop.descriptions}
+                config,
+                layers,
+                {**layer_names(self.context.config), **self.step_runner.descriptions},
             ),
             processes,
         )

@@ -45,7 +45,7 @@ def describe(config: NodeConfig, images: Store, digest: str) -> ImageDescription
     steps = [
         step.created_by for step in complete(document, layers, names).history if not step.empty
     ]
-    tales = tuple(
+    layer_descriptions = tuple(
         LayerDescription(
             digest=layer.digest,
             diff_id=layer.diff_id,
@@ -55,4 +55,4 @@ def describe(config: NodeConfig, images: Store, digest: str) -> ImageDescription
         )
         for layer, text in zip(layers, steps, strict=True)
     )
-    return ImageDescription(digest=Digest(digest), layers=tales, config=document)
+    return ImageDescription(digest=Digest(digest), layers=layer_descriptions, config=document)

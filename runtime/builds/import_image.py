@@ -29,7 +29,7 @@ from runtime.images.exchange.ownership import take_over
 from runtime.images.exchange.pulls import allowed, pull_failed, reach
 from runtime.images.exchange.registry_reference import Registries
 from runtime.images.exchange.transfer import Access, Transfer
-from runtime.images.exchange.verified_import import Adopted, adopt
+from runtime.images.exchange.verified_import import VerifiedImage, import_verified
 from runtime.images.manifest import Descriptor, ImageConfig, Layer, Manifest
 from runtime.images.platform_labels import without_platform_labels
 from runtime.images.scratch import scratch
@@ -122,7 +122,7 @@ def import_image(
     )
 
 
-def adopt_pushed(config: NodeConfig, store: Store, image: PushedImage) -> Adopted:
+def adopt_pushed(config: NodeConfig, store: Store, image: PushedImage) -> VerifiedImage:
     """Move a pushed image into the store; the caller holds a lease.
 
     After a kill at any moment, the received parts are still in their place.
@@ -151,12 +151,12 @@ def adopt_pushed(config: NodeConfig, store: Store, image: PushedImage) -> Adopte
             _check_pushed(layer, places_of(layer.digest))
         for digest in (parts.config.digest, *(layer.digest for layer in parts.layers)):
             take(digest)
-        return adopt(store, space, pointer, most=image.most)
+        return import_verified(store, space, pointer, most=image.most)
 
 
 def _pull(
     config: NodeConfig, store: Store, image: ReferredImage, log: Callable[[str], None]
-) -> Adopted:
+) -> VerifiedImage:
     """Pull an image.
 
     It is pulled again each time: a new deploy of a tag needs its present image, as far as the
@@ -166,7 +166,7 @@ def _pull(
     mirrored = not image.access.user  # a password is only for the registry that it was given for
     check_registry(image.policy, image.name)
     name = allowed(registries, image.name, mirrored=mirrored)
-    asked = registries.asked(name) if mirrored else name
+    asked = registries.pull_name(name) if mirrored else name
     access = replace(
         image.access, plain_http=registries.is_plain(asked), reach=reach(registries, name, asked)
     )
@@ -179,7 +179,7 @@ def _pull(
         config, store, time_limit=config.pull_timeout, team=image.team, progress=log
     )
     try:
-        adopted = transfer.bring(f"docker://{asked}", access, most=image.most)
+        adopted = transfer.import_from(f"docker://{asked}", access, most=image.most)
     except (TransferFailed, ImageDamaged) as failure:
         raise pull_failed(name, failure) from None
     log(f"Pulled {adopted.digest}")
@@ -227,7 +227,7 @@ def _processes(config: ImageConfig) -> dict[str, str]:
     """Return the processes in the label of the Slipway that built it, or its ENTRYPOINT and CMD."""
     if label := config.labels.get(_PROCESSES_LABEL):
         return _declared(label)
-    own = _own(config)
+    own = _own_command(config)
     if not own:
         raise BadSource(
             "The image has no command to run.", hint="Add a CMD or ENTRYPOINT to its Dockerfile."
@@ -254,7 +254,7 @@ def _declared(text: str) -> dict[str, str]:
     return procfile.parse("\n".join(lines))
 
 
-def _own(config: ImageConfig) -> str:
+def _own_command(config: ImageConfig) -> str:
     return shlex.join((*config.entrypoint, *config.command))
 
 
@@ -266,7 +266,7 @@ class _User:
 
 
 def _labelled(
-    adopted: Adopted, store: Store, processes: dict[str, str], log: Callable[[str], None]
+    adopted: VerifiedImage, store: Store, processes: dict[str, str], log: Callable[[str], None]
 ) -> ImageConfig:
     config = adopted.config
     paths = tuple(store.unpacked(layer) for layer in reversed(adopted.layers))
@@ -276,8 +276,8 @@ def _labelled(
         USER_LABEL: f"{user.uid}:{user.gid}",
         _PROCESSES_LABEL: json.dumps(processes, sort_keys=True),
     }
-    if processes.get("web") == _own(config):
-        labels[WEB_LABEL] = _own(config)
+    if processes.get("web") == _own_command(config):
+        labels[WEB_LABEL] = _own_command(config)
     ports = [
         port.partition("/")[0]
         for port in config.exposed_ports

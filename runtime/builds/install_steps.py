@@ -72,7 +72,7 @@ class StepRunner:
             install, parent, contents, around.identity, team=context.team, variables=seen
         )
         keys = (own_key,) if install.reads_all or seen else (key, own_key)
-        with context.cache.turn(keys[0], context.budget):
+        with context.cache.key_lock(keys[0], context.budget):
             if layer := next(
                 (found for candidate in keys if (found := context.cache.find(candidate))), None
             ):

@@ -28,7 +28,7 @@ class Step(Protocol):
     def reads(self) -> str: ...
 
 
-_LOOK = 0.2  # seconds between two attempts to lock a step that another build runs
+_POLL_SECONDS = 0.2  # seconds between two attempts to lock a step that another build runs
 
 
 class StepCache:
@@ -82,14 +82,14 @@ class StepCache:
         return self._folder / f"{key}.json"
 
     @contextmanager
-    def turn(self, key: str, budget: Budget) -> Iterator[None]:
+    def key_lock(self, key: str, budget: Budget) -> Iterator[None]:
         """Hold the lock of a key, so that the next build finds the layer that the first has made.
 
         Cancelled, BuildFailed: the build was cancelled, or its time was used up, while it waited.
         """
         path = self._config.locks / f"step-{key[:16]}"
         while True:
-            with journal.lock(path, timeout=_LOOK) as held:
+            with journal.lock(path, timeout=_POLL_SECONDS) as held:
                 if held:
                     yield
                     return

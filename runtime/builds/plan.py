@@ -81,15 +81,15 @@ def plan(
         node_versions=node_versions,
         pythons=pythons,
     )
-    decided = _of_language(LANGUAGES[detected.language], inputs)
-    if decided.earlier is not None:  # the other languages are stages of this one
-        return decided
+    build_plan = _of_language(LANGUAGES[detected.language], inputs)
+    if build_plan.earlier is not None:  # the other languages are stages of this one
+        return build_plan
     for name in reversed(detected.first):
         before = replace(
             inputs, detected=replace(detected, language=name, first=()), commands=_NO_PROCESS
         )
-        decided = joined(_of_language(LANGUAGES[name], before), decided)
-    return decided
+        build_plan = joined(_of_language(LANGUAGES[name], before), build_plan)
+    return build_plan
 
 
 def _of_language(language: Language, inputs: Inputs) -> BuildPlan:

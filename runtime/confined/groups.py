@@ -12,7 +12,7 @@ class HelperGroup(Protocol):
     """A control group for one helper."""
 
     @property
-    def doors(self) -> tuple[Path, ...]:
+    def procs_files(self) -> tuple[Path, ...]:
         """The files (cgroup.procs) to which a process writes to join the group, one per
         hierarchy.
         """

@@ -50,7 +50,7 @@ _START = 60.0  # seconds; timeout of a helper's start, and of each write to it
 _MOST_SAID = 1 << 20  # characters of output of one call
 _LARGEST_ERRNO = 4095  # MAX_ERRNO of the kernel
 _LONGEST_ERROR = 10_000  # characters of an error's text
-_LOOK = 0.1  # seconds between two checks for cancellation
+_POLL_SECONDS = 0.1  # seconds between two checks for cancellation
 _QUIET = MountFlag.NO_SETUID | MountFlag.NO_DEVICES | MountFlag.NO_EXEC
 
 
@@ -212,7 +212,7 @@ class Session:
                     f"`{name}` did not end within {seconds:g} s and was stopped.",
                     hint="Make the source smaller.",
                 )
-            if select.select([self._channel], [], [], _LOOK)[0]:
+            if select.select([self._channel], [], [], _POLL_SECONDS)[0]:
                 return
 
     def _checked(self, name: str, value: Any, kind: Any) -> Any:
@@ -301,7 +301,7 @@ class Confinement:
             )
             doors = [
                 stack.enter_context(_opened(door, os.O_WRONLY))
-                for door in (group.doors if group else ())
+                for door in (group.procs_files if group else ())
             ]
             ours, theirs = socket.socketpair()
             stack.callback(ours.close)

@@ -22,7 +22,7 @@ SHARED_MEMORY = 64 * 2**20
 TERMINALS = 64  # the whole machine has kernel.pty.max
 # Of 1000. If the whole machine runs out of memory, the kernel kills builds before instances
 # (proc_pid_oom_score_adj(5)).
-DIES_FIRST = 900
+OOM_SCORE_OF_BUILDS = 900
 
 # The capabilities that root needs to install packages inside its own user namespace. Apps get none.
 _CAPABILITIES_OF_ROOT = (
@@ -140,7 +140,7 @@ def _process(spec: ContainerSpec, host: HostFacts) -> dict[str, Any]:
         "env": [f"{name}={value}" for name, value in spec.environment.items()],
         "cwd": spec.working_directory,
         "noNewPrivileges": True,
-        **({"oomScoreAdj": DIES_FIRST} if spec.purpose is Purpose.BUILD else {}),
+        **({"oomScoreAdj": OOM_SCORE_OF_BUILDS} if spec.purpose is Purpose.BUILD else {}),
         "capabilities": {
             "bounding": held,
             "effective": held,

@@ -69,7 +69,7 @@ class Creation:
         pid, monitor = self._monitor.create(
             folder, self._cgroups.monitor_files(), build=spec.purpose is Purpose.BUILD
         )
-        self._cgroups.hold_monitor(spec.team, monitor)
+        self._cgroups.limit_monitor(spec.team, monitor)
         _give_streams(pid, spec)
         folder.write_made(_made(folder, pid, monitor, address))
 

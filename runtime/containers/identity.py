@@ -23,7 +23,7 @@ def started(pid: int) -> int | None:
     return None if fields[0] in "ZX" else int(fields[19])
 
 
-def alive(pid: int, since: int) -> bool:
+def is_alive(pid: int, since: int) -> bool:
     """Return whether the pid is still the process that started at `since`."""
     return started(pid) == since
 
@@ -35,7 +35,7 @@ def send(pid: int, since: int, number: signal.Signals) -> bool:
     except ProcessLookupError:
         return False
     try:
-        if not alive(pid, since):
+        if not is_alive(pid, since):
             return False
         with suppress(ProcessLookupError):
             signal.pidfd_send_signal(fd, number)
@@ -55,7 +55,7 @@ def wait(pid: int, since: int, timeout: float) -> bool:
     except ProcessLookupError:
         return True
     try:
-        if not alive(pid, since):
+        if not is_alive(pid, since):
             return True
         poller = select.poll()
         poller.register(fd, select.POLLIN)

@@ -29,7 +29,7 @@ from runtime.containers.creation import Creation
 from runtime.containers.disk.writable import Writable
 from runtime.containers.execution import Executed, execute
 from runtime.containers.folder import Folder, Journalled
-from runtime.containers.following import Following
+from runtime.containers.following import ForegroundRun
 from runtime.containers.monitor import Monitor
 from runtime.containers.removal import Removal
 from runtime.containers.spec import ContainerSpec, Limits, Purpose, TeamLimits
@@ -133,13 +133,13 @@ class Containers:
         self.create(spec)
         try:
             self.start(spec.id)
-            following = Following(
+            following = ForegroundRun(
                 folder=self._folder(spec.id),
                 end=self._removal.end,
                 is_frozen=lambda: self.is_frozen(spec.id),
                 on_freeze=on_freeze,
             )
-            following.until_over(on_output, timeout, cancelled)
+            following.follow(on_output, timeout, cancelled)
             return self._exit_of(spec.id)
         finally:
             self.stop(spec.id, grace=0)

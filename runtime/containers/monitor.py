@@ -41,8 +41,8 @@ PROGRAM_FOLDERS = tuple(
 # disk from filling up.
 CONSOLE_MOST = 256 * 2**20
 _ENVIRONMENT = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"}
-_PATIENCE = 30.0  # seconds for the creation of a container
-_PATIENCE_WITH_BUILDS = 300.0  # seconds, for builds: their processes are idle to the scheduler
+_TIMEOUT = 30.0  # seconds for the creation of a container
+_BUILD_TIMEOUT = 300.0  # seconds, for builds: their processes are idle to the scheduler
 
 
 class Monitor:
@@ -65,7 +65,7 @@ class Monitor:
 
         Raises LaunchFailed with the runtime's own message.
         """
-        patience = _PATIENCE_WITH_BUILDS if build else _PATIENCE
+        patience = _BUILD_TIMEOUT if build else _TIMEOUT
         sync_read, sync_write = os.pipe()
         start_read, start_write = os.pipe()
         try:
@@ -90,10 +90,13 @@ class Monitor:
             os.write(start_write, b"\0")
             try:
                 process.wait(patience)  # conmon continues in the background
-                return _answer(folder, sync_read, patience), int(folder.monitor_pid.read_text())
+                return _created_pid(folder, sync_read, patience), int(
+                    folder.monitor_pid.read_text()
+                )
             except (StillRunning, FileNotFoundError, ValueError) as error:
                 raise LaunchFailed(
-                    f"The monitor of container {folder.id} did not start ({error}).{_words(folder)}"
+                    f"The monitor of container {folder.id} did not start ({error})."
+                    f"{_monitor_output(folder)}"
                 ) from None
         finally:
             for fd in (sync_read, sync_write, start_read, start_write):
@@ -102,7 +105,7 @@ class Monitor:
 
     def start(self, id: str, *, build: bool) -> None:
         """Start the command of a created container."""
-        patience = _PATIENCE_WITH_BUILDS if build else _PATIENCE
+        patience = _BUILD_TIMEOUT if build else _TIMEOUT
         try:
             run([program("crun"), *self._globals, "start", id], env=_ENVIRONMENT, timeout=patience)
         except ProcessFailed as failure:
@@ -213,7 +216,7 @@ def _cgroup2_beside_version_1(kernel: Kernel) -> Path | None:
     return next((mount.target for mount in mounts if mount.kind == "cgroup2"), None)
 
 
-def _answer(folder: Folder, sync: int, patience: float) -> int:
+def _created_pid(folder: Folder, sync: int, patience: float) -> int:
     line, deadline = b"", time.monotonic() + patience
     while not line.endswith(b"\n"):
         readable, _, _ = select.select([sync], [], [], max(deadline - time.monotonic(), 0))
@@ -228,26 +231,27 @@ def _answer(folder: Folder, sync: int, patience: float) -> int:
         answer = json.loads(line)
     except ValueError:
         raise LaunchFailed(
-            f"The monitor of container {folder.id} ended without an answer.{_words(folder)}"
+            f"The monitor of container {folder.id} ended without an answer."
+            f"{_monitor_output(folder)}"
         ) from None
     pid = int(answer["data"])
     if pid <= 0:
         raise LaunchFailed(
             f"Could not create container {folder.id}:"
-            f" {answer.get('message', '').strip() or 'no reason given'}.{_words(folder)}"
+            f" {answer.get('message', '').strip() or 'no reason given'}.{_monitor_output(folder)}"
         )
     return pid
 
 
-def _words(folder: Folder) -> str:
+def _monitor_output(folder: Folder) -> str:
     text = (folder.path / "monitor.log").read_text(errors="replace").strip()
     return f" The monitor said: {text[-1000:]}" if text else ""
 
 
-def at_work() -> dict[Path, list[int]]:
+def running_by_bundle() -> dict[Path, list[int]]:
     """Return the pids of monitors and runtimes by their bundle.
 
-    Removal finds processes of half-made containers with it.
+    Removal finds processes of incomplete containers with it.
     """
     found: dict[Path, list[int]] = {}
     for pid, words in identity.command_lines():

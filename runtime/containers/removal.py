@@ -19,7 +19,7 @@ from runtime.containers.attachment import Network
 from runtime.containers.cgroups import helper_groups
 from runtime.containers.cgroups.cgroup import Cgroups
 from runtime.containers.folder import Folder, Made
-from runtime.containers.monitor import Monitor, at_work
+from runtime.containers.monitor import Monitor, running_by_bundle
 from runtime.errors import KernelRefused
 from runtime.kernel import Kernel
 
@@ -116,7 +116,7 @@ class Removal:
         # require two consecutive scans without processes.
         quiet, deadline = 0, time.monotonic() + _MONITOR_PATIENCE
         while quiet < 2 and time.monotonic() < deadline:
-            pids = at_work().get(folder.bundle, [])
+            pids = running_by_bundle().get(folder.bundle, [])
             quiet = 0 if pids else quiet + 1
             _kill(pids)
             for team in self._teams(folder):
@@ -154,7 +154,7 @@ class Removal:
     def _processes_by_id(self) -> dict[str, list[int]]:
         return {
             bundle.parent.name: pids
-            for bundle, pids in at_work().items()
+            for bundle, pids in running_by_bundle().items()
             if bundle.parent.parent == self._instances
         }
 

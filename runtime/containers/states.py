@@ -42,7 +42,7 @@ class States:
     def usage(self, folder: Folder) -> Usage | None:
         """Return the container's resource usage, or None if its kernel resources are gone."""
         journalled = folder.journalled()
-        counted = self.cgroups().counted(journalled.spec.team, folder.id) if journalled else None
+        counted = self.cgroups().counters(journalled.spec.team, folder.id) if journalled else None
         if counted is None:
             return None
         return Usage(
@@ -72,7 +72,7 @@ class States:
         gone = made is not None and not _is_watched(made)
         if (code := folder.exit_code()) is None:
             return None
-        counted = self.cgroups().counted(spec.team, spec.id)
+        counted = self.cgroups().counters(spec.team, spec.id)
         ended = exit_of(
             code[0],
             at=code[1],
@@ -89,9 +89,9 @@ class States:
 
 def is_running(made: Made) -> bool:
     """Return whether the container's first process runs."""
-    return made.boot == identity.boot() and identity.alive(made.pid, made.pid_started)
+    return made.boot == identity.boot() and identity.is_alive(made.pid, made.pid_started)
 
 
 def _is_watched(made: Made) -> bool:
     """Return whether the monitor runs. Without it there is no log and no exit code."""
-    return made.boot == identity.boot() and identity.alive(made.monitor, made.monitor_started)
+    return made.boot == identity.boot() and identity.is_alive(made.monitor, made.monitor_started)

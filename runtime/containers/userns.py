@@ -25,7 +25,7 @@ from runtime.kernel import Kernel
 from runtime.process import NOWHERE, PIPE, Running, spawn
 from runtime.team_ids import IDS_PER_TEAM
 
-_PATIENCE = 10.0  # seconds
+_TIMEOUT = 10.0  # seconds
 _OWNER_UID = 0xB704
 
 
@@ -124,7 +124,7 @@ def _is_pinned(pin: Path) -> bool:
 
 
 def _await_own(namespace: Path, holder: Running[bytes]) -> None:
-    deadline = time.monotonic() + _PATIENCE
+    deadline = time.monotonic() + _TIMEOUT
     while namespace.stat().st_ino == Path("/proc/self/ns/user").stat().st_ino:
         if holder.poll() is not None or time.monotonic() > deadline:
             raise LaunchFailed(

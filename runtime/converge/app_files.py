@@ -31,7 +31,7 @@ class AppFiles:
             return {}
         before, checks = self._checks.get(app, (0, {}))
         if written != before:
-            checks = app_state.load(self.state(app)).to_be_asked()
+            checks = app_state.load(self.state(app)).checks_to_run()
             self._checks[app] = (written, checks)
         return checks
 

@@ -127,7 +127,7 @@ class AppState:
         """Return the state of an app that no longer sleeps."""
         return replace(self, asleep=None, woken_at=at)
 
-    def to_be_asked(self) -> Mapping[str, HealthCheck]:
+    def checks_to_run(self) -> Mapping[str, HealthCheck]:
         """Return the health checks to repeat, by instance. Empty while the app sleeps."""
         lasting = {
             key: marks.check

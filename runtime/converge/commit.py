@@ -43,12 +43,12 @@ def commit(config: NodeConfig, images: Store, containers: Containers, id: str) -
         containers.copy_written(id, tree, most=most)
         layers.append(images.add_layer(tree, move=True, team=container.spec.team))
     configuration = with_step(
-        complete(document, layers[:-1], layer_names(config)), described(container)
+        complete(document, layers[:-1], layer_names(config)), history_entry(container)
     )
     return images.write_image(layers, configuration)
 
 
-def described(container: Container) -> str:
+def history_entry(container: Container) -> str:
     """Return the history entry: "Commit of web.1a2b3c4d of v12"."""
     labels = container.spec.labels
     return (
@@ -63,13 +63,13 @@ def image_of(images: Store, container: Container) -> Digest:
     name = f"{container.spec.app}:v{container.spec.labels['release']}"
     first = [named[name].digest] if name in named else []
     for digest in (*first, *(image.digest for image in (*named.values(), *unnamed))):
-        if _stands_on(images, digest, container.spec.layers):
+        if _has_layers(images, digest, container.spec.layers):
             return digest
     what = f"The image of {container.id} is no longer in the store."
     raise NoSuchImage(what, hint="Deploy the app again, and commit an instance of the new release.")
 
 
-def _stands_on(images: Store, digest: Digest, layers: tuple[Path, ...]) -> bool:
+def _has_layers(images: Store, digest: Digest, layers: tuple[Path, ...]) -> bool:
     try:
         _, diff_ids = images.configuration(images.manifest(digest))
     except (ImageDamaged, KeyError, ValueError):  # `verify` reports it

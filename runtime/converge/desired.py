@@ -52,8 +52,8 @@ class Sleep:
     after: float  # without a request; then public instances are frozen: they use memory but no CPU
     # Asleep; then they are stopped, and new ones are created, not started.
     stop_after: float = 3600.0
-    jobs_count: bool = True  # a cron job or another run keeps the app awake
-    workers_count: bool = False  # an instance of a type without requests keeps the app awake
+    jobs_keep_awake: bool = True  # a cron job or another run keeps the app awake
+    workers_keep_awake: bool = False  # an instance of a type without requests keeps the app awake
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

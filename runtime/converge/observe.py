@@ -66,7 +66,7 @@ class Observer:
     containers: ContainersToLookAt
     router: RouterToLookAt
     last_lines: Callable[[str], list[str]]  # of an instance's output
-    asker: Prober
+    prober: Prober
     # The last answers of health commands, which cost more than a request: by instance, with their
     # time.
     asked: dict[str, tuple[float, explain.ProbeAnswer]] = field(default_factory=dict)
@@ -124,7 +124,7 @@ class Observer:
         # not start that time again.
         return (
             now
-            if desired.sleep.jobs_count
+            if desired.sleep.jobs_keep_awake
             and now - active >= desired.sleep.after
             and self._has_run(desired.app)
             else active
@@ -180,11 +180,11 @@ class Observer:
         health = _health(desired, container)
         host = desired.hosts[0] if desired.hosts else desired.app
         if health.kind is not CheckKind.COMMAND:
-            return self.asker.check(container, host, health)
+            return self.prober.check(container, host, health)
         at, last = self.asked.get(container.id, (float("-inf"), explain.ProbeAnswer()))
         if now - at < COMMAND_EVERY:
             return last
-        answer = self.asker.check(container, host, health)
+        answer = self.prober.check(container, host, health)
         if len(self.asked) > REMEMBERED:
             self.asked.clear()
         self.asked[container.id] = (now, answer)

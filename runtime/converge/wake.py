@@ -48,14 +48,14 @@ class Waker:
         *,
         containers: Containers,
         router: Router,
-        asker: Prober,
+        prober: Prober,
         shipper: Shipper,
         clock: Callable[[], float],
     ) -> None:
-        self._containers, self._router, self._asker, self._shipper, self._clock = (
+        self._containers, self._router, self._prober, self._shipper, self._clock = (
             containers,
             router,
-            asker,
+            prober,
             shipper,
             clock,
         )
@@ -87,9 +87,9 @@ class Waker:
         self._shipper.say(app, WOKEN, at=self._clock())
         return tuple(booting)
 
-    def answers(self, booting: Booting) -> bool:
+    def passes_check(self, booting: Booting) -> bool:
         """Return whether the instance passes its check now. Takes at most the check's timeout."""
-        return self._asker.check(booting.container, booting.host, booting.check).healthy
+        return self._prober.check(booting.container, booting.host, booting.check).healthy
 
     def admit(self, path: Path, booting: Booting) -> bool:
         """Route requests to an instance that passed its check, and return whether they are served.

@@ -106,11 +106,11 @@ class NodeEngine:
         self.release_phases = ReleasePhases(
             containers=self.containers, images=self.images, shipper=self.shipper, clock=clock
         )
-        self._asker = Prober(execute=self.containers.execute, ask=ask)
+        self._prober = Prober(execute=self.containers.execute, ask=ask)
         self._waker = Waker(
             containers=self.containers,
             router=self.router,
-            asker=self._asker,
+            prober=self._prober,
             shipper=self.shipper,
             clock=clock,
         )
@@ -119,7 +119,7 @@ class NodeEngine:
             containers=self.containers,
             router=self.router,
             last_lines=self.shipper.last_lines,
-            asker=self._asker,
+            prober=self._prober,
             requests=self.app_files.request_counts,
             pulses=self.app_files.probe_results,
         )
@@ -292,7 +292,7 @@ class NodeEngine:
 
     def admit(self, booting: Booting) -> bool:
         """Route requests to a booting instance if it passes its check; return whether it does."""
-        if not self._waker.answers(booting):
+        if not self._waker.passes_check(booting):
             return False
         app = booting.container.spec.app
         with self.holding(app, timeout=_WAKE_WAIT) as held:
@@ -372,7 +372,7 @@ class NodeEngine:
     def check_health(self, container: Container, check: HealthCheck) -> ProbeAnswer:
         """Check one instance, within the check's time limit."""
         routes = self.router.route(container.spec.app)
-        return self._asker.check(
+        return self._prober.check(
             container,
             routes.hosts[0] if routes is not None and routes.hosts else container.spec.app,
             check,

@@ -105,7 +105,7 @@ class Catalogue:
         layers, noted = pair_layers(document, diff_ids), self._notes()
         steps = [step.created_by for step in config.history if not step.empty]
         is_app = any(is_of_platform(name) for name in self.inventory.images[digest].names)
-        stories = []
+        history = []
         for number, layer in enumerate(layers):
             created_by = (steps[number] if len(steps) == len(layers) else "") or noted.get(
                 layer.diff_id, ""
@@ -113,7 +113,7 @@ class Catalogue:
             if not created_by and is_app and number == len(layers) - 1:
                 created_by = "App code"
             facts = self.inventory.layers.get(layer.diff_id)
-            stories.append(
+            history.append(
                 LayerHistory(
                     digest=layer.digest,
                     diff_id=layer.diff_id,
@@ -123,7 +123,7 @@ class Catalogue:
                     shared_with=self._sharers(layer.diff_id, digest),
                 )
             )
-        return stories[::-1]
+        return history[::-1]
 
     def disk_use(self, reclaimable: Bytes) -> list[DiskUse]:
         """Return the disk usage of the store, and what a collection would free."""

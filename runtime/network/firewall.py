@@ -190,7 +190,7 @@ table bridge {node} {{
 {_add(node, leases)}"""  # noqa: E501
 
 
-def admission(node: str, lease: Lease) -> str:
+def rules_to_admit(node: str, lease: Lease) -> str:
     """Return the rules that let a container send from its addresses, and that count its traffic.
 
     They apply its team's policy.
@@ -198,12 +198,12 @@ def admission(node: str, lease: Lease) -> str:
     return _add(node, [lease])
 
 
-def dismissal(node: str, lease: Lease) -> str:
-    """Return the rules that undo `admission`.
+def rules_to_dismiss(node: str, lease: Lease) -> str:
+    """Return the rules that undo `rules_to_admit`.
 
     They add the elements first, so that the removal of absent ones succeeds.
     """
-    return admission(node, lease) + "".join(
+    return rules_to_admit(node, lease) + "".join(
         f"delete element {place} {{ {element} }}\n" for place, element in _elements(node, lease)
     )
 

@@ -135,7 +135,7 @@ class Network:
             # the kernel needs some milliseconds to change its rules
             with ThreadPoolExecutor(1) as aside:
                 admitting = aside.submit(
-                    firewall.amend, self._kernel, firewall.admission(self._config.name, lease)
+                    firewall.amend, self._kernel, firewall.rules_to_admit(self._config.name, lease)
                 )
                 namespaces.ensure(self._kernel, attachment.netns, userns)
                 port = self._plug(route, attachment, policy.bandwidth)
@@ -158,7 +158,9 @@ class Network:
                 with self._traffic.changed() as sums:
                     self._add_up(sums, {container_id: lease})
                     sums.seen.pop(container_id, None)
-                    firewall.amend(self._kernel, firewall.dismissal(self._config.name, lease))
+                    firewall.amend(
+                        self._kernel, firewall.rules_to_dismiss(self._config.name, lease)
+                    )
         self._leases.drop(container_id)
 
     def set_policy(self, team: int, policy: NetworkPolicy) -> None:

@@ -37,7 +37,7 @@ def look_up(name: str) -> tuple[IPv4Address, ...]:
     return tuple(IPv4Address(sockaddr[0]) for *_, sockaddr in found)
 
 
-def is_fit(address: IPv4Address) -> bool:
+def may_be_allowed(address: IPv4Address) -> bool:
     """Return whether an address from a name lookup may be allowed.
 
     The owner of a name must not open our private networks with it.
@@ -134,7 +134,7 @@ def _merged(
 
     Without an answer, all known addresses remain valid, so a resolver that is down blocks nothing.
     """
-    fresh = {str(address): now for address in answers if is_fit(address)}
+    fresh = {str(address): now for address in answers if may_be_allowed(address)}
     if not fresh:
         return dict(before)
     kept = {address: at for address, at in before.items() if now - at < KEPT}

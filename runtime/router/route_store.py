@@ -173,21 +173,21 @@ class RouteStore:
         self._edit_map(self._claims, {}, drop={_claim_key(app, group) for group in before.slots})
         return before
 
-    def repair(self, truth: Mapping[str, StoredRoutes]) -> list[str]:
+    def repair(self, stored: Mapping[str, StoredRoutes]) -> list[str]:
         """Render all files from the routes of all apps, and describe what was out of date."""
         behind = []
-        for path, entries in self.map_entries(truth).items():
+        for path, entries in self.map_entries(stored).items():
             if _write(path, render.map_text(entries)):
                 behind.append(f"The map {path.stem} was out of date.")
         claims = {
             _claim_key(app, group): str(slot)
-            for app, placed in truth.items()
+            for app, placed in stored.items()
             for group, slot in placed.slots.items()
         }
         _write(self._claims, render.map_text(claims))
         filled = {
             slot: (ends, placed.routes.policy.link)
-            for placed in truth.values()
+            for placed in stored.values()
             for slot, ends in placed.filled().items()
         }
         self.grow(max(filled, default=0) + 1)
@@ -202,10 +202,10 @@ class RouteStore:
                 behind.append(f"The file of the slots from {first} was out of date.")
         return behind
 
-    def map_entries(self, truth: Mapping[str, StoredRoutes]) -> dict[Path, dict[str, str]]:
+    def map_entries(self, stored: Mapping[str, StoredRoutes]) -> dict[Path, dict[str, str]]:
         """Return the desired entries of all maps."""
         whole: dict[Path, dict[str, str]] = {path: {} for path in self.maps.of_apps}
-        for _, placed in sorted(truth.items()):
+        for _, placed in sorted(stored.items()):
             for path, entries in self.entries(placed).items():
                 whole[path] |= entries
         for path, entries in render.portal_entries(self._config, self.maps).items():

@@ -42,7 +42,7 @@ _BASE64URL = re.compile(r"[A-Za-z0-9_.-]{1,512}")
 _DELETE_TRIES = 5  # HAProxy removes a closed connection from its server a moment later
 _DELETE_PAUSE = 0.002
 # seconds; a request needs much less from the lookup of its app's record to a server
-_UNDER_WAY = 0.02
+_REQUEST_SETUP_SECONDS = 0.02
 
 
 class Router:
@@ -52,7 +52,7 @@ class Router:
 
     def __init__(self, config: NodeConfig) -> None:
         self._config = config
-        self._ledger = RouteStore(config)
+        self._store = RouteStore(config)
         self._lock = config.locks / "router"
         self._api = RuntimeApi(config.router_socket, haproxy.master_socket(config))
 
@@ -65,11 +65,11 @@ class Router:
         with journal.lock(self._lock):
             if self._config.https_port:
                 Certificates(self._config).prepare()
-            running = self._ledger.fixed.exists()
-            changed = self._ledger.prepare(
+            running = self._store.fixed.exists()
+            changed = self._store.prepare(
                 worker_identity(self._config.user), accept=partial(accept_files, self._config)
             )
-            self._ledger.repair(self._ledger.all())
+            self._store.repair(self._store.all())
             if changed and running:
                 self._reload()
 
@@ -80,7 +80,7 @@ class Router:
         if HAProxy cannot start from its files; then the old worker continues.
         """
         with journal.lock(self._lock):
-            accept_files(self._config, [self._ledger.fixed, self._ledger.slots])
+            accept_files(self._config, [self._store.fixed, self._store.slots])
             self._reload()
 
     def workers(self) -> list[int]:
@@ -111,15 +111,15 @@ class Router:
         try:
             with journal.lock(self._lock), suppress(RouterDown):
                 self._check_hosts(routes)
-                now, before, grew = self._ledger.place(routes)
+                now, before, grew = self._store.place(routes)
                 if grew:
-                    self._ledger.render(now, before)
+                    self._store.render(now, before)
                     self._api.reload()
                     return
                 try:
                     self._apply(now, before)
                 finally:  # also if HAProxy is down: its next start reads the files
-                    self._ledger.render(now, before)
+                    self._store.render(now, before)
         finally:
             if durable:
                 self.make_durable(routes.app)
@@ -130,7 +130,7 @@ class Router:
         This needs no lock, so it delays no other app's change.
         """
         if is_app(app):
-            self._ledger.make_durable(app)
+            self._store.make_durable(app)
 
     def remove(self, app: str) -> None:
         """Remove an app and close its connections. Removing an unknown app succeeds."""
@@ -138,16 +138,16 @@ class Router:
             return
         try:
             with journal.lock(self._lock), suppress(RouterDown):
-                if (gone := self._ledger.forget(app)) is None:
+                if (gone := self._store.forget(app)) is None:
                     return
-                entries = self._ledger.entries(gone)
+                entries = self._store.entries(gone)
                 self._api.send_commands(
                     [f"del map {path} {key}" for path in reversed(entries) for key in entries[path]]
                 )
                 for slot in gone.slots.values():
                     self._apply_servers(slot, None)
         finally:
-            self._ledger.make_durable(app)
+            self._store.make_durable(app)
 
     def answer_challenge(self, token: str, answer: str) -> None:
         """Answer an ACME HTTP-01 challenge on every host, regardless of its app's policy or
@@ -157,30 +157,30 @@ class Router:
             raise RouterRefused(
                 f"The challenge {token!r} of the certificate authority is not a valid token."
             )
-        self._edit_challenges({token: answer}, f"add map {self._ledger.maps.acme} {token} {answer}")
+        self._edit_challenges({token: answer}, f"add map {self._store.maps.acme} {token} {answer}")
 
     def forget_challenge(self, token: str) -> None:
         """Stop answering a challenge. Succeed if the token is unknown."""
-        self._edit_challenges({}, f"del map {self._ledger.maps.acme} {token}", drop=(token,))
+        self._edit_challenges({}, f"del map {self._store.maps.acme} {token}", drop=(token,))
 
     def _edit_challenges(
         self, put: dict[str, str], command: str, *, drop: tuple[str, ...] = ()
     ) -> None:
         with journal.lock(self._lock), suppress(RouterDown):
-            known = self._ledger.challenges()
+            known = self._store.challenges()
             if any(known.get(token) != answer for token, answer in put.items()) or any(
                 token in known for token in drop
             ):
-                self._ledger.edit_challenges(put, drop=drop)
+                self._store.edit_challenges(put, drop=drop)
                 self._api.send_commands([command])
 
     def routes(self) -> dict[str, AppRoutes]:
         """Return the desired routes by app, from the files."""
-        return {app: placed.routes for app, placed in self._ledger.all().items()}
+        return {app: placed.routes for app, placed in self._store.all().items()}
 
     def route(self, app: str) -> AppRoutes | None:
         """Return the desired routes of an app, or None for an unknown app."""
-        placed = self._ledger.placed(app) if is_app(app) else None
+        placed = self._store.placed(app) if is_app(app) else None
         return placed.routes if placed else None
 
     def connections(self, app: str, instance: str) -> int:
@@ -188,7 +188,7 @@ class Router:
 
         Workers that remain after a reload are included.
         """
-        placed = self._ledger.placed(app)
+        placed = self._store.placed(app)
         if placed is None:
             return 0
         question = "; ".join(
@@ -226,20 +226,20 @@ class Router:
         differences.
         """
         with journal.lock(self._lock):
-            truth = self._ledger.all()
-            found = self._ledger.repair(truth)
+            stored = self._store.all()
+            found = self._store.repair(stored)
             try:
-                return found + self._reconcile_live(truth)
+                return found + self._reconcile_live(stored)
             except RouterDown:
                 return found
 
-    def _reconcile_live(self, truth: Mapping[str, StoredRoutes]) -> list[str]:
+    def _reconcile_live(self, stored: Mapping[str, StoredRoutes]) -> list[str]:
         found: list[str] = []
         backends = set(self._api.ask("show backend").split())
-        if any(slot_name(slot) not in backends for slot in range(self._ledger.pool())):
+        if any(slot_name(slot) not in backends for slot in range(self._store.pool())):
             self._reload()
             found.append("HAProxy had fewer slots than its files; it was reloaded.")
-        for path, entries in self._ledger.map_entries(truth).items():
+        for path, entries in self._store.map_entries(stored).items():
             live = self._api.map(path)
             commands = [f"del map {path} {key}" for key in live if key not in entries]
             commands += [
@@ -254,8 +254,8 @@ class Router:
                 self._api.send_commands(commands)
                 found.append(f"The router's map {path.stem} differed in {len(commands)} entries.")
         servers = live_servers(self._api.ask("show servers state"))
-        owners = {slot: placed for placed in truth.values() for slot in placed.slots.values()}
-        for slot in range(self._ledger.pool()):
+        owners = {slot: placed for placed in stored.values() for slot in placed.slots.values()}
+        for slot in range(self._store.pool()):
             delta = servers_delta(slot, owners.get(slot), servers.get(slot_name(slot), ()))
             if delta:
                 found.append(f"Slot {slot} differed: {'; '.join(delta.open + delta.close)}.")
@@ -269,11 +269,11 @@ class Router:
         If possible, first send the difference from `before` without a query, so that the change
         takes effect at once. Then read HAProxy's state, and send the remaining differences.
         """
-        entries, old = self._ledger.entries(now), self._ledger.entries(before) if before else {}
+        entries, old = self._store.entries(now), self._store.entries(before) if before else {}
         seen = {
             path: wanted
             for path, wanted in entries.items()
-            if not self._ledger.maps.looks_up_beginnings(path)
+            if not self._store.maps.looks_up_beginnings(path)
         }
         unseen, gone = (
             entry_edits(
@@ -313,7 +313,7 @@ class Router:
         if not loses_last_server(now, deltas):
             return self._api.send_commands([*opening, *edits, *closing])
         said = self._api.send_commands([*opening, *edits])
-        time.sleep(_UNDER_WAY)
+        time.sleep(_REQUEST_SETUP_SECONDS)
         return said + self._api.send_commands(closing)
 
     def _look(self, placed: StoredRoutes, entries: Entries) -> tuple[list[SlotDelta], Entries]:
@@ -363,12 +363,12 @@ class Router:
             return  # its next start reads the files
 
     def _check_hosts(self, routes: AppRoutes) -> None:
-        before = self._ledger.placed(routes.app)
+        before = self._store.placed(routes.app)
         for host in set(routes.hosts) - set(before.routes.hosts if before else ()):
-            owner = self._ledger.owner(host)
+            owner = self._store.owner(host)
             if owner in (None, routes.app):
                 continue
-            other = self._ledger.placed(owner) if owner != render.PORTAL else None
+            other = self._store.placed(owner) if owner != render.PORTAL else None
             if owner == render.PORTAL or (other is not None and host in other.routes.hosts):
                 of = "the portal" if owner == render.PORTAL else owner
                 raise RouterRefused(

@@ -42,7 +42,7 @@ class RuntimeApi:
         """
         return _exchange(self._worker, command)
 
-    def give(self, command: str, payload: str) -> str:
+    def send_payload(self, command: str, payload: str) -> str:
         """Send one command with lines of data after it.
 
         No line may be empty: an empty line ends the data.

@@ -24,7 +24,7 @@ from runtime.router.routes import WEB, AppRoutes, AppSituation, Endpoint
 _BACKLOG = 4_096
 _ASK = 10.0  # seconds for HAProxy to send its request
 _HOPELESS = (AppSituation.CRASHED, AppSituation.NO_INSTANCE, AppSituation.NOT_DEPLOYED)
-_LOOK = 0.03  # seconds between two reads of an app's routes
+_POLL_SECONDS = 0.03  # seconds between two reads of an app's routes
 
 log = logging.getLogger(__name__)
 
@@ -137,7 +137,7 @@ async def serving_endpoint(
             )
         if situation is AppSituation.SERVING and (taking := found.taking(process)):
             return taking[0]
-        await asyncio.sleep(_LOOK)
+        await asyncio.sleep(_POLL_SECONDS)
         found = await asyncio.to_thread(routes, app)
 
 

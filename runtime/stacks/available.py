@@ -55,13 +55,13 @@ def offer(config: NodeConfig) -> Offer:
     BadStack names a file that is not readable.
     """
     files = {file.stack.name: file for file in SHIPPED}
-    files |= {file.stack.name: file for file in _own(config)}
+    files |= {file.stack.name: file for file in _operator_stacks(config)}
     of_files = (language for file in files.values() for language in file.languages)
     languages = {language.name: language for language in (*of_files, STATIC, *DOCKERFILE_RUNTIMES)}
     return Offer(stacks={name: file.stack for name, file in files.items()}, languages=languages)
 
 
-def _own(config: NodeConfig) -> list[StackFile]:
+def _operator_stacks(config: NodeConfig) -> list[StackFile]:
     found = []
     for path in sorted(config.stacks.glob("*.toml")):
         try:

@@ -47,7 +47,7 @@ from runtime.stacks.stack import Bare, DebianRuntime, NodeRuntime, Runtime, Stac
 from runtime.stacks.static import STATIC
 from runtime.stacks.versions import Version, identity_of, newest, record, versions
 
-_LOOK = 0.2  # seconds between two attempts to lock a stack that another process builds
+_POLL_SECONDS = 0.2  # seconds between two attempts to lock a stack that another process builds
 
 
 def ensure_stack(
@@ -251,7 +251,7 @@ def _kept(
 def _turn(lock: Path) -> Iterator[None]:
     """Hold a lock. A caller that waits may be cancelled in the meantime."""
     while True:
-        with journal.lock(lock, timeout=_LOOK) as held:
+        with journal.lock(lock, timeout=_POLL_SECONDS) as held:
             if held:
                 yield
                 return
@@ -284,11 +284,13 @@ def _pull(config: NodeConfig, store: Store, stack: Stack, progress: Progress) ->
             hint="Write the image as HOST/NAME:TAG.",
         ) from None
     registries = Registries.of(config)
-    asked = registries.asked(name)
+    asked = registries.pull_name(name)
     progress(f"    pulling {asked}")
     transfer = Transfer(config, store, time_limit=config.pull_timeout, progress=progress)
     return store.image(
-        transfer.bring(f"docker://{asked}", Access(plain_http=registries.is_plain(asked))).digest
+        transfer.import_from(
+            f"docker://{asked}", Access(plain_http=registries.is_plain(asked))
+        ).digest
     )
 
 

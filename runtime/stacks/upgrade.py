@@ -183,11 +183,15 @@ def _history(
     fresh: Sequence[Layer],
 ) -> tuple[HistoryStep, ...]:
     """Return the step that made each layer, bottom first. The lowest one names the upgrade."""
-    stories = [step.created_by for step in reversed(Catalogue(config, store).history(digest))]
+    created_by = [step.created_by for step in reversed(Catalogue(config, store).history(digest))]
     stack = f"{foundation.stack} {result.after}, upgraded from {result.before}"
     return tuple(
         HistoryStep(created_by=text)
-        for text in (stack, *foundation.runtimes[: len(fresh) - 1], *stories[foundation.layers :])
+        for text in (
+            stack,
+            *foundation.runtimes[: len(fresh) - 1],
+            *created_by[foundation.layers :],
+        )
     )
 
 

@@ -49,7 +49,7 @@ def copy_tree(
             continue
         if status.st_nlink > 1 and not found.is_folder:
             links[inode] = found.path
-        _dress(found, target)
+        _copy_metadata(found, target)
         if found.is_folder:
             folders.append((found.path, status.st_atime_ns, status.st_mtime_ns))
         else:
@@ -80,7 +80,7 @@ def _make(found: Found, target: Folder) -> bool:
     return True
 
 
-def _dress(found: Found, target: Folder) -> None:
+def _copy_metadata(found: Found, target: Folder) -> None:
     """Set the owner, mode and attributes.
 
     The owner is first, because its change removes setuid bits and capabilities.

@@ -144,7 +144,7 @@ class Folder:
     def resolve(self, name: str, *, follow_last: bool = True) -> str:
         """Return the name with its links resolved inside this folder, as after chroot(2).
 
-        Parts that do not exist are unchanged. Raise LinksInCircle after more than 40 links.
+        Parts that do not exist are unchanged. Raise SymlinkLoop after more than 40 links.
         """
         return resolve(name, self.find, self.read_link, follow_last=follow_last)
 

@@ -9,7 +9,7 @@ from collections.abc import Callable
 _MOST_LINKS = 40  # the kernel's limit
 
 
-class LinksInCircle(Exception):
+class SymlinkLoop(Exception):
     """Symbolic links that form a loop."""
 
 
@@ -20,7 +20,7 @@ def resolve(
     *,
     follow_last: bool,
 ) -> str:
-    """Return the name with its links resolved. Raise LinksInCircle after more than 40 links.
+    """Return the name with its links resolved. Raise SymlinkLoop after more than 40 links.
 
     `find` returns the status of a name in the folder or None, `read_link` the text of a link there.
     """
@@ -40,7 +40,7 @@ def resolve(
             if found is not None and stat.S_ISLNK(found.st_mode):
                 links += 1
                 if links > _MOST_LINKS:
-                    raise LinksInCircle(name)
+                    raise SymlinkLoop(name)
                 text = read_link(place)
                 at = [] if text.startswith("/") else at
                 waiting.extend(reversed(text.split("/")))

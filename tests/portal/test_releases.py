@@ -165,9 +165,9 @@ def test_only_an_admin_requests_newer_stacks_for_every_deployed_app(
     deploy(submit_archive(people.owner, other, b"2"))
     people.app("empty")
     with pytest.raises(NotAllowed):
-        actions.ask_for_upgrade(people.owner, app=app)
-    assert actions.ask_for_upgrade(people.admin) == 2
-    assert actions.ask_for_upgrade(people.admin, app=app) == 1
+        actions.request_upgrade(people.owner, app=app)
+    assert actions.request_upgrade(people.admin) == 2
+    assert actions.request_upgrade(people.admin, app=app) == 1
     texts = list(
         AuditEntry.objects.filter(person=people.admin)
         .order_by("pk")

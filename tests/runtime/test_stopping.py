@@ -102,7 +102,9 @@ def test_cancellation_stops_waiting_for_a_step_or_stack(tmp_path: Path) -> None:
         journal.lock(config.locks / f"step-{step[:16]}"),
         journal.lock(config.locks / f"stack-{stack[:16]}"),
     ):
-        turn = StepCache(config, store).turn(step, Budget(600, print, cancelled=after_seconds(0.3)))
+        turn = StepCache(config, store).key_lock(
+            step, Budget(600, print, cancelled=after_seconds(0.3))
+        )
         with pytest.raises(Cancelled), turn:
             pytest.fail("another holds it")
         with cancellation.when(after_seconds(0.3)), pytest.raises(Cancelled):

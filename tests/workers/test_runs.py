@@ -169,7 +169,7 @@ def test_a_failed_post_deploy_script_and_a_failed_release_phase_run_again(plant)
     releases.advance(first, RolloutState.RELEASING)
     # As when the app's database was not available.
     releases.finish_failed(first, "The release phase exited with code 1.")
-    second = releases.try_again(plant.crew.owner, app=app, number=first.release.number)
+    second = releases.retry_rollout(plant.crew.owner, app=app, number=first.release.number)
     roll_out(second.pk)
     converge(app.pk)
     second.refresh_from_db()
@@ -303,7 +303,7 @@ def test_a_run_keeps_its_app_awake_unless_its_owner_disables_that(plant):
     run = begin(plant, app, "long")
     assert run.state == RunState.RUNNING
     assert active_at() > time.time() - 10
-    assert active_at(jobs_count=False) == begun
+    assert active_at(jobs_keep_awake=False) == begun
     jobs.stop(plant.crew.owner, app=app, run=run)
     job_runs.update_runs(app.pk)
     assert active_at() == begun

@@ -62,8 +62,8 @@ def sleep_of(row: TrafficSettings, quota: Quota) -> Sleep | None:
     return Sleep(
         after=minutes * 60.0,
         stop_after=row.stop_minutes * 60.0,
-        jobs_count=row.jobs_keep_awake,
-        workers_count=row.workers_keep_awake,
+        jobs_keep_awake=row.jobs_keep_awake,
+        workers_keep_awake=row.workers_keep_awake,
     )
 
 

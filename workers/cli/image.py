@@ -331,7 +331,7 @@ def _transfer(time_limit: float = 1800.0) -> Transfer:
 def _import(source: str, name: str, access: Access, time_limit: float) -> Answer:
     images = _engine().images
     with images.lease():
-        digest: Digest = _transfer(time_limit).bring(source, access).digest
+        digest: Digest = _transfer(time_limit).import_from(source, access).digest
         images.tag(name, digest)
     return Answer(sentence=f"{name} is {digest}", value={"name": name, "digest": digest})
 

@@ -10,12 +10,12 @@ from django.db.models import QuerySet
 from django.utils import timezone
 
 from portal.accounts.models import Membership, Person, Role, Team, Token
-from portal.dataversion import Kept
+from portal.dataversion import DatabaseCache
 from portal.errors import NotAllowed, NotFound
 
 _TOUCH_AFTER = timedelta(minutes=1)  # avoids a database write for every request of a busy program
 # a change of any token or person changes the version of the database
-_tokens: Kept[Token | None] = Kept(most=1024)
+_tokens: DatabaseCache[Token | None] = DatabaseCache(most=1024)
 
 
 def teams_of(person: Person) -> QuerySet[Team]:

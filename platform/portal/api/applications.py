@@ -34,13 +34,13 @@ from portal.apps.access import (
 from portal.apps.config import hidden_while_building
 from portal.apps.models import ProcessFormation
 from portal.apps.sizes import Size
-from portal.dataversion import Kept
+from portal.dataversion import DatabaseCache
 from portal.errors import ValueRefused
 from portal.lifecycle import app_actions
 
 router = Router(tags=["apps"])
 _MOST_LISTED = 1000  # the most apps on a page, if a limit is given
-_pages: Kept[Page] = Kept(most=256)
+_pages: DatabaseCache[Page] = DatabaseCache(most=256)
 
 
 @router.get("/teams", response=list[TeamOut], summary="Your teams")

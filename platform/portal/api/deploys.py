@@ -35,12 +35,12 @@ from portal.deploys.actions import (
 from portal.errors import NotFound
 from portal.plaintext import printable
 from portal.releases.access import releases_of, rollouts_of
-from portal.releases.actions import rollback, try_again
+from portal.releases.actions import retry_rollout, rollback
 
 router = Router(tags=["deploys"])
 _SHOWN = 50
 _MOST_LINES = 10_000
-_LOOK_SECONDS = 2.0  # interval at which the access right of a client that follows a log is checked
+_ACCESS_CHECK_SECONDS = 2.0  # interval of access checks while a client follows a log
 
 
 class ImageIn(Schema):
@@ -185,9 +185,7 @@ async def app_log(
     request: HttpRequest, name: str, *, lines: int = 100, follow: bool = False
 ) -> StreamingHttpResponse:
     app = await sync_to_async(app_for)(person_of(request), name)
-    text = _tail(
-        app_logs.path_of(app), lines, while_allowed=_right(request, app) if follow else None
-    )
+    text = _tail(app_logs.path_of(app), lines, done=_access_check(request, app) if follow else None)
     return StreamingHttpResponse(text, content_type="text/plain; charset=utf-8")
 
 
@@ -220,7 +218,7 @@ def roll_back(
 )
 def roll_out_again(request: HttpRequest, name: str, number: int) -> Status[RolloutOut]:
     person = person_of(request)
-    return Status(202, rollout_out(try_again(person, app=app_for(person, name), number=number)))
+    return Status(202, rollout_out(retry_rollout(person, app=app_for(person, name), number=number)))
 
 
 @router.get("/apps/{name}/rollouts", response=list[RolloutOut], summary="The latest rollouts")
@@ -230,40 +228,42 @@ def list_rollouts(request: HttpRequest, name: str) -> list[RolloutOut]:
     ]
 
 
-def _right(request: HttpRequest, app: App) -> Callable[[], Awaitable[bool]]:
-    """Return a check that raises NotFound when the app was deleted or the person has lost access.
+def _access_check(request: HttpRequest, app: App) -> Callable[[], Awaitable[bool]]:
+    """Return a `done` for `follow`: it raises NotFound when the app was deleted or access was lost.
+
+    Otherwise it returns False.
 
     The check is needed because the log is a file by the app's name, and another team may create an
     app with that name.
     """
-    looked, token = time.monotonic(), request.headers.get("Authorization", "").partition(" ")[2]
+    checked_at, token = time.monotonic(), request.headers.get("Authorization", "").partition(" ")[2]
 
     def look() -> None:
         person = person_of_token(token)
         if person is None or app_for(person, app.name).pk != app.pk:
             raise NotFound(f"App {app.name} does not exist, or you do not have access to it.")
 
-    async def never_done() -> bool:
-        nonlocal looked
-        if time.monotonic() - looked >= _LOOK_SECONDS:
-            looked = time.monotonic()
+    async def check() -> bool:
+        nonlocal checked_at
+        if time.monotonic() - checked_at >= _ACCESS_CHECK_SECONDS:
+            checked_at = time.monotonic()
             await sync_to_async(look)()
         return False
 
-    return never_done
+    return check
 
 
 async def _tail(
-    path: Path, lines: int, *, while_allowed: Callable[[], Awaitable[bool]] | None = None
+    path: Path, lines: int, *, done: Callable[[], Awaitable[bool]] | None = None
 ) -> AsyncIterator[str]:
     last = None
     for line in app_logs.tail(path, max(1, min(lines, _MOST_LINES))):
         last = line
         yield _text(line)
-    if while_allowed:
+    if done:
         with suppress(NotFound):
             async for text in _texts(
-                app_logs.follow(path, after=last.id if last else None, done=while_allowed)
+                app_logs.follow(path, after=last.id if last else None, done=done)
             ):
                 yield text
 

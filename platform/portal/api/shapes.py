@@ -30,7 +30,7 @@ from portal.api.schemas import (
 from portal.api.traffic_schemas import SavedOut
 from portal.apps.access import Usage, url_of
 from portal.apps.declared import Declared, Health
-from portal.apps.health import HealthSource, counting_now, effective_check_of, health_of
+from portal.apps.health import HealthSource, current_check, effective_check_of, health_of
 from portal.apps.models import App, Instance
 from portal.builds.models import Build
 from portal.builds.queue_order import position_of
@@ -157,7 +157,7 @@ def app_file_out(app: App, declared: Declared, config: Mapping[str, str]) -> App
 
 
 def health_out(app: App) -> HealthOut:
-    counting, row = counting_now(app), health_of(app)
+    counting, row = current_check(app), health_of(app)
     return HealthOut(
         source=counting.source,
         counts=_check_out(counting.check),

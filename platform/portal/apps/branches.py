@@ -7,7 +7,7 @@ import re
 from portal.errors import ValueRefused
 
 LONGEST = 100
-USUAL = ("main", "master")  # both deploy while no branch is set
+DEFAULT_BRANCHES = ("main", "master")  # both deploy while no branch is set
 _HEADS = "refs/heads/"
 # The names are part of commands that people paste, so characters of a shell are not allowed.
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._/+@-]*", re.ASCII)
@@ -40,9 +40,9 @@ def checked_branch(text: str) -> str:
 
 def deploys(branch: str, ref: str) -> bool:
     """Return True if a push to this ref deploys an app whose setting is `branch`."""
-    return ref in {f"{_HEADS}{name}" for name in ([branch] if branch else USUAL)}
+    return ref in {f"{_HEADS}{name}" for name in ([branch] if branch else DEFAULT_BRANCHES)}
 
 
 def shown(branch: str) -> str:
     """Return the branch to push to: the set one, or main."""
-    return branch or USUAL[0]
+    return branch or DEFAULT_BRANCHES[0]

@@ -41,7 +41,7 @@ def effective_check_of(app: App, declared: Declared) -> EffectiveCheck:
     return EffectiveCheck(source=HealthSource.DEFAULT, check=check_of(HealthSettings()))
 
 
-def counting_now(app: App) -> EffectiveCheck:
+def current_check(app: App) -> EffectiveCheck:
     """Return the check for the live release, or for an app without one."""
     return effective_check_of(
         app, app.current_release.declared if app.current_release else Declared()

@@ -24,7 +24,7 @@ FIELDS = ("kind", "path", "command", *NUMBERS)
 _PATH = re.compile(r"/[!-~]{0,199}")
 
 
-def usual(field: str) -> str | float:
+def default_of(field: str) -> str | float:
     """Return the default value of a field."""
     value: str | float = getattr(HealthSettings(), field)
     return value
@@ -33,7 +33,9 @@ def usual(field: str) -> str | float:
 def checked(changes: Mapping[str, object]) -> dict[str, str | float]:
     """Return the values to store; None becomes the default. ValueRefused names the wrong field."""
     return {
-        field: _check(field, value) if value is not None or field not in FIELDS else usual(field)
+        field: _check(field, value)
+        if value is not None or field not in FIELDS
+        else default_of(field)
         for field, value in changes.items()
     }
 

@@ -29,7 +29,7 @@ from portal.releases.models import Rollout
 from runtime.contract.git_address import GitAddress, check_ref
 
 # builds of one team that run or wait; all teams share the node's few build slots
-MOST_UNDER_WAY = 20
+MAX_OPEN_BUILDS = 20
 MOST_TOKEN = 4096  # characters
 MOST_ADDRESS = 255  # characters of a Git address with its branch
 UNDER_WAY = (BuildState.QUEUED, BuildState.BUILDING)
@@ -58,19 +58,19 @@ def submit(actor: Person, *, app: App, source: Source, origin: str, description:
     older = list(Build.objects.filter(app=app, state__in=UNDER_WAY))
     if (
         Build.objects.filter(app__team=app.team_id, state__in=UNDER_WAY).count() - len(older)
-        >= MOST_UNDER_WAY
+        >= MAX_OPEN_BUILDS
     ):
         raise Conflict(
-            f"Team {app.team.name} already has {MOST_UNDER_WAY} builds queued or running.",
+            f"Team {app.team.name} already has {MAX_OPEN_BUILDS} builds queued or running.",
             hint="Wait for one to end, or cancel one.",
         )
     words = (description or source.filename)[:200]
     build = Build.objects.create(
         app=app, source=source, origin=origin, description=words, created_by=actor
     )
-    for overtaken in older:
+    for replaced in older:
         _move(
-            overtaken,
+            replaced,
             BuildState.CANCELLED,
             reason=f"Build {build.pk} replaced it.",
             finished_at=timezone.now(),

@@ -14,7 +14,7 @@ from django.db.models import OuterRef, QuerySet, Subquery
 from portal.accounts.models import Person
 from portal.apps.models import App, Instance, InstanceState
 from portal.builds.models import Build, BuildState
-from portal.dataversion import Kept
+from portal.dataversion import DatabaseCache
 from portal.deploys.app_status import Word, word_of_running
 from portal.releases.models import FAILURES, Release, Rollout, RolloutState
 
@@ -124,7 +124,7 @@ class LastDeploy:
     failure: str
 
 
-_lists: Kept[AppList] = Kept(most=64)
+_lists: DatabaseCache[AppList] = DatabaseCache(most=64)
 
 
 def app_list_of(person: Person) -> AppList:

@@ -24,7 +24,7 @@ from portal.images.models import Image, ImageJob, ImageLayer, ImageTag
 from portal.releases.access import kept_releases, kept_releases_of, release_of
 from portal.releases.models import Release
 
-APPS_ON_A_PAGE = 10
+APPS_ON_A_PAGE = 8
 COUNTED = 200  # images of one layer that a page looks at, the newest first
 _RELEASE = re.compile(r"v([1-9][0-9]{0,8})")
 

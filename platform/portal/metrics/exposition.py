@@ -130,7 +130,9 @@ class _Collector(Collector):
             received.add_metric((app,), requests.received)
             sent.add_metric((app,), requests.sent)
             in_flight.add_metric((app,), requests.in_flight)
-            seconds.add_metric((app,), list(requests.buckets.items()), requests.seconds)
+            # Without any request there are no buckets, but a histogram needs the last one.
+            buckets = list(requests.buckets.items()) or [("+Inf", 0)]
+            seconds.add_metric((app,), buckets, requests.seconds)
         return iter((classes, codes, received, sent, in_flight, seconds))
 
     def _of_network(self) -> Iterator[Metric]:

@@ -28,7 +28,7 @@ _CONTROLLERS = ("cpu", "cpuacct", "memory", "pids")  # for version 1
 _PERIOD = 100_000  # microseconds; the period of a CPU limit
 _SHARES, _WEIGHT = 128, 12  # an eighth of the portal's own share when both need the processor
 _ID = re.compile(r"(\d+)-(\d+)-\d+")
-_PATIENCE = 5.0  # seconds to wait until the last process of a killed group has ended
+_TIMEOUT = 5.0  # seconds to wait until the last process of a killed group has ended
 _numbers = itertools.count(1)
 
 
@@ -134,7 +134,7 @@ class Subtree:
             match = _ID.fullmatch(next(iter(group.folders.values())).name)
             if match and _start_time(int(match[1])) == match[2]:
                 continue  # its portal is still running
-            deadline = time.monotonic() + _PATIENCE
+            deadline = time.monotonic() + _TIMEOUT
             while (group.kill() or not group.remove()) and time.monotonic() < deadline:
                 time.sleep(0.005)
             removed += 1

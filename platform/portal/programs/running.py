@@ -20,8 +20,8 @@ from portal.programs.limits import MIB, ProgramLimits, ReachedLimit
 
 log = logging.getLogger(__name__)
 _BLOCK = 2**16
-_LOOK = 0.2  # seconds between two checks of a program's usage
-_PATIENCE = 10.0  # seconds to wait until killed processes have ended
+_POLL_SECONDS = 0.2  # seconds between two checks of a program's usage
+_TIMEOUT = 10.0  # seconds to wait until killed processes have ended
 _MOST_SAID = 2**20  # bytes of a short command's output
 _LONGEST_COMPLAINT = 2**16
 T = TypeVar("T")
@@ -95,7 +95,7 @@ class RunningProgram:
     async def _watch(self) -> None:
         begun = asyncio.get_running_loop().time()
         while True:
-            await asyncio.sleep(_LOOK)
+            await asyncio.sleep(_POLL_SECONDS)
             if self.process.returncode is not None:
                 self._kill()  # processes that it has started may keep its output open
             elif self.is_timed and asyncio.get_running_loop().time() - begun > self._limits.seconds:
@@ -312,7 +312,7 @@ async def log_complaints(process: Process, name: str) -> None:
 
 async def _remove(group: ProgramGroup) -> None:
     """Kill the remaining processes of a group, and remove it."""
-    deadline = asyncio.get_running_loop().time() + _PATIENCE
+    deadline = asyncio.get_running_loop().time() + _TIMEOUT
     while group.kill() or not group.remove():
         if asyncio.get_running_loop().time() > deadline:
             log.error(

@@ -32,7 +32,7 @@ from portal.releases.access import (
     kept_releases,
     release_of,
 )
-from portal.releases.formation import RELEASE_PHASE, check_again, form
+from portal.releases.formation import RELEASE_PHASE, check_quota_again, set_formation
 from portal.releases.models import FAILURES, Release, Rollout, RolloutState
 
 __all__ = ["RELEASE_PHASE"]  # re-exported with the other names of process types
@@ -119,7 +119,7 @@ def rollback(actor: Person, *, app: App, number: int, with_old_config: bool = Fa
 
 
 @transaction.atomic
-def try_again(actor: Person, *, app: App, number: int) -> Rollout:
+def retry_rollout(actor: Person, *, app: App, number: int) -> Rollout:
     """Retry the rollout of the newest release after it failed, including its release phase. The
     cause may have been fixed."""
     require_member(actor, app.team)
@@ -138,7 +138,7 @@ def try_again(actor: Person, *, app: App, number: int) -> Rollout:
             missing_config.explain(release, missing).partition("\n")[0],
             hint="Set the config var. This creates a new release.",
         )
-    check_again(app)
+    check_quota_again(app)
     audit.record(actor, f"retried the rollout of v{number}", app=app)
     rollout = Rollout.objects.create(release=release)
     enqueue(Task.ROLL_OUT, rollout.pk)
@@ -147,7 +147,7 @@ def try_again(actor: Person, *, app: App, number: int) -> Rollout:
 
 
 @transaction.atomic
-def ask_for_upgrade(actor: Person, *, app: App | None = None) -> int:
+def request_upgrade(actor: Person, *, app: App | None = None) -> int:
     """Queue a move of one app, or of all apps, to the newest version of their stack. Return the
     number of apps.
 
@@ -239,7 +239,7 @@ def make_release(
     if missing := release.declared.lacks(config):
         return _failed_rollout(release, notes, missing_config.explain(release, missing))
     try:
-        chosen = form(app, processes, release.declared)
+        chosen = set_formation(app, processes, release.declared)
     except QuotaExceeded as refusal:
         return _failed_rollout(release, notes, f"web cannot start: {refusal}")
     supersede_open_rollouts(app, reason=f"v{number} replaced it.")

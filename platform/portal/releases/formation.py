@@ -17,7 +17,7 @@ WEB = "web"  # the process type that gets requests
 RELEASE_PHASE = "release"  # a process type that runs once before a rollout and never has instances
 
 
-def form(app: App, processes: Mapping[str, str], declared: Declared) -> list[str]:
+def set_formation(app: App, processes: Mapping[str, str], declared: Declared) -> list[str]:
     """Set the count and size of each new process type. Return notes about the choices.
 
     `web` gets one instance. Other types get none until they are scaled, unless the manifest
@@ -44,12 +44,12 @@ def form(app: App, processes: Mapping[str, str], declared: Declared) -> list[str
         size, refused = _first_that_fits(app, quota, sizes, process, candidates)
         sizes[process] = size
         if row is None or Size.of(row) != size:
-            notes.append(_words(process, size, wish, declared.file, refused))
+            notes.append(_note(process, size, wish, declared.file, refused))
             _write(app, process, size)
     return notes
 
 
-def check_again(app: App) -> None:
+def check_quota_again(app: App) -> None:
     """Raise QuotaExceeded unless the quota allows the app's formation, before it is rolled out
     again. An app that is live holds its share already."""
     rows = ProcessFormation.objects.filter(app=app)
@@ -105,24 +105,24 @@ def _candidates(quota: Quota, wish: Process | None) -> Iterator[Size]:
             },
         )
         held = decision.limited_by(wished, quota)
-        yield wished if _says_size(wish) else held
+        yield wished if _declares_size(wish) else held
         yield held
         if held.count > 1:
             yield replace(held, count=1)
     yield first
 
 
-def _says_size(wish: Process) -> bool:
+def _declares_size(wish: Process) -> bool:
     return any(
         value is not None
         for value in (wish.sizes.cpu, wish.sizes.memory, wish.sizes.disk, wish.sizes.pids)
     )
 
 
-def _words(process: str, size: Size, wish: Process | None, file: str, refused: str) -> str:
+def _note(process: str, size: Size, wish: Process | None, file: str, refused: str) -> str:
     if size.count == 0 and refused:
         return f"{process} will have no instances: {refused}"
-    if wish is None or (wish.count is None and not _says_size(wish)):
+    if wish is None or (wish.count is None and not _declares_size(wish)):
         if size.count == 0:
             return f"{process} is new and has no instances. Scale it to start it"
         return f"{process} is new and will have one instance. You can scale it"

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from runtime.errors import BadSource
 from runtime.trees.folder import Folder
-from runtime.trees.links import LinksInCircle
+from runtime.trees.links import SymlinkLoop
 from runtime.trees.walk import Found, walk
 
 
@@ -36,7 +36,7 @@ class Tree:
         """
         try:
             return self.root.resolve(name, follow_last=follow)
-        except LinksInCircle:
+        except SymlinkLoop:
             raise BadSource(
                 f"The links at {name} form a loop.", hint="Remove one of them."
             ) from None

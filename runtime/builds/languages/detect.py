@@ -142,7 +142,7 @@ def detect(source: Source) -> Detected:
     builder = source.app_file.building.builder
     if "Dockerfile" in source.files and not builder:
         return Detected(language=LanguageName.DOCKERFILE, because="Dockerfile")
-    main = _asked_for(source, builder) if builder else _main(source)
+    main = _by_setting(source, builder) if builder else _main(source)
     return Detected(
         language=main.language, because=main.because, first=tuple(_first(source, main.language))
     )
@@ -261,7 +261,7 @@ def _starts_own_file(source: Source, commands: str) -> bool:
     )
 
 
-def _asked_for(source: Source, builder: str) -> Detected:
+def _by_setting(source: Source, builder: str) -> Detected:
     """Return the language of the builder that slipway.toml names."""
     language = BUILDERS[builder]
     if language is not LanguageName.STATIC or build_script(_scripts(source)):

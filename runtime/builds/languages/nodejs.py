@@ -145,12 +145,12 @@ class NodeJs(Language):
         scripts = package(source).get("scripts", {})
         said += names.notes(scripts)
         if names.build_script(scripts) and _has_development(source):
-            said.append(_said_of_development(source, by))
+            said.append(_dev_dependencies_note(source, by))
         return tuple(said)
 
 
-def _said_of_development(source: Source, by: Installer) -> str:
-    if _prune(source, by):
+def _dev_dependencies_note(source: Source, by: Installer) -> str:
+    if _remove_dev_dependencies(source, by):
         return "Note: devDependencies are installed for the build and removed after it."
     why = (
         "workspaces share them"
@@ -175,7 +175,7 @@ def build_step(source: Source, by: Installer) -> Install:
     It removes packages only where the tool can do that without downloading again.
     """
     scripts = package(source).get("scripts", {})
-    parts = [run_build(source, by), _prune(source, by)]
+    parts = [run_build(source, by), _remove_dev_dependencies(source, by)]
     if names.has_cleanup(scripts):
         parts.append(_run(by, names.CLEANUP))
     return replace(
@@ -202,7 +202,7 @@ def _run(by: Installer, script: str) -> str:
     return f"NODE_ENV=production NPM_CONFIG_INCLUDE=dev {by.tool} run {script}"
 
 
-def _prune(source: Source, by: Installer) -> str:
+def _remove_dev_dependencies(source: Source, by: Installer) -> str:
     """Return the command that removes devDependencies, "" if there are none or they have to
     stay.
     """

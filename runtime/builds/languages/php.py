@@ -279,7 +279,7 @@ def _version(source: Source) -> tuple[str, str]:
     if not wish:
         return PHP_VERSIONS[-1], "the default"
     for version in reversed(PHP_VERSIONS):
-        if _meets(version, wish):
+        if _satisfies(version, wish):
             return version, f"composer.json requires {wish}"
     raise BadSource(
         f"composer.json requires PHP {wish}, which is not available. Available:"
@@ -288,7 +288,7 @@ def _version(source: Source) -> tuple[str, str]:
     )
 
 
-def _meets(version: str, wish: str) -> bool:
+def _satisfies(version: str, wish: str) -> bool:
     """Return whether some patch version of a minor version is in Composer's range, translated to
     npm's syntax.
 

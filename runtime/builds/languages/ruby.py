@@ -43,7 +43,7 @@ class Ruby(Language):
                 hint=f'Write for example "~> {_DEFAULT}".',
             )
         for version in sorted(RUBY, reverse=True):
-            if not wish or _meets(version, wish):
+            if not wish or _satisfies(version, wish):
                 words = f"Ruby {version}, " + (
                     f"{where} requires {wish}" if wish else "the default"
                 )
@@ -220,7 +220,7 @@ def _wish(source: Source) -> tuple[str, str]:
     return "", ""
 
 
-def _meets(version: str, wish: str) -> bool:
+def _satisfies(version: str, wish: str) -> bool:
     """Return whether some patch version of a minor version is in a range of RubyGems.
 
     Source: guides.rubygems.org/patterns, "pessimistic".

@@ -49,21 +49,21 @@ class SharedLibraries:
         )
         return self._layers()
 
-    def added_to(self, ground: BaseLayers) -> BaseLayers:
+    def added_to(self, base_layers: BaseLayers) -> BaseLayers:
         """Return the base layers of the image with the libraries, right above the stack.
 
         So the languages' own record of installed packages stays the topmost one.
         """
-        foundation = foundation_of(ground.labels)
+        foundation = foundation_of(base_layers.labels)
         if not self.packages or foundation is None:
-            return ground
-        stack, *languages = ground.image
+            return base_layers
+        stack, *languages = base_layers.image
         names = (libraries(self.packages).name, *foundation.runtimes)
         label = replace(foundation, runtimes=names, layers=foundation.layers + 1).label()
         return replace(
-            ground,
+            base_layers,
             image=(stack, *self._layers(), *languages),
-            labels={**ground.labels, **label},
+            labels={**base_layers.labels, **label},
         )
 
     def _layers(self) -> tuple[Layer, ...]:

@@ -29,7 +29,7 @@ from runtime.images.scratch import remove_tree
 
 KEPT = 14 * 86_400.0  # seconds after the last use
 OVERFLOW = 2  # factor of its limit at which the step is stopped, and run again without the cache
-_LOOK = 3.0  # seconds between two measurements of the cache while a step writes to it
+_POLL_SECONDS = 3.0  # seconds between two measurements of the cache while a step writes to it
 _INSIDE = "/build/cache"
 _VARIABLES = {
     Tool.UV: {"UV_CACHE_DIR": f"{_INSIDE}/uv", "PIP_CACHE_DIR": f"{_INSIDE}/pip"},
@@ -68,7 +68,7 @@ class MountedCache:
 
     def overflows(self) -> bool:
         """Return whether the cache is too large. Called repeatedly while the step runs."""
-        if not self.overflowed and time.monotonic() - self._looked > _LOOK:
+        if not self.overflowed and time.monotonic() - self._looked > _POLL_SECONDS:
             self.overflowed = _size(self.folder, self.team) > self.most * OVERFLOW
             self._looked = time.monotonic()
         return self.overflowed
@@ -99,7 +99,7 @@ class PackageCaches:
         """
         theirs = self._packages / str(team)
         if alone:
-            fresh = _made(place / "packages", owner)
+            fresh = _ensure_folder(place / "packages", owner)
             yield (lent := MountedCache(folder=fresh, team=team, most=self._config.package_cache))
             if not lent.overflowed:
                 self._packages.mkdir(mode=0o711, parents=True, exist_ok=True)
@@ -112,7 +112,7 @@ class PackageCaches:
             with self.using(team):
                 self._packages.mkdir(mode=0o711, parents=True, exist_ok=True)
                 yield MountedCache(
-                    folder=_made(theirs, owner), team=team, most=self._config.package_cache
+                    folder=_ensure_folder(theirs, owner), team=team, most=self._config.package_cache
                 )
         self.cut(team)
 
@@ -198,7 +198,7 @@ class PackageCaches:
             os.close(fd)
 
 
-def _made(folder: Path, owner: int) -> Path:
+def _ensure_folder(folder: Path, owner: int) -> Path:
     folder.mkdir(mode=0o700, exist_ok=True)
     os.chown(folder, owner, owner)
     return folder

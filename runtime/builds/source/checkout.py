@@ -33,11 +33,11 @@ class Checkout:
         answers.number(done.size)
         return done
 
-    def take(self, layer: Path, name: str) -> None:
+    def fill_from_layer(self, layer: Path, name: str) -> None:
         """Make the folder and fill it with a folder of a layer, which is then the source."""
         self.path.mkdir(mode=0o755)
         with self.helper.tree(layer) as made, self.helper.tree(self.path, writable=True) as target:
-            self.helper.call(code.take, made=made, name=name, into=target)
+            self.helper.call(code.copy_output, made=made, name=name, into=target)
 
     def app_file(self) -> AppFile:
         """Read slipway.toml or app.json. BadSource names the fault."""
@@ -69,7 +69,7 @@ class Checkout:
     def digests(self) -> Mapping[str, bytes]:
         """Return a digest of every file by its name."""
         with self.helper.tree(self.path) as tree:
-            found = self.helper.call(code.read_whole, tree=tree)
+            found = self.helper.call(code.digest_files, tree=tree)
         answers.paths(found)
         return found
 

@@ -18,7 +18,7 @@ from runtime.contract.quantities import Bytes
 from runtime.errors import BadSource, BuildFailed
 from runtime.trees.copying import copy_tree
 from runtime.trees.folder import Folder
-from runtime.trees.links import LinksInCircle
+from runtime.trees.links import SymlinkLoop
 from runtime.trees.walk import walk
 
 APP_UID = APP_GID = 1000
@@ -113,7 +113,7 @@ def read_files(tree: Folder, names: tuple[str, ...]) -> dict[str, bytes]:
 
 @confined
 @returns_many_names
-def read_whole(tree: Folder) -> dict[str, bytes]:
+def digest_files(tree: Folder) -> dict[str, bytes]:
     """Return a digest of every file by its name, for the key of a step that reads the whole
     source.
     """
@@ -140,7 +140,7 @@ def leave_out(tree: Folder, names: tuple[str, ...]) -> None:
 
 
 @confined
-def take(made: Folder, name: str, into: Folder) -> None:
+def copy_output(made: Folder, name: str, into: Folder) -> None:
     """Copy a folder that a build step made, to use it as the source.
 
     BuildFailed: it contains something that is not a file, folder or link.
@@ -192,7 +192,7 @@ def file_at(tree: Folder, name: str) -> str | None:
 def _resolved(tree: Folder, name: str) -> str:
     try:
         return tree.resolve(name)
-    except LinksInCircle:
+    except SymlinkLoop:
         return name
 
 

@@ -35,13 +35,13 @@ TEAM_MONITORS = "team-monitors"  # the monitors of running containers, with a li
 MONITOR_QUOTA = 20_000
 BUILDS = "builds"
 PORTAL = "portal"  # the portal's own subtree: see `delegation`
-_PATIENCE = 5.0  # seconds for a group to freeze, or for an empty group to be removable
+_TIMEOUT = 5.0  # seconds for a group to freeze, or for an empty group to be removable
 # Seconds. Processes of a build are idle to the scheduler, so on a busy machine they end slowly.
-_KILL_PATIENCE = 30.0
+_KILL_TIMEOUT = 30.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Counted:
+class Counters:
     """The counters of a control group."""
 
     cpu_seconds: float
@@ -110,7 +110,7 @@ class Cgroups(ABC):
         """
 
     @abstractmethod
-    def counted(self, team: int, id: str) -> Counted | None:
+    def counters(self, team: int, id: str) -> Counters | None:
         """Return a container's counters, or None if it has no group."""
 
     @abstractmethod
@@ -120,7 +120,7 @@ class Cgroups(ABC):
         In that group the monitor survives when the service manager stops the group of our service.
         """
 
-    def hold_monitor(self, team: int, pid: int) -> None:
+    def limit_monitor(self, team: int, pid: int) -> None:
         """Put a monitor under the CPU limit of its team's monitors. Do nothing if it has ended.
 
         The limit applies whatever its container prints.
@@ -148,10 +148,10 @@ class Cgroups(ABC):
         """Return whether a freeze was requested."""
 
     @abstractmethod
-    def stands_still(self, team: int, id: str) -> bool:
+    def is_fully_frozen(self, team: int, id: str) -> bool:
         """Return whether all its processes are frozen, or it has none."""
 
-    def await_still(self, team: int, id: str) -> None:
+    def wait_until_frozen(self, team: int, id: str) -> None:
         """Wait until all processes are frozen. Call it after `freeze`.
 
         Raises KernelRefused if a process is not frozen after five seconds, and HostLacks if this
@@ -165,8 +165,8 @@ class Cgroups(ABC):
             raise HostLacks(
                 what, hint="Mount the freezer controller, or use control groups version 2."
             )
-        deadline = time.monotonic() + _PATIENCE
-        while not self.stands_still(team, id):
+        deadline = time.monotonic() + _TIMEOUT
+        while not self.is_fully_frozen(team, id):
             if time.monotonic() > deadline:
                 what = f"The processes of container {id} do not freeze."
                 raise KernelRefused(
@@ -199,7 +199,7 @@ class Cgroups(ABC):
 
         Raises KernelRefused, never LaunchFailed, if some are still there after 30 seconds.
         """
-        deadline = time.monotonic() + _KILL_PATIENCE
+        deadline = time.monotonic() + _KILL_TIMEOUT
         while pids := self.processes(team, id):
             for pid in pids:
                 try:
@@ -330,7 +330,7 @@ def _remove_tree(folder: Path) -> None:
 
 
 def _rmdir(group: Path) -> None:
-    deadline = time.monotonic() + _PATIENCE
+    deadline = time.monotonic() + _TIMEOUT
     while True:
         try:
             group.rmdir()

@@ -36,7 +36,7 @@ def delegate(cgroups: Cgroups, uid: int, gid: int) -> None:
             write(subtree / "cgroup.subtree_control", " ".join(f"+{name}" for name in _CONTROLLERS))
         for folder in (subtree, subtree / SERVING):
             folder.mkdir(exist_ok=True)
-            _give(folder, uid, gid)
+            _set_owner(folder, uid, gid)
 
 
 def entrances(parent: str) -> str:
@@ -48,7 +48,7 @@ def entrances(parent: str) -> str:
     return f"/sys/fs/cgroup/{inside} /sys/fs/cgroup/*/{inside}"
 
 
-def _give(folder: Path, uid: int, gid: int) -> None:
+def _set_owner(folder: Path, uid: int, gid: int) -> None:
     os.chown(folder, uid, gid)
     for name in _GIVEN:
         with suppress(FileNotFoundError):

@@ -43,7 +43,7 @@ class HelperGroup:
     id: str
 
     @property
-    def doors(self) -> tuple[Path, ...]:
+    def procs_files(self) -> tuple[Path, ...]:
         """Return the files to which a process writes its pid to enter the group (cgroups(7)).
 
         There is one for each hierarchy.
@@ -53,7 +53,7 @@ class HelperGroup:
 
     def reached(self) -> str:
         """Return the limit for which the kernel killed the helper; empty: none."""
-        counted = self.cgroups.counted(self.team, self.id)
+        counted = self.cgroups.counters(self.team, self.id)
         return f"{LIMITS.memory} of memory" if counted is not None and counted.oom_kills else ""
 
 

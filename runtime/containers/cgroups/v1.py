@@ -21,7 +21,7 @@ from runtime.containers.cgroups.cgroup import (
     PERIOD,
     TEAM_MONITORS,
     Cgroups,
-    Counted,
+    Counters,
     flat,
     group_below,
     quota_of,
@@ -33,7 +33,7 @@ from runtime.containers.spec import Limits, TeamLimits
 from runtime.errors import KernelRefused
 
 _UNLIMITED = -1
-_PATIENCE = 2.0  # seconds
+_TIMEOUT = 2.0  # seconds
 _LEAST_SHARES = 2
 # The file depends on the disk's I/O scheduler; some have neither.
 _LEAST_DISK_WEIGHTS = {"blkio.bfq.weight": 1, "blkio.weight": 10}
@@ -117,7 +117,7 @@ class LegacyCgroups(Cgroups):
         state = self._freezer(team, id)
         return state is not None and (read(state) or "THAWED").strip() != "THAWED"
 
-    def stands_still(self, team: int, id: str) -> bool:
+    def is_fully_frozen(self, team: int, id: str) -> bool:
         state = self._freezer(team, id)
         return state is None or (read(state) or "FROZEN").strip() == "FROZEN"
 
@@ -151,7 +151,7 @@ class LegacyCgroups(Cgroups):
 
         A child without a quota has at most its parent's.
         """
-        deadline = time.monotonic() + _PATIENCE
+        deadline = time.monotonic() + _TIMEOUT
         with _held(group):
             while True:
                 for child in (path for path in group.iterdir() if path.is_dir()):
@@ -167,7 +167,7 @@ class LegacyCgroups(Cgroups):
                 else:
                     return
 
-    def counted(self, team: int, id: str) -> Counted | None:
+    def counters(self, team: int, id: str) -> Counters | None:
         memory = self._group("memory", team, id)
         used, spent = (
             read(memory / "memory.usage_in_bytes"),
@@ -176,7 +176,7 @@ class LegacyCgroups(Cgroups):
         if used is None:
             return None
         reclaimable = flat(read(memory / "memory.stat")).get("total_inactive_file", 0)
-        return Counted(
+        return Counters(
             cpu_seconds=int(spent or 0) / 1e9,
             memory_bytes=max(int(used) - reclaimable, 0),
             processes=max(

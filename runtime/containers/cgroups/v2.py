@@ -13,7 +13,7 @@ from runtime.containers.cgroups.cgroup import (
     PERIOD,
     TEAM_MONITORS,
     Cgroups,
-    Counted,
+    Counters,
     flat,
     group_below,
     quota_of,
@@ -110,16 +110,16 @@ class UnifiedCgroups(Cgroups):
     def is_frozen(self, team: int, id: str) -> bool:
         return (read(self._group(team, id) / "cgroup.freeze") or "0").strip() == "1"
 
-    def stands_still(self, team: int, id: str) -> bool:
+    def is_fully_frozen(self, team: int, id: str) -> bool:
         return flat(read(self._group(team, id) / "cgroup.events")).get("frozen", 1) == 1
 
-    def counted(self, team: int, id: str) -> Counted | None:
+    def counters(self, team: int, id: str) -> Counters | None:
         group = self._group(team, id)
         if (used := read(group / "memory.current")) is None:
             return None
         reclaimable = flat(read(group / "memory.stat")).get("inactive_file", 0)
         events = flat(read(group / "memory.events"))
-        return Counted(
+        return Counters(
             cpu_seconds=flat(read(group / "cpu.stat")).get("usage_usec", 0) / 1e6,
             memory_bytes=max(int(used) - reclaimable, 0),
             processes=max(int(read(group / "pids.current") or 0) - INIT_PROCESSES, 0),

@@ -19,7 +19,7 @@ from runtime.containers.folder import Folder
 from runtime.containers.spec import ContainerSpec, Purpose
 from runtime.errors import LaunchFailed
 from runtime.images.layers import packing
-from runtime.images.layers.sanitizing import measure, prune, remove_privileges
+from runtime.images.layers.sanitizing import measure, remove_empty_mount_points, remove_privileges
 from runtime.images.layers.written import MOST_CHANGES, Written, written
 from runtime.images.scratch import remove_tree
 
@@ -48,7 +48,7 @@ class Writable:
         upper = folder.scratch / "upper"
         with self._confinement.session(journalled.spec.team) as helper:
             helper.call(
-                prune,
+                remove_empty_mount_points,
                 upper=helper.tree(upper, writable=True),
                 names=bundle.mount_points(journalled.spec),
             )
@@ -116,7 +116,7 @@ class Writable:
                 _COPY_SECONDS, lambda _: None, packing.copy, source=upper, target=target
             )
             helper.call(remove_privileges, top=target, most=most)
-            helper.call(prune, upper=target, names=bundle.mount_points(spec))
+            helper.call(remove_empty_mount_points, upper=target, names=bundle.mount_points(spec))
             return not was_frozen or self._cgroups.is_frozen(spec.team, spec.id)
 
     def wake_forgotten(self, folders: Iterable[Folder]) -> list[str]:
@@ -141,7 +141,7 @@ class Writable:
             (folder.path / _MARK).touch()
             try:
                 self._cgroups.freeze(spec.team, spec.id, frozen=True)
-                self._cgroups.await_still(spec.team, spec.id)
+                self._cgroups.wait_until_frozen(spec.team, spec.id)
                 yield
             finally:
                 self._wake(folder, spec)

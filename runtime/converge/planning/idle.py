@@ -15,7 +15,7 @@ from runtime.converge.planning.plan_state import PlanState
 from runtime.converge.planning.replicas import is_complete
 
 
-def settle_sleep(state: PlanState) -> PlanState:
+def decide_sleep(state: PlanState) -> PlanState:
     """Decide whether the app falls asleep or wakes, and freeze or thaw its instances."""
     wakes = state.asleep is not None and not _may_sleep(state)
     if wakes:
@@ -42,7 +42,7 @@ def _may_sleep(state: PlanState) -> bool:
         and state.serving is not None
         and web_count(target) > 0
         and not (
-            state.desired.sleep.workers_count
+            state.desired.sleep.workers_keep_awake
             and any(
                 process.count
                 for process in target.processes

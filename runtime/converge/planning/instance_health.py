@@ -7,7 +7,7 @@ from runtime.converge.desired import DesiredRelease
 from runtime.converge.observed import ObservedInstance, Phase
 
 # More failures until a restart, as a multiple of the attempts that take it out of the pool.
-PATIENT = 2
+RESTART_FACTOR = 2
 STALE_AFTER = 3  # missed health checks after which the last result is ignored
 # A process without a port is ready after this uptime: a wrong import or setting ends it sooner.
 SETTLE_SECONDS = 2.0
@@ -37,7 +37,8 @@ def fails_checks(instance: ObservedInstance, now: float) -> bool:
 def is_given_up(instance: ObservedInstance, now: float) -> bool:
     """Return whether the instance has failed so many checks that only a restart may help."""
     return (
-        _failures(instance, now) >= (1 + PATIENT) * (instance.marks.check or HealthCheck()).attempts
+        _failures(instance, now)
+        >= (1 + RESTART_FACTOR) * (instance.marks.check or HealthCheck()).attempts
     )
 
 

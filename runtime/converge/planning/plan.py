@@ -38,7 +38,7 @@ from runtime.converge.observed import (
 from runtime.converge.planning import backoff
 from runtime.converge.planning.candidate import judge_candidate
 from runtime.converge.planning.groups import group_of
-from runtime.converge.planning.idle import settle_sleep
+from runtime.converge.planning.idle import decide_sleep
 from runtime.converge.planning.instance_health import health_failure, is_healthy, is_overdue
 from runtime.converge.planning.liveness import choose_restarts, note_failing
 from runtime.converge.planning.plan_state import Outcome, OutcomeState, Plan, PlanState
@@ -59,7 +59,7 @@ def plan(desired: DesiredApp, observed: ObservedApp, now: float) -> Plan:
     state = note_failing(state)
     state = _advance_canary(state)
     state = _promote(state)
-    state = settle_sleep(state)
+    state = decide_sleep(state)
     replicas = replica_sets(state)
     state = choose_restarts(state, replicas)
     for instance in state.instances:

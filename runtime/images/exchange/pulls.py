@@ -37,11 +37,11 @@ from runtime.images.use import mark
 
 FRESH = 3600.0  # seconds
 _FIRST_ANSWER = 60.0  # seconds for a registry to return the digest of a name
-_LOOK = 0.2  # seconds between two attempts while another process pulls
+_POLL_SECONDS = 0.2  # seconds between two attempts while another process pulls
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Note:
+class _PullRecord:
     """The record of a pulled name."""
 
     image: Digest  # in our store
@@ -69,7 +69,7 @@ class Pulls:
         machine; BuildFailed: out of time or cancelled.
         """
         name = allowed(self._registries, text)
-        with self._turn(name, deadline):
+        with self._name_lock(name, deadline):
             note = self._read(name)
             if note and (name.digest or self._now() - note.asked_at < FRESH):
                 mark(self._path(name))
@@ -82,7 +82,7 @@ class Pulls:
                 )
 
             try:
-                return self._ask(
+                return self._pull_if_changed(
                     transfer(min(limit, _FIRST_ANSWER)), transfer(limit), name, note, log
                 )
             except Unreachable as failure:
@@ -92,16 +92,16 @@ class Pulls:
                 mark(self._path(name))
                 return note.image
 
-    def _ask(
+    def _pull_if_changed(
         self,
         first: Transfer,
         then: Transfer,
         name: RemoteName,
-        note: _Note | None,
+        note: _PullRecord | None,
         log: Callable[[str], None],
     ) -> Digest:
         """Return the registry's current image. `first` requests its digest, `then` pulls it."""
-        asked = self._registries.asked(name)
+        asked = self._registries.pull_name(name)
         access = Access(
             plain_http=self._registries.is_plain(asked), reach=reach(self._registries, name, asked)
         )
@@ -109,15 +109,15 @@ class Pulls:
         try:
             there = first.digest_of(source, access)
             if note and there == note.source:
-                self._write(name, _Note(image=note.image, source=there, asked_at=self._now()))
+                self._write(name, _PullRecord(image=note.image, source=there, asked_at=self._now()))
                 return note.image
             log(f"Pulling {name}" + (f" from {asked.host}" if asked != name else ""))
-            image = then.bring(
+            image = then.import_from(
                 f"docker://{asked.repository}@{there}", access, most=self._config.cache_size
             ).digest
         except (TransferFailed, ImageDamaged) as failure:
             raise pull_failed(name, failure) from None
-        self._write(name, _Note(image=image, source=there, asked_at=self._now()))
+        self._write(name, _PullRecord(image=image, source=there, asked_at=self._now()))
         layers = self._store.layers_of(image)
         size = Bytes(sum(layer.size for layer in layers))
         log(
@@ -127,11 +127,11 @@ class Pulls:
         return image
 
     @contextmanager
-    def _turn(self, name: RemoteName, deadline: float) -> Iterator[None]:
+    def _name_lock(self, name: RemoteName, deadline: float) -> Iterator[None]:
         """Hold the lock of a name, so that a second build uses the image of the first pull."""
         while True:
             with journal.lock(
-                self._config.locks / f"pull-{_key(name)[:16]}", timeout=_LOOK
+                self._config.locks / f"pull-{_key(name)[:16]}", timeout=_POLL_SECONDS
             ) as held:
                 if held:
                     yield
@@ -146,10 +146,10 @@ class Pulls:
     def _path(self, name: RemoteName) -> Path:
         return self._config.cache / "pulls" / f"{_key(name)}.json"
 
-    def _read(self, name: RemoteName) -> _Note | None:
+    def _read(self, name: RemoteName) -> _PullRecord | None:
         try:
             document: dict[str, Any] = journal.read_json(self._path(name))
-            note = _Note(
+            note = _PullRecord(
                 image=Digest.parse(document["image"]),
                 source=document["source"],
                 asked_at=float(document["asked_at"]),
@@ -159,7 +159,7 @@ class Pulls:
             return None
         return note
 
-    def _write(self, name: RemoteName, note: _Note) -> None:
+    def _write(self, name: RemoteName, note: _PullRecord) -> None:
         self._path(name).parent.mkdir(parents=True, exist_ok=True)
         record = {
             "name": str(name),
@@ -188,10 +188,10 @@ def allowed(registries: Registries, text: str, *, mirrored: bool = True) -> Remo
                 " admin sets SLIPWAY_REGISTRIES."
             ),
         )
-    asked = registries.asked(name) if mirrored else name
+    asked = registries.pull_name(name) if mirrored else name
     if (
         asked == name
-        and not registries.are_named(name)
+        and not registries.is_configured(name)
         and any(
             registries.is_inside(address) or _is_own(address) for address in _addresses(name.host)
         )
@@ -213,7 +213,7 @@ def reach(registries: Registries, name: RemoteName, asked: RemoteName) -> Redire
     too. A proxy in a private network also reaches public registries; then redirects are followed by
     the proxy.
     """
-    if asked != name or registries.are_named(name):
+    if asked != name or registries.is_configured(name):
         return RedirectScope.ANYWHERE
     found = _addresses(name.host)
     public = bool(found) and all(ipaddress.ip_address(address).is_global for address in found)

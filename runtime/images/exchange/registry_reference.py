@@ -103,9 +103,9 @@ class Registries:
 
     def allows(self, name: RemoteName) -> bool:
         """Return whether builds may use the registry. This machine itself must be named."""
-        return self.are_named(name) or (not self.allowed and not _is_this_machine(name.host))
+        return self.is_configured(name) or (not self.allowed and not _is_this_machine(name.host))
 
-    def are_named(self, name: RemoteName) -> bool:
+    def is_configured(self, name: RemoteName) -> bool:
         """Return whether the operator's settings name this registry."""
         return any(_covers(pattern, name) for pattern in self.allowed) or name.host in self.plain
 
@@ -117,7 +117,7 @@ class Registries:
         own = found.is_loopback or found.is_link_local or found.is_unspecified
         return own or (self.network is not None and found.version == 4 and found in self.network)
 
-    def asked(self, name: RemoteName) -> RemoteName:
+    def pull_name(self, name: RemoteName) -> RemoteName:
         """Return the name under which the image is pulled: the mirror's, if there is one."""
         mirror = dict(self.mirrors).get(name.host)
         if mirror is None:

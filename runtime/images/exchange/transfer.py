@@ -32,7 +32,7 @@ from runtime.images import manifest
 from runtime.images.digest import Digest
 from runtime.images.disk import size_of
 from runtime.images.exchange.registry_reference import RedirectScope
-from runtime.images.exchange.verified_import import Adopted, adopt
+from runtime.images.exchange.verified_import import VerifiedImage, import_verified
 from runtime.images.layers.compression import Compression
 from runtime.images.manifest import Descriptor
 from runtime.images.scratch import scratch
@@ -85,7 +85,9 @@ class Transfer:
         self._config, self._store, self._time_limit = config, store, time_limit
         self._progress, self._team = progress, team
 
-    def bring(self, source: str, access: Access = Access(), *, most: int | None = None) -> Adopted:
+    def import_from(
+        self, source: str, access: Access = Access(), *, most: int | None = None
+    ) -> VerifiedImage:
         """Import an image by skopeo's name: `docker://HOST/app:1` or `oci-archive:/a.tar`.
 
         `most` is the maximum size of all unpacked layers in bytes; a larger download is stopped.
@@ -101,7 +103,7 @@ class Transfer:
     def digest_of(self, source: str, access: Access = Access()) -> Digest:
         """Return the digest that a name has in a registry: of a manifest or a list of manifests.
 
-        Raises the errors of `bring`.
+        Raises the errors of `import_from`.
         """
         with scratch(self._config.images / "ingest") as space:
             words = [
@@ -217,7 +219,9 @@ class Transfer:
                 if access.reach and "connection refused" in str(failure)
                 else _remedy(str(failure))
             )
-            raise kind(f"{what} could not be transferred. {_said(failure)}", hint=hint) from None
+            raise kind(
+                f"{what} could not be transferred. {_error_text(failure)}", hint=hint
+            ) from None
 
     def _limited(
         self,
@@ -227,7 +231,7 @@ class Transfer:
         watch: Callable[[], None] | None,
     ) -> bytes:
         with group_for(self._team, processes=_THREADS) as group:
-            doors = group.doors if group else ()
+            doors = group.procs_files if group else ()
             try:
                 return process.run(
                     command,
@@ -250,7 +254,7 @@ class Transfer:
         if match := _BLOB.fullmatch(line.strip()):
             self._progress(f"    layer {match[1].decode()}")
 
-    def _adopt(self, layout: Path, most: int | None = None) -> Adopted:
+    def _adopt(self, layout: Path, most: int | None = None) -> VerifiedImage:
         """Import the one image of a layout into the store."""
         try:
             named, unnamed = manifest.parse_index((layout / "index.json").read_bytes())
@@ -260,7 +264,7 @@ class Transfer:
                 f"The received files are not an image: {error}.",
                 hint="Ask its author, or use another.",
             ) from None
-        return adopt(self._store, layout / "blobs" / "sha256", pointer, most=most)
+        return import_verified(self._store, layout / "blobs" / "sha256", pointer, most=most)
 
     def _lend(self, digest: Digest, layout: Path) -> Path:
         """Create a layout with this one image, which links to the store's blobs."""
@@ -280,7 +284,7 @@ def _host(name: str) -> str:
     return name.removeprefix("docker://").partition("/")[0]
 
 
-def _said(failure: ProcessFailed) -> str:
+def _error_text(failure: ProcessFailed) -> str:
     """Return skopeo's message, without its time stamps and our command line."""
     if late := re.search(r"did not end within (\S+ s)", str(failure)):
         return f"It did not end within {late[1]}."

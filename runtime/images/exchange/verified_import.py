@@ -21,7 +21,7 @@ _LARGEST_DOCUMENT = 4 << 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Adopted:
+class VerifiedImage:
     """An imported image."""
 
     digest: Digest
@@ -29,7 +29,9 @@ class Adopted:
     layers: tuple[Layer, ...]  # bottom first
 
 
-def adopt(store: Store, blobs: Path, pointer: Descriptor, *, most: int | None = None) -> Adopted:
+def import_verified(
+    store: Store, blobs: Path, pointer: Descriptor, *, most: int | None = None
+) -> VerifiedImage:
     """Import an image whose parts are in `blobs`, named by the hex of their digests.
 
     The caller holds a lease.
@@ -61,7 +63,7 @@ def adopt(store: Store, blobs: Path, pointer: Descriptor, *, most: int | None = 
     for layer in layers:
         store.unpacked(layer)
     store.list_image(pointer)
-    return Adopted(digest=pointer.digest, config=config, layers=layers)
+    return VerifiedImage(digest=pointer.digest, config=config, layers=layers)
 
 
 def _document(blobs: Path, descriptor: Descriptor) -> bytes:

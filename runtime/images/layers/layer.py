@@ -47,7 +47,7 @@ _OF_THE_LAYER = frozenset(  # errors that the names, links, times or attributes 
         errno.EOPNOTSUPP,
     }
 )
-_AGAIN = "Import the image again from its source."
+_IMPORT_AGAIN = "Import the image again from its source."
 
 
 class Sink(Protocol):
@@ -101,7 +101,7 @@ def unpack_tar(source: Source, target: Folder) -> None:
                 raise
             raise ImageDamaged(
                 f"The layer's entry {member.name!r} cannot be unpacked: {error.strerror}.",
-                hint=_AGAIN,
+                hint=_IMPORT_AGAIN,
             ) from None
         folders.pop(name, None)
         if member.kind is Kind.FOLDER:
@@ -214,7 +214,7 @@ def _inside(target: Folder, name: str) -> str:
     parts = [part for part in name.split("/") if part not in ("", ".")]
     if ".." in parts:
         raise ImageDamaged(
-            f"The layer has the name {name!r}, which leads outside of it.", hint=_AGAIN
+            f"The layer has the name {name!r}, which leads outside of it.", hint=_IMPORT_AGAIN
         )
     try:
         target.make_folders("/".join(parts[:-1]))
@@ -242,7 +242,7 @@ def _unpack_whiteout(target: Folder, name: str) -> None:
     if gone.startswith(_WHITEOUT):
         return  # internal files of other union file systems
     if gone in ("", ".", ".."):
-        raise ImageDamaged(f"The layer deletes {leaf!r}, which is not a name.", hint=_AGAIN)
+        raise ImageDamaged(f"The layer deletes {leaf!r}, which is not a name.", hint=_IMPORT_AGAIN)
     place = f"{folder}/{gone}".lstrip("/")
     target.remove(place)
     target.make_whiteout(place)
@@ -250,9 +250,11 @@ def _unpack_whiteout(target: Folder, name: str) -> None:
 
 def _unpack_member(reader: TarReader, member: Member, name: str, target: Folder) -> None:
     if member.kind is Kind.OTHER:
-        raise ImageDamaged(f"The layer's entry {member.name!r} has an unknown type.", hint=_AGAIN)
+        raise ImageDamaged(
+            f"The layer's entry {member.name!r} has an unknown type.", hint=_IMPORT_AGAIN
+        )
     if not name and member.kind is not Kind.FOLDER:
-        raise ImageDamaged("The layer's own top folder is not a folder.", hint=_AGAIN)
+        raise ImageDamaged("The layer's own top folder is not a folder.", hint=_IMPORT_AGAIN)
     if member.kind in (Kind.CHARACTER_DEVICE, Kind.BLOCK_DEVICE):
         target.remove(name)
         return
@@ -280,7 +282,7 @@ def _unpack_hard_link(member: Member, name: str, target: Folder) -> None:
             f"The layer's entry {member.name!r} is a hard link to {member.link!r}, which is not an"
             " earlier file of the layer."
         )
-        raise ImageDamaged(what, hint=_AGAIN)
+        raise ImageDamaged(what, hint=_IMPORT_AGAIN)
     target.make_hard_link(name, existing)
 
 

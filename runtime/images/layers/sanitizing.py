@@ -46,7 +46,7 @@ def remove_privileges(
     Raises BuildFailed if the tree has more than `most` bytes to read, more than `entries` files, or
     is nested too deep.
     """
-    _tame(top, _Allowance(most=most, entries=entries), deepest=deepest)
+    _remove_privileges(top, _Allowance(most=most, entries=entries), deepest=deepest)
 
 
 @confined
@@ -98,7 +98,7 @@ def collect(upper: Folder, into: Folder, folders: tuple[str, ...], most: int) ->
 
 
 @confined
-def prune(upper: Folder, names: tuple[str, ...]) -> None:
+def remove_empty_mount_points(upper: Folder, names: tuple[str, ...]) -> None:
     """Remove the empty files and folders that were made as mount points (absolute names).
 
     Links are not followed.
@@ -116,7 +116,7 @@ def prune(upper: Folder, names: tuple[str, ...]) -> None:
 
 def _collect(upper: Folder, into: Folder, folder: str, allowance: _Allowance) -> None:
     with upper.subfolder(folder) as made:
-        _tame(made, allowance, deepest=DEEPEST)
+        _remove_privileges(made, allowance, deepest=DEEPEST)
         parts = folder.split("/")
         for depth in range(1, len(parts) + 1):
             place = "/".join(parts[:depth])
@@ -131,7 +131,7 @@ def _collect(upper: Folder, into: Folder, folder: str, allowance: _Allowance) ->
             copy_tree(made, target)
 
 
-def _tame(top: Folder, allowance: _Allowance, *, deepest: int) -> None:
+def _remove_privileges(top: Folder, allowance: _Allowance, *, deepest: int) -> None:
     for found in _files(top, allowance, deepest=deepest, who=_STEP):
         mode = found.status.st_mode
         if mode & (stat.S_ISUID | stat.S_ISGID):

@@ -30,8 +30,8 @@ from runtime.router.config.render import PORTAL
 
 log = logging.getLogger(__name__)
 _READ = 262_144  # bytes
-_AGAIN = 2.0  # seconds between two attempts to listen on an address that is in use
-_GOODBYE = 5.0  # seconds for HAProxy to close after our shutdown
+_RETRY_SECONDS = 2.0  # seconds between two attempts to listen on an address that is in use
+_CLOSE_TIMEOUT = 5.0  # seconds for HAProxy to close after our shutdown
 
 
 class AccessLogReceiver:
@@ -47,9 +47,9 @@ class AccessLogReceiver:
         self.metrics = Metrics()
         self._config = config
         self._deliver = deliver
-        self._speakers = {0, os.geteuid(), *_user(config.user)}
+        self._accepted_users = {0, os.geteuid(), *_user(config.user)}
         self._server: asyncio.Server | None = None
-        self._trying: asyncio.Task[None] | None = None
+        self._listen_task: asyncio.Task[None] | None = None
         self._readers: dict[asyncio.Task[None], asyncio.StreamWriter] = {}
 
     async def start(self) -> None:
@@ -57,7 +57,7 @@ class AccessLogReceiver:
 
         HAProxy connects by itself within two seconds.
         """
-        if not await self._listens():
+        if not await self._try_to_listen():
             host, port = self._config.access_address
             log.error(
                 "The address %s:%d, where the router sends its access log, is in use: requests are"
@@ -67,9 +67,9 @@ class AccessLogReceiver:
                 port,
                 port,
             )
-            self._trying = asyncio.create_task(self._listen_at_last())
+            self._listen_task = asyncio.create_task(self._listen_when_free())
 
-    async def _listens(self) -> bool:
+    async def _try_to_listen(self) -> bool:
         host, port = self._config.access_address
         try:
             self._server = await asyncio.start_server(
@@ -81,10 +81,10 @@ class AccessLogReceiver:
             return False
         return True
 
-    async def _listen_at_last(self) -> None:
+    async def _listen_when_free(self) -> None:
         while True:
-            await asyncio.sleep(_AGAIN)
-            if await self._listens():
+            await asyncio.sleep(_RETRY_SECONDS)
+            if await self._try_to_listen():
                 break
         log.info("The address of the access log is free; requests are counted again.")
 
@@ -93,20 +93,20 @@ class AccessLogReceiver:
 
         Later lines wait in HAProxy's ring for the next collector.
         """
-        if self._trying is not None:
-            self._trying.cancel()
+        if self._listen_task is not None:
+            self._listen_task.cancel()
         if self._server is not None:
             self._server.close()
         for writer in self._readers.values():
             with suppress(OSError):
                 writer.write_eof()  # HAProxy then closes; everything it sent before is read
         if self._readers:
-            await asyncio.wait(list(self._readers), timeout=_GOODBYE)
+            await asyncio.wait(list(self._readers), timeout=_CLOSE_TIMEOUT)
         for task in list(self._readers):
             task.cancel()
 
     async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        if _owner(*writer.get_extra_info("peername")) not in self._speakers:
+        if _owner(*writer.get_extra_info("peername")) not in self._accepted_users:
             log.warning(
                 "Closed a connection to the access log's collector: the client is not the router."
             )
@@ -119,7 +119,7 @@ class AccessLogReceiver:
         try:
             while data := await reader.read(_READ):
                 *lines, rest = (rest + data).split(b"\n")
-                await self._take(
+                await self._handle_lines(
                     [
                         parsed
                         for line in lines
@@ -132,7 +132,7 @@ class AccessLogReceiver:
             self._readers.pop(task, None)
             writer.close()
 
-    async def _take(self, lines: Sequence[AccessLine]) -> None:
+    async def _handle_lines(self, lines: Sequence[AccessLine]) -> None:
         by_app: dict[str, list[AccessLine]] = {}
         for line in lines:
             self.metrics.add(line)

@@ -76,7 +76,9 @@ class Certificates:
                     self._expect(
                         "New empty certificate store", self._api.ask(f"new ssl cert {path}")
                     )
-                self._expect("transaction", self._api.give(f"set ssl cert {path}", certificate.pem))
+                self._expect(
+                    "transaction", self._api.send_payload(f"set ssl cert {path}", certificate.pem)
+                )
                 self._expect("Success", self._api.ask(f"commit ssl cert {path}"))
                 listed = str(path) in self._api.ask(f"show ssl crt-list {self._list}").split()
                 if not listed or before is None or before.names != certificate.names:
@@ -84,7 +86,7 @@ class Certificates:
                         self._api.ask(f"del ssl crt-list {self._list} {path}")
                     self._expect(
                         "Success",
-                        self._api.give(
+                        self._api.send_payload(
                             f"add ssl crt-list {self._list}", self._line(name, certificate)
                         ),
                     )

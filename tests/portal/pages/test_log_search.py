@@ -103,7 +103,7 @@ def test_a_search_finds_the_lines_that_a_slow_search_finds(
         fast = list(matching_lines(path, asked))[::-1]
     finally:
         query._BLOCK = block
-    assert [found.text for found in fast] == [one.text for one in slow if asked.matches(one)]
+    assert [found.text for found in fast] == [line.text for line in slow if asked.matches(line)]
 
 
 def test_the_page_searches_what_it_does_not_show(member: Client) -> None:

@@ -77,10 +77,10 @@ def test_an_app_without_data_shows_that(member: Client) -> None:
 def test_lists_and_overview_show_rate_latency_and_a_sparkline(member: Client) -> None:
     pulse = request_activity_of(["shop", "docs-site"])
     assert set(pulse) == {"shop"}
-    for path in ("/", "/apps/shop"):
+    for path, sparklines in (("/", 1), ("/apps/shop", 5)):  # of the header and of four tiles
         page = member.get(path).content.decode()
         assert f"{pulse['shop'].rate:.0f} requests/s, p95 {pulse['shop'].p95:.0f} ms" in page
-        assert page.count('class="sparkline"') == 1
+        assert page.count('class="sparkline"') == sparklines
 
 
 def test_other_teams_see_no_metrics(stranger: Client) -> None:

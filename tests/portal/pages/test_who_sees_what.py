@@ -124,7 +124,6 @@ def test_a_stranger_cannot_change_anything(stranger: Client, path: str) -> None:
         "delete",
         "settings/config",
         "settings/formation",
-        "settings/health",
     ],
 )
 def test_a_get_request_changes_nothing(member: Client, path: str) -> None:

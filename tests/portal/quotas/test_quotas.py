@@ -12,7 +12,7 @@ from portal.quotas.access import quota_of, team_uses, usage_of_team
 from portal.quotas.actions import set_quota
 from portal.quotas.decision import TeamUse, limited_by, over
 from portal.quotas.models import Quota
-from portal.releases.actions import try_again
+from portal.releases.actions import retry_rollout
 from portal.releases.models import RolloutState
 from runtime.builds.requests import BuiltImage
 from runtime.contract.manifest import AppFile, Process
@@ -174,7 +174,7 @@ def test_an_app_that_never_was_live_has_no_share_of_the_quota(people: People) ->
     live_app(people, "second")
     assert usage_of_team(people.blue).instances == 1
     with pytest.raises(QuotaExceeded, match="1 instances in total"):
-        try_again(people.owner, app=build.app, number=1)
+        retry_rollout(people.owner, app=build.app, number=1)
 
 
 def test_the_default_size_is_limited_by_the_limit_per_instance(people: People) -> None:

@@ -12,7 +12,7 @@ from django.test.utils import CaptureQueriesContext
 
 from portal.accounts.access import person_of_token, tokens_of
 from portal.apps.models import App
-from portal.dataversion import Kept, Watcher
+from portal.dataversion import DatabaseCache, Watcher
 from portal.lifecycle.account_actions import create_token, revoke_token
 from portal.lifecycle.app_actions import create_app
 from portal.quotas.models import Quota
@@ -91,7 +91,7 @@ def test_a_write_of_another_connection_changes_the_version_of_the_database(tmp_p
 
 
 def test_a_value_requested_simultaneously_is_computed_once(transactional_db: None) -> None:
-    kept: Kept[int] = Kept(most=2)
+    kept: DatabaseCache[int] = DatabaseCache(most=2)
     computed = []
 
     def compute() -> int:

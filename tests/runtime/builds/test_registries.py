@@ -143,7 +143,7 @@ def test_an_image_is_pushed_pulled_and_runs(
     Transfer(forge.config, forge.store).send(digest, name, access)
     elsewhere = NodeConfig(name="tother", state=tmp_path / "state")
     store = Store(elsewhere)
-    assert Transfer(elsewhere, store).bring(name, access).digest == digest
+    assert Transfer(elsewhere, store).import_from(name, access).digest == digest
     assert verify(elsewhere, store) == []
     tmp_path.chmod(0o755)
     assert said_by(forge, store.image(digest), ("cat", "/twice")) == ["made here"]

@@ -49,7 +49,7 @@ def test_a_frozen_group_stops_until_it_is_thawed(
         assert not cgroups.is_frozen(1, "web")
         for _ in range(2):  # a repetition succeeds
             cgroups.freeze(1, "web", frozen=True)
-            cgroups.await_still(1, "web")
+            cgroups.wait_until_frozen(1, "web")
         assert cgroups.is_frozen(1, "web")
         standing = count.read_text()
         time.sleep(0.1)
@@ -63,6 +63,6 @@ def test_a_frozen_group_stops_until_it_is_thawed(
 def test_freezing_and_thawing_a_removed_group_succeeds(group: tuple[UnifiedCgroups, Path]) -> None:
     cgroups, _ = group
     cgroups.freeze(1, "gone", frozen=True)
-    cgroups.await_still(1, "gone")
+    cgroups.wait_until_frozen(1, "gone")
     assert not cgroups.is_frozen(1, "gone")
     cgroups.freeze(1, "gone", frozen=False)

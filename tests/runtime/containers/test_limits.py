@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from runtime.containers.bundle import DIES_FIRST
+from runtime.containers.bundle import OOM_SCORE_OF_BUILDS
 from runtime.containers.cgroups.cgroup import flat
 from runtime.containers.cgroups.v2 import UnifiedCgroups
 from runtime.containers.container import Exit, Status
@@ -259,7 +259,7 @@ def test_a_build_gets_spare_cpu_only_and_does_not_use_its_teams_limits(
     assert sum(used[2:]) * 4 < sum(used[:2]), used
     state = containers.state(builds[0].id)
     assert state is not None
-    assert Path(f"/proc/{state.pid}/oom_score_adj").read_text().strip() == str(DIES_FIRST)
+    assert Path(f"/proc/{state.pid}/oom_score_adj").read_text().strip() == str(OOM_SCORE_OF_BUILDS)
 
 
 def test_a_frozen_build_stops_continues_when_thawed_and_can_be_ended(

@@ -243,7 +243,7 @@ def test_only_ready_instances_that_stay_are_probed():
         "draining": InstanceState(ready_at=1.0, check=check, draining_since=2.0),
         "condemned": InstanceState(ready_at=1.0, check=check, condemned=True),
     }
-    assert AppState(marks=marks).to_be_asked() == {"ready": check}
+    assert AppState(marks=marks).checks_to_run() == {"ready": check}
 
 
 def test_probe_results_are_read_as_written_and_damage_reads_as_none(tmp_path):

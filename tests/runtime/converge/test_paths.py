@@ -169,11 +169,11 @@ def test_a_failing_instance_of_a_path_is_restarted_and_web_is_unchanged():
 
 def test_instances_of_a_path_are_probed_only_while_the_path_exists():
     world = live({WEB: 1, API: 2}, paths=())
-    assert set(world.record.to_be_asked()) == set(of(world, WEB))
+    assert set(world.record.checks_to_run()) == set(of(world, WEB))
     ready = {key: marks.ready_at for key, marks in world.record.marks.items()}
     world.paths = PATHS
     world.settle()
-    assert world.record.to_be_asked() == dict.fromkeys(world.instances, world.health)
+    assert world.record.checks_to_run() == dict.fromkeys(world.instances, world.health)
     assert {key: marks.ready_at for key, marks in world.record.marks.items()} == ready
     sick, well = serving(world, API)
     world.instances[sick].sick_since = world.now
@@ -185,7 +185,7 @@ def test_instances_of_a_path_are_probed_only_while_the_path_exists():
         buried += [action for action in world.step().actions if isinstance(action, RecordCrash)]
         world.now += 1.0
     assert buried == [], "it receives no requests, so it need not answer"
-    assert set(world.record.to_be_asked()) == set(of(world, WEB))
+    assert set(world.record.checks_to_run()) == set(of(world, WEB))
 
 
 @pytest.mark.parametrize("process", [WEB, API])

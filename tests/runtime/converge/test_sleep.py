@@ -64,7 +64,7 @@ def test_the_first_request_is_answered_and_wakes_the_app():
 
 def test_a_worker_keeps_an_app_awake_if_the_owner_wants_that():
     world = live({WEB: 1, "worker": 1})
-    world.sleep = replace(SLEEP, workers_count=True)
+    world.sleep = replace(SLEEP, workers_keep_awake=True)
     world.asked_at = world.now
     world.run(1000, tick=5.0)
     assert world.routes.situation is AppSituation.SERVING

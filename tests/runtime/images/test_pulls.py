@@ -151,10 +151,10 @@ def test_settings_contain_registries_mirrors_and_the_timeout() -> None:
     found = Registries(
         allowed=config.registries, mirrors=config.registry_mirrors, plain=config.plain_registries
     )
-    asked = found.asked(RemoteName.parse("debian:12"))
+    asked = found.pull_name(RemoteName.parse("debian:12"))
     assert str(asked) == "mirror:5000/hub/library/debian:12"
     assert found.is_plain(asked)
-    assert str(found.asked(RemoteName.parse("ghcr.io/x"))) == "ghcr.io/x:latest"
+    assert str(found.pull_name(RemoteName.parse("ghcr.io/x"))) == "ghcr.io/x:latest"
     for bad in (
         {"SLIPWAY_REGISTRY_MIRRORS": "docker.io"},
         {"SLIPWAY_REGISTRY_MIRRORS": "a=http://b"},

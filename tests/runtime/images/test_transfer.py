@@ -113,7 +113,7 @@ def test_an_image_goes_through_a_registry_to_another_store(
     image = yard.image(yard.layer("base"), yard.layer("code"))
     name = f"docker://{registry.address}/team/app:{compression or 'zstd'}"
     Transfer(yard.config, yard.store).send(image, name, registry.access, compression=compression)
-    came = Transfer(config_of(elsewhere), elsewhere).bring(name, registry.access).digest
+    came = Transfer(config_of(elsewhere), elsewhere).import_from(name, registry.access).digest
     assert (came == image) is (compression is None), "another compression gives another manifest"
     assert texts(elsewhere, came) == ["code", "base"]
     assert elsewhere.image(came).config == yard.store.image(image).config
@@ -139,7 +139,7 @@ def test_docker_manifest_and_gzip_are_sent_on_request(
     assert {layer["mediaType"] for layer in document["layers"]} == {
         "application/vnd.docker.image.rootfs.diff.tar.gzip"
     }
-    came = Transfer(config_of(elsewhere), elsewhere).bring(name, registry.access).digest
+    came = Transfer(config_of(elsewhere), elsewhere).import_from(name, registry.access).digest
     assert texts(elsewhere, came) == ["code", "base"]
 
 
@@ -156,7 +156,7 @@ def test_an_image_goes_through_an_archive_to_another_store(
         with tarfile.open(file) as tar:
             (entry,) = json.load(tar.extractfile("manifest.json"))  # type: ignore[arg-type]
         assert entry["RepoTags"] == ["docker.io/team/app:1"]
-    came = Transfer(config_of(elsewhere), elsewhere).bring(f"{kind}:{file}").digest
+    came = Transfer(config_of(elsewhere), elsewhere).import_from(f"{kind}:{file}").digest
     assert texts(elsewhere, came) == ["code", "base"]
     assert verify(config_of(elsewhere), elsewhere) == []
 
@@ -167,11 +167,11 @@ def test_a_wrong_password_and_a_missing_tag_are_reported_with_a_remedy(
     transfer = Transfer(yard.config, yard.store)
     wrong = Access(user=USER, password="wrong", plain_http=True)
     with pytest.raises(TransferFailed, match="could not be transferred") as refused:
-        transfer.bring(f"docker://{registry.address}/team/app:1", wrong)
+        transfer.import_from(f"docker://{registry.address}/team/app:1", wrong)
     assert "Check user name and password" in refused.value.hint
     assert "wrong" not in str(refused.value)
     with pytest.raises(TransferFailed) as missing:
-        transfer.bring(f"docker://{registry.address}/team/none:1", registry.access)
+        transfer.import_from(f"docker://{registry.address}/team/none:1", registry.access)
     assert missing.value.hint == "Check the name and the tag."
     assert not any((yard.config.images / "ingest").iterdir()), "no credentials remain"
 
@@ -271,7 +271,7 @@ def test_an_inconsistent_image_is_refused_and_not_listed(
 ) -> None:
     layout = a_layout(tmp_path / "stranger", harm=harm)
     with pytest.raises((ImageDamaged, TransferFailed)) as refused:
-        Transfer(yard.config, yard.store).bring(f"oci:{layout}:image")
+        Transfer(yard.config, yard.store).import_from(f"oci:{layout}:image")
     assert refused.value.hint
     with pytest.raises(ImageDamaged) as again:  # skopeo does not detect all of these faults
         Transfer(yard.config, yard.store)._adopt(layout)
@@ -284,7 +284,7 @@ def test_an_inconsistent_image_is_refused_and_not_listed(
 def test_an_intact_image_of_another_tool_is_imported(yard: Yard, tmp_path: Path) -> None:
     digest = (
         Transfer(yard.config, yard.store)
-        .bring(f"oci:{a_layout(tmp_path / 'stranger')}:image")
+        .import_from(f"oci:{a_layout(tmp_path / 'stranger')}:image")
         .digest
     )
     assert texts(yard.store, digest) == ["hello"]
@@ -331,7 +331,7 @@ def test_a_failing_registry_ends_the_transfer_with_a_reason(
 ) -> None:
     started = time.monotonic()
     with pytest.raises(TransferFailed) as failed:
-        Transfer(yard.config, yard.store, time_limit=3).bring(
+        Transfer(yard.config, yard.store, time_limit=3).import_from(
             bad_registry(status), Access(plain_http=True)
         )
     assert failed.value.hint

@@ -71,5 +71,5 @@ def test_an_image_that_needs_too_much_memory_is_refused(yard: Yard, tmp_path: Pa
     with pytest.raises(
         LimitReached, match=r"could not be transferred: that needed more than 768 MiB of memory"
     ):
-        Transfer(yard.config, yard.store, team=TEAM).bring(f"oci:{layout}:x")
+        Transfer(yard.config, yard.store, team=TEAM).import_from(f"oci:{layout}:x")
     (layout / "index.json").unlink()

@@ -139,7 +139,7 @@ def test_a_redirect_of_a_public_registry_to_a_private_network_is_blocked(
     asked = stranger.opens(ELSEWHERE)
     stranger.opens(PORT, f"https://{private[7]}:{ELSEWHERE}")
     with pytest.raises(TransferFailed) as failed:
-        Transfer(world.config, Store(world.config)).bring(
+        Transfer(world.config, Store(world.config)).import_from(
             f"docker://{NAME}", Access(plain_http=True, reach=reach)
         )
     assert (
@@ -171,9 +171,11 @@ def test_the_reach_of_a_registry_depends_on_its_address_and_settings(
         monkeypatch.delenv(name, raising=False)
         monkeypatch.delenv(name.lower(), raising=False)
     registries, name = Registries(**settings), RemoteName.parse(f"{host}/team/app:1")
-    assert reach(registries, name, registries.asked(name)) is expected
+    assert reach(registries, name, registries.pull_name(name)) is expected
     monkeypatch.setenv("HTTPS_PROXY", "http://10.0.0.9:3128")
-    assert reach(registries, name, registries.asked(name)) is (expected and RedirectScope.OUTWARD)
+    assert reach(registries, name, registries.pull_name(name)) is (
+        expected and RedirectScope.OUTWARD
+    )
 
 
 def test_a_redirect_to_another_outside_address_is_followed(stranger: Stranger) -> None:

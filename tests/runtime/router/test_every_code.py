@@ -67,7 +67,7 @@ def behind_the_routers_back(owner: Owner) -> None:
 
     An answer with this page does not fit into HAProxy's buffer.
     """
-    page = owner.running.router._ledger.maps.custom
+    page = owner.running.router._store.maps.custom
     for half in ("error", "error-tail"):
         owner.running.router._api.ask(f"set map {page} {owner.name}/{half} {'x' * 9_000}")
 

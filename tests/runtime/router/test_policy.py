@@ -212,7 +212,7 @@ def test_an_app_with_keep_alive_reuses_connections_and_is_replaced_safely(owner:
     owner.change(endpoints=(end(fresh),))
     assert asked(20) == {fresh.name}
     assert fresh.connections < 5
-    slot = owner.running.router._ledger.placed(owner.name).slots[WEB]
+    slot = owner.running.router._store.placed(owner.name).slots[WEB]
     question = f"show servers state {slot_name(slot)}"
 
     def names() -> list[str]:

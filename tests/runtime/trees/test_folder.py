@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as some
 
 from runtime.trees.folder import Folder
-from runtime.trees.links import LinksInCircle
+from runtime.trees.links import SymlinkLoop
 from runtime.trees.walk import TooDeep, walk
 
 
@@ -123,7 +123,7 @@ def test_links_are_resolved_as_after_chroot(tree, place):
     assert tree.resolve("../../etc") == "etc"
     (place / "x").symlink_to("y")
     (place / "y").symlink_to("x")
-    with pytest.raises(LinksInCircle):
+    with pytest.raises(SymlinkLoop):
         tree.resolve("x")
 
 

@@ -11,7 +11,7 @@ from portal.accounts import attempts
 from portal.accounts.models import Role
 from portal.accounts.proof import LIFE_SECONDS, WAIT_SECONDS, Ticket
 
-_WHATEVER = 256  # bits: more than any attempt can cost
+_PAID_BY_WAITING = 256  # bits; more than the price of any attempt
 
 
 class SignInForm(AuthenticationForm):
@@ -55,13 +55,13 @@ class SignInForm(AuthenticationForm):
         return (self.request.META.get("REMOTE_ADDR") or "") if self.request else ""
 
     def _paid(self, name: str, address: str) -> int:
-        """Return the bits of the submitted ticket if it is valid, else 0."""
+        """Return the bits that the ticket paid for, by a proof of work or by waiting; 0: none."""
         ticket = Ticket.read(self.cleaned_data.get("ticket", ""), address)
         if ticket is None:
             return 0
         is_good = ticket.is_proved_by(self.cleaned_data.get("proof", ""))
         if not is_good and ticket.has_waited and attempts.is_waited(name, address, WAIT_SECONDS):
-            return _WHATEVER if attempts.is_first_use(ticket.nonce, LIFE_SECONDS) else 0
+            return _PAID_BY_WAITING if attempts.is_first_use(ticket.nonce, LIFE_SECONDS) else 0
         return ticket.bits if is_good and attempts.is_first_use(ticket.nonce, LIFE_SECONDS) else 0
 
 

@@ -8,7 +8,7 @@ from django import forms
 
 from portal.accounts.models import Team
 from portal.apps import dotenv
-from portal.apps.health_validation import FIELDS, NUMBERS, usual
+from portal.apps.health_validation import FIELDS, NUMBERS, default_of
 from portal.apps.models import CheckKind, HealthSettings, ProcessFormation
 from portal.apps.sizes import Size
 from portal.pages.quotas.fields import CpuField, SizeField
@@ -19,7 +19,7 @@ _PLAIN = {"autocomplete": "off", "autocapitalize": "none", "spellcheck": "false"
 def _bounds(field: str) -> str:
     """Return the bounds of a number of the health check, for its hint."""
     _, least, most = NUMBERS[field]
-    return f"From {least:g} to {most:,}. Empty: {usual(field):g}."
+    return f"From {least:g} to {most:,}. Empty: {default_of(field):g}."
 
 
 class AppForm(forms.Form):
@@ -182,7 +182,9 @@ class HealthForm(forms.Form):
 def health_form(row: HealthSettings | None) -> HealthForm:
     """Return the form with the stored values, or with the defaults."""
     return HealthForm(
-        initial={field: usual(field) if row is None else getattr(row, field) for field in FIELDS}
+        initial={
+            field: default_of(field) if row is None else getattr(row, field) for field in FIELDS
+        }
     )
 
 

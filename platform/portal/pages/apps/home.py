@@ -21,7 +21,7 @@ from portal.metrics.series import RequestActivity, request_activity_of
 from portal.pages.apps.forms import AppForm
 from portal.pages.apps.new_views import new_app_context
 
-ON_A_PAGE = 50
+ON_A_PAGE = 40
 FAILURES_SHOWN = 5
 _WORDS: tuple[Word, ...] = ("live", "changing", "failed", "asleep", "stopped")
 

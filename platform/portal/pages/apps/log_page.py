@@ -16,7 +16,7 @@ from django.utils.dateparse import parse_datetime
 from portal.accounts.signed_in import SignedInRequest, signed_in
 from portal.apps import logs as app_logs
 from portal.apps.access import app_for, instances_of
-from portal.apps.health import counting_now
+from portal.apps.health import current_check
 from portal.apps.models import App
 from portal.errors import NotFound
 from portal.http.file_responses import log_response, text_response
@@ -92,7 +92,7 @@ class LogFilter:
         """Return it for the lines of an app."""
         end = _moment(self.until)
         since = (end or now or timezone.now()) - RANGES[self.range][1] if self.range else None
-        check = counting_now(app).check
+        check = current_check(app).check
         return LogQuery(
             text=self.q,
             level=self.level,

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from django.urls import reverse
 
-from portal.apps.health import HealthSource, counting_now
+from portal.apps.health import HealthSource, current_check
 from portal.apps.models import App
 from portal.domains.models import Domain
 from portal.traffic.access import WEB, traffic_of
@@ -30,7 +30,7 @@ def next_steps_of(app: App) -> list[NextStep]:
     steps = []
     if WEB in release.processes and not Domain.objects.filter(app=app).exists():
         steps.append(_step(app, "domains", "Add a domain", "Serve the app under your own name."))
-    if counting_now(app).source is HealthSource.DEFAULT:
+    if current_check(app).source is HealthSource.DEFAULT:
         text = "An instance gets traffic only when your own check passes."
         steps.append(_step(app, "health", "Set a health check", text))
     if WEB in release.processes and not traffic_of(app).autoscale:

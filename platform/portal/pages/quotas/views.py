@@ -23,7 +23,7 @@ from portal.quotas import actions
 from portal.quotas.access import network_policy_of, quota_of, team_uses
 from portal.quotas.capacity import capacity_of
 from portal.quotas.lines import lines, lines_of
-from portal.releases.actions import ask_for_upgrade
+from portal.releases.actions import request_upgrade
 
 
 @signed_in
@@ -80,7 +80,7 @@ def network(request: SignedInRequest, name: str) -> HttpResponse:
 @require_POST
 def upgrade_stacks(request: SignedInRequest) -> HttpResponse:
     """Move all apps to the newest version of their stack."""
-    number = ask_for_upgrade(request.user)
+    number = request_upgrade(request.user)
     noun = "app is" if number == 1 else "apps are"
     messages.success(
         request,

@@ -78,7 +78,7 @@ def upgrade_stack(request: SignedInRequest, name: str) -> HttpResponse:
     """Move one app to the newest version of its stack."""
     app = app_for(request.user, name)
     try:
-        actions.ask_for_upgrade(request.user, app=app)
+        actions.request_upgrade(request.user, app=app)
     except Refused as refused:
         form_errors.notice(request, refused)
     else:
@@ -96,7 +96,7 @@ def try_again(request: SignedInRequest, name: str, number: int) -> HttpResponse:
     """Retry a failed rollout."""
     app = app_for(request.user, name)
     try:
-        actions.try_again(request.user, app=app, number=number)
+        actions.retry_rollout(request.user, app=app, number=number)
     except Refused as refused:
         form_errors.notice(request, refused)
         return redirect("deploys", name)

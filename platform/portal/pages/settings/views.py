@@ -12,7 +12,7 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 
 from portal.accounts.signed_in import SignedInRequest, signed_in
 from portal.apps.access import app_for, formation_of
-from portal.apps.health import HealthSource, counting_now
+from portal.apps.health import HealthSource, current_check
 from portal.apps.models import App
 from portal.errors import Refused
 from portal.lifecycle import app_actions
@@ -143,7 +143,7 @@ def delete(request: SignedInRequest, name: str) -> HttpResponse:
 
 def _counts(app: App) -> str:
     """Describe the effect of a change, for a message."""
-    counting = counting_now(app)
+    counting = current_check(app)
     # a command may be long, and messages are stored in a cookie
     words = Truncator(counting.check.words).chars(200)
     if counting.source is HealthSource.FILE and app.current_release:

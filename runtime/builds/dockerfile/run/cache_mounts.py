@@ -24,7 +24,7 @@ from runtime.images.scratch import remove_tree
 from runtime.team_ids import first_id_of
 
 CACHE_LIMIT = Bytes(4 << 30)  # of all cache mounts of a team
-_LOOK = 5.0  # seconds between two measurements of a cache
+_POLL_SECONDS = 5.0  # seconds between two measurements of a cache
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -127,7 +127,7 @@ class CacheWatch:
     """
 
     def __init__(self, measure: Callable[[], int] | None) -> None:
-        self._measure, self._next = measure, time.monotonic() + _LOOK
+        self._measure, self._next = measure, time.monotonic() + _POLL_SECONDS
         self.full = False
 
     def __call__(self) -> bool:
@@ -139,4 +139,4 @@ class CacheWatch:
         """Measure now. A step that ended between two measurements may have written too much."""
         if self._measure is not None and not self.full:
             self.full = self._measure() > CACHE_LIMIT
-            self._next = time.monotonic() + _LOOK
+            self._next = time.monotonic() + _POLL_SECONDS

@@ -47,7 +47,7 @@ class StepLayers:
         """
         title = f"{label} {_title(instruction)}"
         started = time.monotonic()
-        with self.context.cache.turn(keys[-1], self.context.budget):
+        with self.context.cache.key_lock(keys[-1], self.context.budget):
             layer = next((found for key in keys if (found := self.context.cache.find(key))), None)
             if layer is not None:
                 self.context.log(f"{title}: cached, {Bytes(layer.size)}")

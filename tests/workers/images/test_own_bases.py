@@ -8,7 +8,7 @@ import zipfile
 from portal.builds.models import Build, BuildState
 from portal.lifecycle.app_actions import create_app
 from tests.portal.shipyard import submit_archive
-from tests.workers.test_pushed_images import dock, parts_of, push, receive
+from tests.workers.images.test_pushed_images import dock, parts_of, push, receive
 from workers.bridge.own_images import own_images
 from workers.tasks.build import build
 
