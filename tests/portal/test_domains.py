@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import timedelta
 
 import pytest
@@ -247,9 +248,10 @@ def test_the_page_explains_and_works_with_plain_forms(
         renew_at=until,
     )
     page = browser.get("/apps/hello/settings/domains").content.decode()
+    sentence = re.sub(r"</?time[^>]*>", "", page)
     assert (
         f"Renewed automatically, valid until {until.day} {until:%B} {until.year}, from CN=Some CA"
-        in page
+        in sentence
     )
     assert "Order a certificate" not in page
     refused = browser.post(

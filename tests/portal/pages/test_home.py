@@ -45,7 +45,7 @@ def test_five_thousand_apps_cost_seven_queries_and_sixty_kilobytes(
 def test_pages_continue_where_the_last_one_ended(people: People, owner: Client) -> None:
     add_many(people, 70)
     pages = [listed(owner.get(f"/?page={number}").text) for number in (1, 2)]
-    assert [len(page) for page in pages] == [50, 20]
+    assert [len(page) for page in pages] == [ON_A_PAGE, 70 - ON_A_PAGE]
     assert sorted(pages[0] + pages[1]) == sorted(App.objects.values_list("name", flat=True))
 
 

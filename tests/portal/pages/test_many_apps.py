@@ -11,6 +11,7 @@ from portal.images.access import APPS_ON_A_PAGE
 from portal.images.actions import write_facts
 from portal.images.facts import Config, LayerFacts
 from portal.images.models import ImageTag
+from portal.pages.apps.home import ON_A_PAGE
 from portal.releases.models import Release, Rollout, RolloutState
 from tests.portal.conftest import People
 from tests.portal.pages.many import add_images, add_many
@@ -82,14 +83,17 @@ def add_apps(people: People, numbers: range) -> None:
         )
 
 
+SHOWN = {"/": ON_A_PAGE, "/images": APPS_ON_A_PAGE}  # apps on a page; the API lists all
+
+
 def queries_of(client: Client, path: str, *, apps: int) -> list[str]:
     """Return the database queries of a page that shows all apps."""
     with CaptureQueriesContext(connection) as asked:
         answer = client.get(path)
     assert answer.status_code == 200
-    # the page of images shows the first ten apps by name
+    # pages show the first apps by name
     shown = sorted(f"app-{number}" for number in range(apps))
-    shown = shown[:APPS_ON_A_PAGE] if path == "/images" else shown
+    shown = shown[: SHOWN.get(path, apps)]
     assert all(name in answer.text for name in shown)
     return [query["sql"] for query in asked.captured_queries]
 
@@ -112,20 +116,23 @@ def test_a_page_of_fifty_apps_needs_the_same_queries_as_one_of_five(
     assert len(many) == len(few), "\n".join(many)
     assert len(many) <= 25
     if path == "/":
-        assert client.get(path).text.count("Deploy broken") == MANY
+        assert client.get(path).text.count("Deploy broken") == ON_A_PAGE
 
 
 def test_the_page_of_images_has_pages_and_a_search(people: People) -> None:
     add_apps(people, range(MANY))
     client = Client()
     client.force_login(people.owner)
+    pages = -(-MANY // APPS_ON_A_PAGE)
     headings = [
-        client.get(f"/images?page={number}").text.count('id="images-app-') for number in range(1, 6)
+        client.get(f"/images?page={number}").text.count('id="images-app-')
+        for number in range(1, pages + 1)
     ]
-    assert headings == [10] * 5
+    assert sum(headings) == MANY
+    assert max(headings) == APPS_ON_A_PAGE
     found = client.get("/images?q=APP-4").text
-    assert found.count('id="images-app-') == 10
-    assert "Apps 1 to 10 of 11." in found
+    assert found.count('id="images-app-') == APPS_ON_A_PAGE
+    assert f"Apps 1 to {APPS_ON_A_PAGE} of 11." in found
     assert "No app matches" in client.get("/images?q=nothing").text
 
 
