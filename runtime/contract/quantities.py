@@ -5,8 +5,6 @@ from __future__ import annotations
 import re
 from typing import Self
 
-from humanize import naturalsize
-
 _BYTES = re.compile(
     r"\s*(\d{1,15}(?:\.\d{1,15})?)\s*(?:([KMGT])(?:i?B)?|B|Bytes?)?\s*", re.IGNORECASE
 )
@@ -29,7 +27,11 @@ class Bytes(int):
 
     def __str__(self) -> str:
         """Return it with one decimal, unless that is zero: `1.5 GiB`, `512 Bytes`."""
-        return naturalsize(int(self), binary=True).replace(".0 ", " ")
+        if abs(self) < 1024:
+            return f"{int(self)} Byte" if abs(self) == 1 else f"{int(self)} Bytes"
+        power = min((abs(self).bit_length() - 1) // 10, 4)
+        amount = f"{self / 1024**power:.1f}".removesuffix(".0")
+        return f"{amount} {'KMGT'[power - 1]}iB"
 
     def exact(self) -> str:
         """Return the text from which `parse` makes the same size."""
