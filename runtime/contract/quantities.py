@@ -29,9 +29,10 @@ class Bytes(int):
         """Return it with one decimal, unless that is zero: `1.5 GiB`, `512 Bytes`."""
         if abs(self) < 1024:
             return f"{int(self)} Byte" if abs(self) == 1 else f"{int(self)} Bytes"
-        power = min((abs(self).bit_length() - 1) // 10, 4)
-        amount = f"{self / 1024**power:.1f}".removesuffix(".0")
-        return f"{amount} {'KMGT'[power - 1]}iB"
+        amounts = ((self / 1024**power, unit) for power, unit in enumerate("KMG", 1))
+        below = (found for found in amounts if round(abs(found[0]), 1) < 1024)
+        amount, unit = next(below, (self / 1024**4, "T"))
+        return f"{f'{amount:.1f}'.removesuffix('.0')} {unit}iB"
 
     def exact(self) -> str:
         """Return the text from which `parse` makes the same size."""
