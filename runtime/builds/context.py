@@ -16,6 +16,7 @@ from runtime.config import NodeConfig
 from runtime.confined.session import Session
 from runtime.containers.container import Exit, Usage
 from runtime.containers.spec import ContainerSpec, Limits, TeamLimits
+from runtime.images.disk import check_room
 from runtime.images.store import Store
 from runtime.kernel import Kernel
 
@@ -63,6 +64,13 @@ class BuildContext:
     def container_id(self, number: int) -> str:
         """Return the name of the container of a step."""
         return f"build-{self.build_id}-{number}"
+
+    def check(self) -> None:
+        """Stop the build between two steps: Cancelled, or BuildFailed if its time is used up or the
+        disk has become full. Each step has a limit of its own, but thousands of them have none.
+        """
+        self.budget.check()
+        check_room(self.config)
 
     def progress(self, line: str) -> None:
         """Log a line of long work, and stop that work if the build has to end."""

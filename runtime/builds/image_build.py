@@ -94,7 +94,7 @@ class ImageBuild:
         context = self.context
         if build_plan.earlier is not None:
             _, made = self._layers(build_plan.earlier, tree)
-            context.budget.check()
+            context.check()
             layer, tree = (
                 context.store.unpacked(made[-1]),
                 Checkout(context.workspace / "taken", context.helper),
@@ -110,7 +110,7 @@ class ImageBuild:
         below = list(base_layers.steps)
 
         def step(install: Install, reads: Path | None) -> None:
-            context.budget.check()
+            context.check()
             extra = partial(
                 extra_layers_of_step,
                 context.config,
@@ -137,7 +137,7 @@ class ImageBuild:
         for install in build_plan.installs:
             if not install.on_code:
                 step(install, tree.path)
-        context.budget.check()
+        context.check()
         if not build_plan.bare:
             layers.append(self._code(tree))
             below.append(layers[-1])

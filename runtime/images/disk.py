@@ -43,8 +43,8 @@ def check_room(config: NodeConfig) -> None:
     disk = disk_of(config)
     if disk.percent >= config.disk_full:
         raise BuildFailed(
-            f"The disk of this node is {disk.describe()}; builds do not start at {config.disk_full}"
-            " % or more. Running apps are not affected.",
+            f"The disk of this node is {disk.describe()}; at {config.disk_full} % or more no build"
+            " and no further step starts. Running apps are not affected.",
             hint="Ask an admin to free disk space: `manage.py image df` shows what uses it.",
         )
 

@@ -114,7 +114,10 @@ def test_a_build_on_a_full_disk_fails_with_that_reason(plant, store, monkeypatch
     build(row.pk)
     row = Build.objects.get(pk=row.pk)
     assert row.state == BuildState.FAILED
-    assert "builds do not start at 1 % or more. Running apps are not affected." in row.reason
+    assert (
+        "at 1 % or more no build and no further step starts. Running apps are not affected."
+        in row.reason
+    )
     assert "image df" in row.reason
     assert plant.config.state == django_settings.STATE
 

@@ -65,7 +65,7 @@ class Executor:
         state.settings = replace(state.settings, config=replace(state.config, on_build=()))
         steps = (*triggers, *stage.steps)
         for number, instruction in enumerate(steps, start=1):
-            self.context.budget.check()
+            self.context.check()
             self._step(state, instruction, stage, f"[{stage.called()} {number}/{len(steps)}]")
         return state
 

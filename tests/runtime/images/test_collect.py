@@ -175,7 +175,7 @@ def test_above_the_high_limit_the_cache_is_removed_and_releases_stay(
 def test_above_the_last_limit_no_build_starts_and_the_error_says_why(yard: Yard) -> None:
     check_room(yard.config)
     with pytest.raises(
-        BuildFailed, match=r"builds do not start at 1 % or more. Running apps are not affected"
+        BuildFailed, match=r"at 1 % or more no build and no further step starts. Running apps are"
     ) as refused:
         check_room(replace(yard.config, disk_full=1))
     assert "image df" in refused.value.hint

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import zstandard
 
-from tests.runtime.builds.test_archive import (
+from tests.runtime.builds.sources.test_archive import (
     names_below,
     refusal,
     special,

@@ -8,7 +8,13 @@ from pathlib import Path
 import pytest
 
 from runtime.builds.source import pointers
-from tests.runtime.builds.test_archive import names_below, refusal, tar_bytes, unpacked, zip_bytes
+from tests.runtime.builds.sources.test_archive import (
+    names_below,
+    refusal,
+    tar_bytes,
+    unpacked,
+    zip_bytes,
+)
 
 POINTER = (
     b"version https://git-lfs.github.com/spec/v1\n"
