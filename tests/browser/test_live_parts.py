@@ -184,6 +184,7 @@ def test_a_log_can_be_filtered_and_paused(browse: Browse) -> None:
     page = opened(browse(), "/apps/shop/logs")
     page.get_by_label("Filter lines").fill("POST /cart")
     expect(page.locator(".log-lines li:visible")).to_have_count(20)
+    expect(page.locator(".log-day").first).to_contain_text("(UTC)")
     page.get_by_label("Filter lines").fill("")
     page.get_by_role("button", name="Pause").click()
     write_log(settings.APP_LOGS / "shop.log", [("web.1", "stdout", "while paused")], ago=0)

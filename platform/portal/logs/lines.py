@@ -50,7 +50,7 @@ class LogPiece:
 
 def _separator(day: date) -> SafeString:
     return format_html(
-        '<li class="log-day"><time datetime="{}">{}</time></li>', day, f"{day:%A, %-d %B %Y}"
+        '<li class="log-day"><time datetime="{}">{}</time></li>', day, f"{day:%A, %-d %B %Y} (UTC)"
     )
 
 

@@ -35,6 +35,7 @@ function localize(part) {
 function show(element) {
   const moment = new Date(element.dateTime);
   if (Number.isNaN(moment.valueOf())) return;
+  if (element.closest(".log-day")) return; // the days of a log change at midnight in UTC
   const kind = element.closest(".log-lines") ? "clock" : element.dataset.local;
   if (kind) element.textContent = FORMATS[kind].format(moment);
   if (element.title) element.title = FORMATS.second.format(moment);
