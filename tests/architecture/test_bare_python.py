@@ -18,3 +18,16 @@ def test_set_up_starts_without_any_package() -> None:
         timeout=60,
     )
     assert started.returncode == 0, started.stderr
+
+
+def test_the_supervisor_starts_without_django_s_models() -> None:
+    """It starts before anything has set Django up, and again at 100 % of the disk."""
+    started = subprocess.run(
+        [sys.executable, "-c", "import workers.supervisor.main"],
+        cwd=ROOT,
+        env={"PYTHONPATH": f"{ROOT / 'platform'}:{ROOT}"},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert started.returncode == 0, started.stderr

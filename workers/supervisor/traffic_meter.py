@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import msgspec
 import redis
 
-from portal.metrics.egress import EgressTotals
+from portal.metrics.egress_totals import EgressTotals
 from runtime.contract.notices import NETWORK_LIMITED
 from runtime.network.floods import FloodLimits
 from runtime.network.traffic import Amount, Counted, Dropped, month_of

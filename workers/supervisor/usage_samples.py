@@ -11,7 +11,7 @@ import time
 import msgspec
 import redis
 
-from portal.apps.access import Usage
+from portal.apps.usage import Usage
 from runtime.containers.container import Container, Status
 from runtime.contract.notices import MEMORY_EXCEEDED
 from runtime.engines.node import NodeEngine

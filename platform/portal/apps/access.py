@@ -13,6 +13,7 @@ from portal.accounts.access import teams_of
 from portal.accounts.models import Person
 from portal.apps.config import config_of
 from portal.apps.models import App, Instance, InstanceState, ProcessFormation
+from portal.apps.usage import Usage
 from portal.errors import NotFound
 
 __all__ = [
@@ -27,17 +28,6 @@ __all__ = [
     "url_of",
     "usage_of",
 ]
-
-
-class Usage(msgspec.Struct, frozen=True, kw_only=True):
-    """The resources that one instance used in the last two seconds, from the node's sampler."""
-
-    cpu_millicores: int
-    memory_bytes: int
-    memory_limit: int
-    processes: int
-    disk_bytes: int
-    at: float  # Unix time
 
 
 def apps_of(person: Person) -> QuerySet[App]:

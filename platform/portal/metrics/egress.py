@@ -11,16 +11,9 @@ import redis
 
 from portal.accounts.models import Team
 from portal.events import client
+from portal.metrics.egress_totals import EgressTotals
 
 log = logging.getLogger(__name__)
-
-
-class EgressTotals(msgspec.Struct, frozen=True, array_like=True):
-    """Bytes in a month (UTC). Responses to requests are not included, because the router sends
-    them. Stored as `[sent, received]`."""
-
-    sent: int = 0
-    received: int = 0
 
 
 def egress_of(team: Team, *, now: datetime | None = None) -> EgressTotals | None:
