@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 from runtime.config import NodeConfig, from_environment, process_environment
-from workers.setup.running import holder
+from workers.setup.running import running_pid
 from workers.setup.tree import ENV, ROOT
 
 
@@ -18,7 +18,7 @@ def found(*, or_say: bool = True) -> tuple[NodeConfig, int] | None:
     environment = process_environment(ENV if ENV.exists() else ROOT / ".env.example")
     os.environ.update(environment)
     config = from_environment(environment)
-    manager = holder(config)
+    manager = running_pid(config)
     if manager is None and or_say:
         print(
             "This measures a running platform: start it with `make up` in another terminal first.",

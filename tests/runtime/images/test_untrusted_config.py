@@ -10,7 +10,7 @@ import pytest
 
 from runtime.errors import ImageDamaged
 from runtime.images.digest import Digest
-from runtime.images.exchange.verified_import import adopt
+from runtime.images.exchange.verified_import import import_verified
 from runtime.images.manifest import Descriptor, ImageConfig, parse_config, render_config
 from runtime.images.untrusted_config import check_config, parse_untrusted
 from tests.runtime.images.conftest import Yard
@@ -62,7 +62,7 @@ def test_an_image_with_an_odd_configuration_is_refused_with_its_reason(
     yard: Yard, tmp_path: Path, sentence: str, data: bytes
 ) -> None:
     with pytest.raises(ImageDamaged, match=sentence) as refused:
-        adopt(yard.store, tmp_path, written(tmp_path, data))
+        import_verified(yard.store, tmp_path, written(tmp_path, data))
     assert refused.value.hint
     assert "\n" not in refused.value.what
 
@@ -72,7 +72,7 @@ def test_an_image_with_an_odd_configuration_is_refused_with_its_reason(
 )
 def test_an_odd_manifest_is_refused(yard: Yard, tmp_path: Path, manifest: bytes) -> None:
     with pytest.raises(ImageDamaged, match="are not an image"):
-        adopt(yard.store, tmp_path, put(tmp_path, manifest))
+        import_verified(yard.store, tmp_path, put(tmp_path, manifest))
 
 
 def test_missing_and_null_fields_are_accepted() -> None:
