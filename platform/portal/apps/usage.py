@@ -1,4 +1,4 @@
-"""What one instance uses. The supervisor writes it and imports this module, so it has no models."""
+"""The usage of one instance. The supervisor imports this module, so it has no models."""
 
 from __future__ import annotations
 
