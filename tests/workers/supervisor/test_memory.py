@@ -14,7 +14,6 @@ SELDOM = (
     "josepy",
     "ninja",
     "OpenSSL",
-    "pydantic",
     "requests",
     "rich",
     "uvicorn",
