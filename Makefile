@@ -65,8 +65,8 @@ chaos: python ## Kill random processes under load and deploys, during `make up` 
 
 bench: python ## Measure against peers and print medians
 	@$(SETUP) test
-	$(PY) -m bench.pages
 	$(PY) -m bench
+	$(PY) -m bench.pages
 
 soak: python ## Roll out, scale, restart the router and sleep under load, during `make up`; SOAK="rollouts=20 sleeps=10" is shorter
 	@$(SETUP) test
