@@ -28,6 +28,8 @@ class Tool(StrEnum):
     COMPOSER = "composer"
     BUNDLER = "bundler"
     JAVA = "javac"
+    MAVEN = "mvn"
+    GRADLE = "gradle"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -14,7 +14,7 @@ SHIPPED = tuple(
     for path in sorted((Path(__file__).parent / "definitions").glob("*.toml"))
 )
 STACKS = {file.stack.name: file.stack for file in SHIPPED}
-DEBIAN_13 = STACKS["debian-13"]
+DEBIAN_12, DEBIAN_13 = STACKS["debian-12"], STACKS["debian-13"]
 PYTHON_DEFAULT = "3.13"
 PYTHON = {
     language.name.removeprefix("python-"): language

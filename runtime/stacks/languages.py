@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterable
 
 from runtime.stacks.apache import APACHE, SERVE, SETTINGS
-from runtime.stacks.definition import DEBIAN_13
+from runtime.stacks.definition import DEBIAN_12, DEBIAN_13
 from runtime.stacks.packages.debian_name import is_package_name
 from runtime.stacks.stack import DebianRuntime
 
@@ -77,23 +77,33 @@ _JAVA = """#!/bin/sh
 exec /usr/bin/java ${SLIPWAY_MEMORY:+-XX:MaxRAM=$SLIPWAY_MEMORY} -XX:MaxRAMPercentage=75 -XX:+ExitOnOutOfMemoryError "$@"
 """  # noqa: E501
 _JAVA_FILES = (("usr/local/bin/java", _JAVA),)
+_JAVA_STACKS = {"17": DEBIAN_12, "21": DEBIAN_13, "25": DEBIAN_13}
 JAVA = {
     version: DebianRuntime(
         name=f"java-{version}",
-        stack=DEBIAN_13,
+        stack=stack,
         packages=(f"openjdk-{version}-jre-headless",),
         files=_JAVA_FILES,
     )
-    for version in ("21", "25")
+    for version, stack in _JAVA_STACKS.items()
 }
 JAVA_TOOLCHAIN = {  # these also run: `java Main.java` compiles at each start
     version: DebianRuntime(
         name=f"java-{version}-jdk",
-        stack=DEBIAN_13,
+        stack=stack,
         packages=(f"openjdk-{version}-jdk-headless",),
         files=_JAVA_FILES,
     )
-    for version in JAVA
+    for version, stack in _JAVA_STACKS.items()
+}
+JAVA_BUILD_TOOLS = {  # Gradle comes with the project's wrapper, which unpacks it
+    version: DebianRuntime(
+        name=f"java-{version}-maven",
+        stack=stack,
+        packages=(f"openjdk-{version}-jdk-headless", "maven", "unzip"),
+        files=_JAVA_FILES,
+    )
+    for version, stack in _JAVA_STACKS.items()
 }
 
 PHP_VERSIONS = ("8.4",)
@@ -194,4 +204,5 @@ DOCKERFILE_RUNTIMES = (  # the languages that FROM of a Dockerfile may name
     *RUBY_TOOLCHAIN.values(),
     *JAVA.values(),
     *JAVA_TOOLCHAIN.values(),
+    *JAVA_BUILD_TOOLS.values(),
 )

@@ -61,6 +61,10 @@ class Detected:
 
 
 JAVA_SOURCES = ("Main.java", "App.java", "Server.java")
+JAVA_PROJECTS = (
+    "pom.xml",
+    *("build.gradle", "build.gradle.kts", "settings.gradle", "settings.gradle.kts", "gradlew"),
+)
 STATIC_FOLDERS = ("", "public/", "dist/", "build/", "site/", "_site/", "www/")
 PYTHON_LOCKS = ("uv.lock", "poetry.lock", "Pipfile.lock")
 PYTHON_FILES = (
@@ -98,8 +102,8 @@ _FILES_OF_OTHERS = (
 _LOOKED_FOR = (
     "Dockerfile, Procfile, package.json, requirements.txt, pyproject.toml, Pipfile, setup.py, the"
     " lock files of uv, Poetry and Pipenv, manage.py, go.mod, composer.json, index.php, Gemfile,"
-    " config.ru, a .jar with a Main-Class, Main.java, index.html (also in public, dist, build,"
-    " site)"
+    " config.ru, pom.xml, build.gradle, a .jar with a Main-Class, Main.java, index.html (also in"
+    " public, dist, build, site)"
 )
 # Each of these at the top decides the language despite other files, unless Node.js starts the app.
 _SURE = {
@@ -108,6 +112,7 @@ _SURE = {
     "Gemfile": LanguageName.RUBY,
     "config.ru": LanguageName.RUBY,
     "index.php": LanguageName.PHP,
+    **dict.fromkeys(JAVA_PROJECTS, LanguageName.JAVA),
 }
 _PROGRAMS = {
     r"(?:ruby|bundle|puma|rackup|rails)": LanguageName.RUBY,
@@ -119,6 +124,8 @@ ALWAYS_READ = frozenset(
 )
 _TEXTS = re.compile(
     r"[^/]+\.py|(?:app|src)/(?:app|main)\.py|(?:[^/]+/){0,2}[^/]+\.(?:txt|in)|"
+    r"pom\.xml|(?:[^/]+/){0,2}build\.gradle(?:\.kts)?|"
+    r"(?:gradle|\.mvn)/wrapper/(?:gradle|maven)-wrapper\.properties|"
     r"(?:(?!node_modules/)[^/]+/){0,4}package\.json|(?:cmd/[^/]+/)?[^/]+\.go|"
     rf"[^/]+\.config\.(?:{'|'.join(config_files.ENDINGS)})|" + "|".join(map(re.escape, ALWAYS_READ))
 )
@@ -161,7 +168,7 @@ def _main(source: Source) -> Detected:
     if "package.json" in source.files and not ((sure or python) and _prefers_other(source)):
         return _of_package(source)
     if sure:
-        return Detected(language=_SURE[sure], because=sure)
+        return Detected(language=_SURE[sure], because=_because(source, sure))
     if python or (python := next((name for name in _PYTHON_VERSION if name in source.files), "")):
         return Detected(language=LanguageName.PYTHON, because=python)
     if starts:
@@ -178,6 +185,11 @@ def _main(source: Source) -> Detected:
             "Add a Procfile with a line such as `web: ./start`, or one of these files, at the top."
         ),
     )
+
+
+def _because(source: Source, file: str) -> str:
+    """Return the file that decided: of a Java project that was built before, its jar."""
+    return (_executable_jar(source) if file in JAVA_PROJECTS else "") or file
 
 
 def _first(source: Source, main: LanguageName) -> Iterator[LanguageName]:
@@ -319,33 +331,30 @@ def _program(commands: str) -> LanguageName | None:
 def _java(source: Source) -> str:
     """Return the file that makes it Java, or "".
 
-    BadSource: the project needs a build tool that is not installed here.
+    BadSource: a jar has nothing to start.
     """
-    found = [
-        path
-        for path in source.files
-        if is_program_place(path) and attribute(source.texts.get(path, ""), "Main-Class")
-    ]
-    if name := min(found, default="") or next(
+    if name := _executable_jar(source) or next(
         (name for name in JAVA_SOURCES if name in source.files), ""
     ):
         return name
-    jar = next((path for path in sorted(source.files) if is_program_place(path)), "")
-    project = next(
-        (name for name in ("pom.xml", "build.gradle", "build.gradle.kts") if name in source.files),
-        "",
-    )
-    if jar or project:
-        what = (
-            f"{jar} has no Main-Class"
-            if jar
-            else f"The source has a {project}, and the build does not run Maven or Gradle"
-        )
+    if jar := next((path for path in sorted(source.files) if is_program_place(path)), ""):
         raise BadSource(
-            f"{what}: there is nothing to start.",
+            f"{jar} has no Main-Class: there is nothing to start.",
             hint="Pack an executable jar (java -jar), and deploy it in target or at the top.",
         )
     return ""
+
+
+def _executable_jar(source: Source) -> str:
+    """Return the first jar that names the class to start, or ""."""
+    return min(
+        (
+            path
+            for path in source.files
+            if is_program_place(path) and attribute(source.texts.get(path, ""), "Main-Class")
+        ),
+        default="",
+    )
 
 
 def _page(source: Source) -> str:

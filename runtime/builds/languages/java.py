@@ -1,20 +1,21 @@
-"""Plan a Java build of a runnable .jar or of a source file: the version, the check and the web
-process. Pure.
-"""
+"""Plan a Java build: a runnable .jar, a source file, or a project of Maven or Gradle. Pure."""
 
 from __future__ import annotations
 
 import re
 import shlex
 
-from runtime.builds.languages.detect import JAVA_SOURCES, Source
+from runtime.builds.languages.detect import JAVA_PROJECTS, JAVA_SOURCES, Source
 from runtime.builds.languages.jar import attribute, is_program_place
+from runtime.builds.languages.jvm import project as projects
+from runtime.builds.languages.jvm import version as versions
+from runtime.builds.languages.jvm.program import SERVE
+from runtime.builds.languages.jvm.project import Project
 from runtime.builds.languages.language import Inputs, Language, Runtimes
 from runtime.builds.steps import Install, Tool
 from runtime.errors import BadSource
-from runtime.stacks.languages import JAVA, JAVA_TOOLCHAIN
+from runtime.stacks.languages import JAVA, JAVA_BUILD_TOOLS, JAVA_TOOLCHAIN
 
-_DEFAULT = "21"
 _SEVERAL_FILES = (
     22  # from this version on, `java Main.java` finds classes in neighbouring files (JEP 458)
 )
@@ -22,40 +23,52 @@ _SEVERAL_FILES = (
 
 class Java(Language):
     def runtime(self, inputs: Inputs) -> Runtimes:
-        """Return Java and the text for the log; with a compiler for a source file, without for a
-        .jar.
+        """Return Java and the text for the log: a runtime, or with a compiler for a source file.
 
-        BadSource lists the versions that exist.
+        Maven and Gradle are only in the toolchain. BadSource lists the versions that exist.
         """
         source = inputs.source
-        version, why = _version(source)
-        if version not in JAVA:
+        project = _project(source)
+        chosen = versions.choose(source, project, jars(source), JAVA)
+        if chosen.version not in JAVA:
             raise BadSource(
-                f"{why} Java {version}, which is not available. Available:"
+                f"{chosen.why} Java {chosen.version}, which is not available. Available:"
                 f" {', '.join(sorted(JAVA))}.",
                 hint=(
-                    f"Ask for {_DEFAULT} in system.properties (java.runtime.version={_DEFAULT}); it"
-                    " also runs classes of older versions."
+                    f"Ask for {versions.DEFAULT} in system.properties"
+                    f" (java.runtime.version={versions.DEFAULT}); it also runs classes of older"
+                    " versions."
                 ),
             )
-        compiles = any(
+        words = f"Java {chosen.version}, {f'{chosen.why} it' if chosen.why else 'the default'}"
+        starts_source = any(
             re.search(r"\bjava\b.*\.java\b|\bjavac\b", line) for line in inputs.commands.values()
-        ) or not jars(source)
+        )
+        compiles = starts_source or not (jars(source) or project)
         return Runtimes(
-            main=(JAVA_TOOLCHAIN if compiles else JAVA)[version],
-            words=f"Java {version}, {_spoken(why)}",
+            main=(JAVA_TOOLCHAIN if compiles else JAVA)[chosen.version],
+            words=words,
+            toolchain=JAVA_BUILD_TOOLS[chosen.version] if project else None,
         )
 
-    def installs(self, inputs: Inputs) -> tuple[Install, ...]:
-        """Return the step that compiles a program of source files as a check.
+    def check(self, inputs: Inputs) -> None:
+        if _project(inputs.source):
+            projects.check_commands(inputs.commands)
 
-        Its result is discarded.
+    def installs(self, inputs: Inputs) -> tuple[Install, ...]:
+        """Return the step of Maven or Gradle, or the one that compiles source files as a check.
+
+        The result of the check is discarded.
         """
         source = inputs.source
+        if project := _project(source):
+            declares = any(name != "release" for name in inputs.commands)
+            return (projects.build_step(source, project, finds_program=not declares),)
         file = _program(source)
         if jars(source) or not file:
             return ()
-        alone = "-sourcepath /opt/checked " if int(_version(source)[0]) < _SEVERAL_FILES else ""
+        version = versions.choose(source, None, (), JAVA).version
+        alone = "-sourcepath /opt/checked " if int(version) < _SEVERAL_FILES else ""
         command = f"mkdir -p /opt/checked && javac {alone}-d /opt/checked {file}"
         return (
             Install(
@@ -80,9 +93,20 @@ class Java(Language):
             )
         if found:
             return f"java -jar {shlex.quote(found[0])}", f"{found[0]} has a Main-Class"
+        if project := _project(source):
+            return SERVE, f"it starts the program that {project.tool} makes"
         if file := _program(source):
             return f"java {file}", f"there is a {file}"
         return None
+
+    def notes(self, inputs: Inputs) -> tuple[str, ...]:
+        source = inputs.source
+        if project := _project(source):
+            return tuple(projects.notes(source, project))
+        built = jars(source)
+        if built and any(name in source.files for name in JAVA_PROJECTS):
+            return (f"Note: no build tool is run, since the source has {built[0]}.",)
+        return ()
 
 
 def jars(source: Source) -> list[str]:
@@ -94,36 +118,12 @@ def jars(source: Source) -> list[str]:
     )
 
 
+def _project(source: Source) -> Project | None:
+    """Return the project to build; None if the source has an executable jar, which was built
+    before.
+    """
+    return None if jars(source) else projects.project_of(source)
+
+
 def _program(source: Source) -> str:
     return next((name for name in JAVA_SOURCES if name in source.files), "")
-
-
-def _version(source: Source) -> tuple[str, str]:
-    """Return (major version, the beginning of a sentence that names the file which requires it)."""
-    if match := re.search(
-        r"^\s*java\.runtime\.version\s*[=:]\s*(\S+)",
-        source.texts.get("system.properties", ""),
-        re.MULTILINE,
-    ):
-        return _major(match[1]), "system.properties requires"
-    if line := source.texts.get(".java-version", "").strip():
-        return _major(line.splitlines()[0]), ".java-version requires"
-    for path in jars(source):
-        made_with = attribute(source.texts[path], "Build-Jdk-Spec")
-        if made_with.isdecimal() and int(made_with) > int(_DEFAULT):
-            return made_with, f"{path} was made with"
-    return _DEFAULT, ""
-
-
-def _major(text: str) -> str:
-    """Return the usual version number of `21`, `21.0.4`, `openjdk-21`, `temurin-21.0.4+7` or
-    `1.8`.
-    """
-    match = re.search(r"(\d+)(?:\.(\d+))?", text[:60])
-    if match is None:
-        return text[:60]
-    return match[2] if match[1] == "1" and match[2] else match[1]
-
-
-def _spoken(why: str) -> str:
-    return f"{why} it" if why else "the default"

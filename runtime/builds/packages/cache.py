@@ -45,6 +45,8 @@ _VARIABLES = {
         "YARN_GLOBAL_FOLDER": f"{_INSIDE}/berry",
     },
     Tool.COMPOSER: {"COMPOSER_CACHE_DIR": f"{_INSIDE}/composer"},
+    Tool.MAVEN: {"SLIPWAY_MAVEN_REPOSITORY": f"{_INSIDE}/maven"},
+    Tool.GRADLE: {"GRADLE_USER_HOME": f"{_INSIDE}/gradle"},
 }
 
 

@@ -18,6 +18,8 @@ _UNREACHABLE = (
     re.compile(rf"dial tcp: lookup {_HOST}"),  # Go
     re.compile(rf"Failed to open TCP connection to {_HOST}:"),  # Ruby
     re.compile(rf"Could not fetch .*from {_HOST}.*timed out"),
+    re.compile(rf"Could not transfer \S+ \S+ from/to \S+ \({_HOST}"),  # Maven
+    re.compile(rf"UnknownHostException: {_HOST}"),  # Gradle's wrapper
 )
 _NO_TERMINAL = re.compile(
     r"EOFError: EOF when reading a line|input device is not a TTY|_NO_TTY\b|must be run in a TTY"

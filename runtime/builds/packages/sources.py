@@ -1,7 +1,7 @@
 """The host's settings for package registries, passed to build steps: indexes, proxies,
 certificates, npm's settings.
 
-They are read from the files and variables of pip, uv, npm, go, bundler and composer.
+They are read from the files and variables of pip, uv, npm, go, bundler, composer, Maven and Gradle.
 Only settings for downloads are passed on.
 These include credentials in an index address or an `_authToken`, since a private registry
 requires them.
@@ -23,7 +23,7 @@ from urllib.parse import unquote, urlsplit
 from uv import find_uv_bin
 
 from runtime.builds import authorities
-from runtime.builds.packages import registry_settings
+from runtime.builds.packages import java_settings, registry_settings
 from runtime.builds.steps import Tool
 from runtime.config import package_environment
 from runtime.containers.spec import Bind
@@ -128,12 +128,35 @@ def _for(tool: Tool, host: Mapping[str, str], workspace: Path) -> ToolSettings:
         return _for_uv(host)
     if tool in (Tool.NPM, Tool.PNPM, Tool.YARN):
         return _for_npm(host, workspace)
+    if tool in (Tool.MAVEN, Tool.GRADLE):
+        return _for_java(host, workspace)
     settings = registry_settings.settings(tool, host)
     return ToolSettings(
         environment={**settings, **registry_settings.WAYS.get(tool, {})},
         binds=(),
         identity={"settings": _hash(settings), "ways": str(registry_settings.REVISION)},
     )
+
+
+def _for_java(host: Mapping[str, str], workspace: Path) -> ToolSettings:
+    """Return the settings of Maven and Gradle. Java reads no variables for proxies."""
+    own = authorities.extended_bundle(host) is not None
+    text = java_settings.maven_settings(host)
+    written = workspace / "maven.xml"
+    written.write_text(text)
+    environment = {
+        "GRADLE_USER_HOME": "/tmp/gradle",  # noqa: S108  # inside the container
+        "SLIPWAY_JAVA_OPTIONS": java_settings.options(host, has_own_authorities=own),
+    }
+    if own:
+        environment["SLIPWAY_AUTHORITIES"] = f"{_INSIDE}/authorities.crt"
+    binds = [Bind(source=written, target=f"{_INSIDE}/maven.xml")]
+    binds += [Bind(source=Path(folder), target=folder) for folder in java_settings.folders(text)]
+    if script := java_settings.gradle_script(host):
+        environment["SLIPWAY_GRADLE_SCRIPT"] = f"{_INSIDE}/{script.name}"
+        binds.append(Bind(source=script, target=f"{_INSIDE}/{script.name}"))
+    identity = {"settings": _hash({**environment, "maven": text})}
+    return ToolSettings(environment=environment, binds=tuple(binds), identity=identity)
 
 
 def _for_npm(host: Mapping[str, str], workspace: Path) -> ToolSettings:

@@ -215,7 +215,8 @@ def _read_text(tree: Folder, name: str) -> str:
     ):  # a link to nothing or in a circle, or far too long
         return ""
     data = tree.read(place, _LARGEST_TEXT)
-    required = "/" not in name and not name.endswith(".py")
+    # the tools themselves know the encodings of these
+    required = "/" not in name and not name.endswith((".py", ".xml", ".gradle", ".kts"))
     try:
         if data.startswith((b"\xff\xfe", b"\xfe\xff")):
             return data.decode("utf-16")  # the encoding that PowerShell's > writes

@@ -113,8 +113,8 @@ def test_the_language_is_detected_from_the_files(
         ),
         ({"Gemfile": "gem 'x'"}, "no file that defines how to start"),
         (
-            {"Main.java": "", "system.properties": "java.runtime.version=17.0.9"},
-            r"system\.properties requires Java 17.*Available: 21, 25",
+            {"Main.java": "", "system.properties": "java.runtime.version=11.0.9"},
+            r"system\.properties requires Java 11.*Available: 17, 21, 25",
         ),
         ({"Main.java": "", ".java-version": "1.8"}, r"\.java-version requires Java 8"),
         ({"a.jar": RUNS.replace("17", "99")}, r"a\.jar was made with Java 99"),
@@ -123,7 +123,7 @@ def test_the_language_is_detected_from_the_files(
             r"several executable jars, and no file names the one to start: a\.jar, b\.jar",
         ),
         ({"a.jar": "Manifest-Version: 1.0"}, "a.jar has no Main-Class"),
-        ({"pom.xml": "", "src/main/java/X.java": ""}, "the build does not run Maven or Gradle"),
+        ({"build.gradle": "", "src/main/java/X.java": ""}, "has build.gradle, but not gradlew"),
     ],
 )
 def test_an_unbuildable_source_gets_a_message_and_a_remedy(
