@@ -46,7 +46,7 @@ from runtime.images.digest import Digest
 from runtime.images.exchange.pulls import Pulls
 from runtime.images.manifest import ImageConfig, Layer
 from runtime.stacks.available import offer
-from runtime.stacks.builder import layer_names
+from runtime.stacks.layer_names import layer_names
 from runtime.stacks.packages.node_js import node_versions
 from runtime.stacks.stack import Runtime
 

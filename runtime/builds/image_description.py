@@ -14,7 +14,7 @@ from runtime.images.digest import Digest
 from runtime.images.inventory import read_note
 from runtime.images.manifest import ImageConfig
 from runtime.images.store import Store
-from runtime.stacks.builder import layer_names
+from runtime.stacks.layer_names import layer_names
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

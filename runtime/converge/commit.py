@@ -19,7 +19,7 @@ from runtime.images.digest import Digest
 from runtime.images.disk import check_room
 from runtime.images.scratch import scratch
 from runtime.images.store import Store
-from runtime.stacks.builder import layer_names
+from runtime.stacks.layer_names import layer_names
 
 
 def commit(config: NodeConfig, images: Store, containers: Containers, id: str) -> Digest:

@@ -10,13 +10,9 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 from runtime import journal
-from runtime.builds.builder import Builder
-from runtime.builds.image_description import ImageDescription, describe
-from runtime.builds.import_image import PushedImage, ReferredImage
-from runtime.builds.packages.cache import PackageCaches
-from runtime.builds.requests import BuildRequest, BuiltImage
 from runtime.config import NodeConfig
 from runtime.confined.groups import use_groups
 from runtime.containers.cgroups.helper_groups import HelperGroups
@@ -55,7 +51,13 @@ from runtime.network.leases import Owner
 from runtime.network.links import Network
 from runtime.router.router import Router
 from runtime.router.routes import AppSituation
-from runtime.stacks.upgrade import Upgrade, upgrade
+
+if TYPE_CHECKING:  # the builder's modules take 10 MB, and the supervisor never builds
+    from runtime.builds.builder import Builder
+    from runtime.builds.image_description import ImageDescription
+    from runtime.builds.import_image import PushedImage, ReferredImage
+    from runtime.builds.requests import BuildRequest, BuiltImage
+    from runtime.stacks.upgrade import Upgrade
 
 _WAKE_WAIT = 25.0  # seconds for the app's lock, which is held while instances are stopped
 
@@ -136,6 +138,8 @@ class NodeEngine:
     @property
     def builder(self) -> Builder:
         """Return the builder, created at the first use: most processes never build."""
+        from runtime.builds.builder import Builder  # see above: only the build worker needs it
+
         self._builder = self._builder or Builder(self.config, self.images, self.containers)
         return self._builder
 
@@ -184,6 +188,8 @@ class NodeEngine:
 
     def upgrade(self, digest: str, progress: Callable[[str], None]) -> Upgrade:
         """Move an image to its newest stack, if safe. Hold a lease until a row names it."""
+        from runtime.stacks.upgrade import upgrade  # see above
+
         return upgrade(self.config, self.images, digest, progress)
 
     @contextmanager
@@ -209,16 +215,16 @@ class NodeEngine:
 
     def collect_garbage(self, kept: Callable[[], Roots]) -> Collected | None:
         """Remove what neither `kept` nor a container needs. None: another process does it."""
+        from runtime.builds.packages.cache import PackageCaches  # see above
+
         mounted: dict[str, float] = {}
         for container in self.containers.list():
             for path in container.spec.layers:
-                mounted[path.name] = min(
-                    container.created_at, mounted.get(path.name, container.created_at)
-                )
+                since = mounted.get(path.name, container.created_at)
+                mounted[path.name] = min(since, container.created_at)
         remove_replaced(self.config, mounted)
-        PackageCaches(self.config).collect(
-            self._clock(), all_of_it=disk_of(self.config).percent >= self.config.disk_high
-        )
+        full = disk_of(self.config).percent >= self.config.disk_high
+        PackageCaches(self.config).collect(self._clock(), all_of_it=full)
         return GarbageCollector(self.config, self.images).collect(lambda: self._roots(kept()))
 
     def preview_garbage(self, kept: Callable[[], Roots]) -> tuple[Garbage, Bytes]:
@@ -268,6 +274,8 @@ class NodeEngine:
 
     def describe(self, digest: str) -> ImageDescription:
         """Return an image's layers and configuration. Raises ImageDamaged if it is missing."""
+        from runtime.builds.image_description import describe  # see above
+
         return describe(self.config, self.images, digest)
 
     def commit(self, id: str) -> Digest:

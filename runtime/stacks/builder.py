@@ -19,7 +19,6 @@ from runtime import cancellation, journal
 from runtime.config import NodeConfig
 from runtime.contract.quantities import Bytes
 from runtime.errors import BadStack
-from runtime.images.digest import Digest
 from runtime.images.exchange.registry_reference import Registries, RemoteName
 from runtime.images.exchange.transfer import Access, Transfer
 from runtime.images.manifest import HistoryStep, ImageConfig, Layer
@@ -120,12 +119,6 @@ def ensure_platform_images(config: NodeConfig, progress: Progress = print) -> No
     ensure_stack(config, store, progress=progress)
     for runtime in (PYTHON[PYTHON_DEFAULT], STATIC):
         ensure_runtime(config, store, runtime, runtime.stack, progress)
-
-
-def layer_names(config: NodeConfig) -> dict[Digest, str]:
-    """Return the name of each layer of a stack or a runtime of this node, by diff ID."""
-    notes = (journal.read_json(path) for path in sorted((config.cache / "stacks").glob("*.json")))
-    return {Digest(note["diff_id"]): str(note["name"]) for note in notes if note}
 
 
 def rebuild(

@@ -22,7 +22,7 @@ from runtime.builds.dockerfile.steps.step_layers import StepLayers
 from runtime.builds.dockerfile.syntax import Instruction, Words, trigger
 from runtime.builds.history import complete
 from runtime.images.manifest import ImageConfig
-from runtime.stacks.builder import layer_names
+from runtime.stacks.layer_names import layer_names
 
 
 @dataclass(slots=True, kw_only=True)
