@@ -68,6 +68,7 @@ app.conf.update(
     task_routes={
         "slipway.build": {"queue": "build"},
         "slipway.upgrade_stack": {"queue": "build"},
+        "slipway.make_gzip_copy": {"queue": "build"},
         "slipway.roll_out": {"queue": "node"},
         "slipway.converge": {"queue": "node"},
         "slipway.instance_ended": {"queue": "node"},

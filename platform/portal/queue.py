@@ -28,6 +28,7 @@ class Task(StrEnum):
     CONVERGE = "slipway.converge"  # app id
     REMOVE_APP = "slipway.remove_app"  # app id
     UPGRADE_STACK = "slipway.upgrade_stack"  # app id, and id of the person who requested it
+    MAKE_GZIP_COPY = "slipway.make_gzip_copy"  # release id
     APPLY_QUOTA = "slipway.apply_quota"  # team id
     UPDATE_RUNS = "slipway.tend_runs"  # app id
     IMAGE_JOB = "slipway.image_job"  # image job id
@@ -36,7 +37,7 @@ class Task(StrEnum):
     UPDATE_DOMAINS = "slipway.tend_domains"  # no arguments: for all domains
 
 
-_OF_BUILDS = (Task.BUILD, Task.UPGRADE_STACK)
+_OF_BUILDS = (Task.BUILD, Task.UPGRADE_STACK, Task.MAKE_GZIP_COPY)
 _UPKEEP = (Task.CHECK_DOMAIN, Task.UPDATE_CERTIFICATE, Task.UPDATE_DOMAINS)
 QUEUES = {
     task: "build" if task in _OF_BUILDS else "upkeep" if task in _UPKEEP else "node"

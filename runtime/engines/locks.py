@@ -11,7 +11,7 @@ from runtime import journal
 from runtime.config import NodeConfig
 
 PASSING = re.compile(
-    r"(app|build|image-job|log|mount|published|pull|rollouts?|runs|stack|step|tend)-.+"
+    r"(app|build|gzip|image-job|log|mount|published|pull|rollouts?|runs|stack|step|tend)-.+"
 )
 
 

@@ -168,6 +168,19 @@ def render_manifest(
     )
 
 
+def render_copy(document: Manifest, layers: Sequence[Descriptor]) -> bytes:
+    """Return the manifest of an image with other layers, bottom first, of the same content."""
+    return _bytes(
+        {
+            "schemaVersion": 2,
+            "mediaType": MANIFEST,
+            "config": document.config.document(),
+            "layers": [layer.document() for layer in layers],
+            **({"annotations": dict(document.annotations)} if document.annotations else {}),
+        }
+    )
+
+
 def parse_manifest(data: bytes) -> Manifest:
     """Parse a manifest. Raises ValueError or KeyError if it is not one."""
     document = json.loads(data)

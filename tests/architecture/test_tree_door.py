@@ -96,6 +96,7 @@ ALLOWED = {
     ),
     "runtime/images/disk.py": "what skopeo downloads, by digests, in a folder that belongs to root",
     "runtime/images/exchange/published.py": "folders of hard links to blobs, by digests",
+    "runtime/images/exchange/gzip_copies.py": "the same, and copies of blobs",
     "runtime/images/exchange/ownership.py": "blobs by their digests, by an open file",
     "runtime/images/store.py": "the modes of the store's own folders and blobs",
     "runtime/images/exchange/transfer.py": "a link that the node makes to the store's blobs",
@@ -110,6 +111,7 @@ ALLOWED = {
 
 # Each further file that may write a file by its path, and why no tenant chose a name in the path.
 WRITES = {
+    "runtime/images/exchange/gzip_copies.py": "a new file in a folder that belongs to root",
     "runtime/builds/packages/sources.py": "a settings file of a tool, whose name the node chooses",
     "runtime/containers/cgroups/v2.py": "control groups, in a file system of the kernel's",
     "runtime/containers/disk/scratch.py": "an empty template, named by its size",

@@ -1,8 +1,11 @@
 """Tests of pulls and pushes with the real clients: skopeo, podman, buildah."""
 
+import gzip
+import hashlib
 import json
 import shutil
 
+import httpx
 import pytest
 
 from runtime.process import Completed, run
@@ -104,6 +107,25 @@ def test_skopeo_pulls_a_release_and_pushes_it_as_another_app(
     assert not list((box.config.received).iterdir()), "no second copy"
     page = admin.pages.get(f"/apps/{APP}").text
     assert f"docker push {box.config.portal_host}:{box.port}/{repository}:latest" in page
+
+
+def test_docker_before_23_pulls_gzip_layers(admin, host, released):
+    client = httpx.Client(
+        base_url=f"http://{host}/v2/{released}",
+        auth=(admin.username, admin.token),
+        headers={"User-Agent": "docker/20.10.24 go/go1.18.10 os/linux arch/amd64"},
+        timeout=120,
+    )
+    answer = client.get("/manifests/v1")
+    assert answer.status_code == 200, answer.text
+    layers = answer.json()["layers"]
+    assert {layer["mediaType"].rpartition("+")[2] for layer in layers} == {"gzip"}
+    smallest = min(layers, key=lambda layer: layer["size"])
+    blob = client.get(f"/blobs/{smallest['digest']}").content
+    assert f"sha256:{hashlib.sha256(blob).hexdigest()}" == smallest["digest"]
+    assert gzip.decompress(blob)
+    again = client.get(f"/manifests/{answer.headers['Docker-Content-Digest']}")
+    assert again.content == answer.content
 
 
 @pytest.mark.skipif(

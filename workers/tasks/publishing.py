@@ -1,16 +1,22 @@
-"""Publishing: makes images of kept releases available to pull, and deletes used uploads."""
+"""Publishing: makes images of kept releases available to pull, also for old clients, and deletes
+used uploads.
+"""
 
 from __future__ import annotations
 
 import logging
+import time
 
 from portal.apps.models import App
 from portal.builds.models import Build, BuildState, SourceKind
 from portal.registry import blob_store
 from portal.registry.upkeep import forget_unreachable_tags, forget_unused_aliases, sweep
 from portal.releases.access import kept_releases
+from portal.releases.models import Release
 from runtime import journal
 from runtime.engines.node import NodeEngine
+from runtime.errors import ImageDamaged
+from runtime.images.exchange.gzip_copies import GzipCopies
 from workers import node
 from workers.celery import app as celery
 
@@ -25,12 +31,27 @@ def publish_images() -> None:
     """
     engine = node.engine()
     engine.published.withdraw_others(App.objects.values_list("pk", flat=True))
+    GzipCopies(engine.config, engine.images).remove_unused(time.time())
     for app in App.objects.filter(deleted_at=None):
         publish(app, engine)
     if removed := sweep():
         log.info("Registry: removed %s files of unfinished pushes", removed)
     forget_unreachable_tags()
     forget_unused_aliases()
+
+
+@celery.task(name="slipway.make_gzip_copy")
+def make_gzip_copy(release_id: int) -> None:
+    """Make the copy of a release's image that Docker before 23 can pull."""
+    release = Release.objects.select_related("app").filter(pk=release_id).first()
+    if release is None or not release.image or release.app.deleted_at is not None:
+        return
+    engine = node.engine()
+    copies = GzipCopies(engine.config, engine.images)
+    try:
+        copies.make(release.app_id, release.image, team=release.app.team_id)
+    except ImageDamaged as failure:
+        log.warning("No gzip copy of %s: %s", release.image, failure.explain())
 
 
 def publish(app: App, engine: NodeEngine) -> None:

@@ -36,17 +36,16 @@ class Put:
     build: Build | None
 
 
-def check_upload(actor: Person, app: App) -> None:
+def check_upload(actor: Person, app: App, *, more: int = 0) -> None:
     """Raise unless the host's disk and the team's quota have space for more pushed data.
 
-    Data that was pushed and is not yet released counts in addition to the disk that the team has
-    allocated.
+    Pushed data that is not yet released counts in addition to the disk that the team has allocated.
+    So do copies for old clients. `more` bytes are known to follow.
     """
     require_member(actor, app.team)
     check_room()
-    decision.check_received(
-        app.team, blob_store.pending(app.team_id) + repositories.size_of_team(app.team)
-    )
+    held = blob_store.pending(app.team_id) + blob_store.size_of_copies(app.team_id)
+    decision.check_received(app.team, held + repositories.size_of_team(app.team) + more)
 
 
 def put_manifest(actor: Person, *, app: App, reference: str, data: bytes, content_type: str) -> Put:

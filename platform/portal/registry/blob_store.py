@@ -6,6 +6,7 @@
                                 root, readable
     served/APP/IMAGE/manifest   a link whose target is the hex of the manifest to serve for that
                                 image
+    served/APP/IMAGE/gzip       a link to the manifest of a copy with gzip layers, if there is one
 
 A blob is visible only to the team that pushed it or that has a release with it. Knowing a digest
 gives no access.
@@ -103,6 +104,27 @@ def handed_out(app: App, image: str) -> Path | None:
         return folder / os.readlink(folder / "manifest")  # noqa: PTH115  # the target is a text, not a path
     except FileNotFoundError:
         return None
+
+
+def gzip_copy(folder: Path) -> Path | None:
+    """Return the manifest of a published image's copy with gzip layers. None if there is none."""
+    try:
+        return folder / os.readlink(folder / "gzip")  # noqa: PTH115  # the target is a text, not a path
+    except FileNotFoundError:
+        return None
+
+
+def size_of_copies(team: int) -> int:
+    """Return the bytes of a team's copies with gzip layers. A layer of several images counts in
+    each."""
+    total = 0
+    for app in App.objects.filter(team=team, deleted_at=None).values_list("pk", flat=True):
+        for copy in filter(None, map(gzip_copy, images_of(app))):
+            document = manifests.parse(copy.read_bytes())
+            total += sum(
+                layer.size for layer in document.layers if layer.media_type.endswith("gzip")
+            )
+    return total
 
 
 def reachable(app: App) -> set[str]:

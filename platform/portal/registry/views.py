@@ -12,7 +12,7 @@ from django.http import HttpRequest, HttpResponse, HttpResponseBase, JsonRespons
 
 from portal.errors import RegistryRefused
 from portal.http.request_bodies import blocks_of
-from portal.registry import access, actions, deletion, manifests
+from portal.registry import access, actions, deletion, manifests, old_clients
 from portal.registry.credentials import person_of, repository_of
 from portal.registry.names import digest_of, hex_of, is_digest
 from portal.registry.responses import for_registry_clients, is_unchanged
@@ -26,8 +26,11 @@ async def _root(request: HttpRequest) -> HttpResponseBase:
 
 
 async def _read(request: HttpRequest, team: str, app: str, reference: str) -> HttpResponseBase:
-    _, found = await sync_to_async(repository_of)(request, team, app)
+    person, found = await sync_to_async(repository_of)(request, team, app)
     digest, path = await sync_to_async(access.manifest_path)(found, reference)
+    varies = {} if is_digest(reference) else {"Vary": "User-Agent"}
+    if varies and old_clients.needs_gzip(request.headers.get("User-Agent", "")):
+        digest, path = await old_clients.manifest_for(person, found, path)
     data = path.read_bytes() if path.stat().st_size <= manifests.LARGEST else b""
     try:
         kind = manifests.parse(data).media_type
@@ -41,9 +44,10 @@ async def _read(request: HttpRequest, team: str, app: str, reference: str) -> Ht
         "Content-Length": str(len(data)),
         "Docker-Content-Digest": named,
         "ETag": f'"{named}"',
+        **varies,
     }
     if is_unchanged(request, named):
-        return HttpResponse(status=304, headers={"ETag": headers["ETag"]})
+        return HttpResponse(status=304, headers={"ETag": headers["ETag"], **varies})
     return HttpResponse(b"" if request.method == "HEAD" else data, headers=headers)
 
 

@@ -130,6 +130,23 @@ def read(blob: BinaryIO, most: int) -> Content:
     return Content(diff_id=f"sha256:{hashed.hexdigest()}", length=length)
 
 
+@confined
+def recompress(blob: BinaryIO, into: BinaryIO, compression: str) -> str:
+    """Write the tar in a blob with another compression. Return the digest of what was written.
+
+    Raises ImageDamaged if it cannot be read.
+    """
+    written, plain = Hashing(into), plain_of(blob)
+    try:
+        with compressing(written, Compression(compression)) as compressed:
+            while data := plain.read(_READ):
+                compressed.write(data)
+    except Unreadable as error:
+        raise ImageDamaged(f"it cannot be read: {error.what.rstrip('.')}") from None
+    into.flush()
+    return written.digest()
+
+
 def _sync_few(top: Folder) -> bool:
     """Sync the files of a small tree. Return False, without syncing, if there are too many."""
     names = []
