@@ -1,8 +1,9 @@
 """Make text of apps, builds and commits safe to print in a terminal.
 
 A terminal interprets control characters. A log line of an app could set the title, clear the screen
-or type into the reader's prompt (CWE-150). Pages do not need this, because they escape HTML. Every
-response in plain text uses `printable`.
+or type into the reader's prompt (CWE-150). Every response in plain text uses `printable`. Log lines
+on pages use it too: a page escapes HTML, but would show colours as text, and follow characters that
+change the text's direction.
 """
 
 from __future__ import annotations

@@ -279,6 +279,8 @@ class ImageBuild:
         archive, filename = self.request.archive, self.request.filename
         if address := self.request.repository:
             fetched = fetch(self.context, address, number=0, packed=True)
+            if self.request.on_commit is not None:
+                self.request.on_commit(fetched.commit, fetched.author)
             archive, filename = fetched.tree / OUT / ARCHIVE, ARCHIVE
         done = tree.unpack(archive, filename)
         unwrapped = f", without its top folder {done.unwrapped}" if done.unwrapped else ""

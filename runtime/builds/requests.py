@@ -41,6 +41,7 @@ class BuildRequest:
     # the source, instead of `archive`; it is fetched at the beginning
     repository: GitAddress | None = None
     own_images: OwnImages | None = None
+    on_commit: Callable[[str, str], None] | None = None  # hash and author of the fetched commit
     substitutes: bool = False  # an admin allows stacks for base images that cannot be fetched
 
 

@@ -49,6 +49,8 @@ PAGES = {
         "/apps/shop/instances/shop-web-0",
         "BUILDING",
         "FAILED",
+        "FAILED?line=3",
+        "FAILED?q=pandas",
         "/nowhere",
     ],
     "admin": ["/admin", "/admin/teams/harbour"],
@@ -120,5 +122,6 @@ def address(path: str) -> str:
     """Return the path with the build's number from the database."""
     if path.startswith("/"):
         return path
-    build = Build.objects.select_related("app").get(state=path.lower())
-    return f"/apps/{build.app.name}/builds/{build.pk}"
+    state, mark, query = path.partition("?")
+    build = Build.objects.select_related("app").get(state=state.lower())
+    return f"/apps/{build.app.name}/builds/{build.pk}{mark}{query}"

@@ -97,6 +97,25 @@ def test_a_build_log_and_its_end_arrive_without_a_reload(browse: Browse) -> None
     expect(page.locator("#announcements")).to_contain_text("its rollout is queued")
 
 
+def test_a_line_of_a_long_log_has_an_address(browse: Browse) -> None:
+    build = Build.objects.get(state="failed")
+    lines = [("build", "stdout", f"step {number}") for number in range(1, 901)]
+    write_log(settings.BUILD_LOGS / f"{build.pk}.log", lines)
+    page = opened(browse(), f"/apps/reports/builds/{build.pk}#L100")
+    page.wait_for_url(re.compile(r"\?line=100#L100$"))
+    expect(page.locator("#L100.is-this")).to_be_in_viewport()
+    page.locator("#L102 .log-number").click()
+    expect(page.locator("#L102.is-this")).to_be_visible()
+    assert page.url.endswith("?line=102#L102")
+    plain = opened(browse(scripts=False), f"/apps/reports/builds/{build.pk}?line=100#L100")
+    expect(plain.locator("#L100.is-this")).to_be_in_viewport()
+    plain.get_by_label("Search the log", exact=True).fill("step 900")
+    plain.get_by_role("button", name="Search").click()
+    expect(plain.get_by_text("1 of 907 lines")).to_be_visible()
+    plain.locator("#L907 .log-number").click()
+    plain.wait_for_url(re.compile(r"\?line=907#L907$"))
+
+
 def test_a_lost_stream_is_shown_and_continues_where_it_ended(browse: Browse) -> None:
     context = browse()
     page = opened(context, "/apps/shop/logs")

@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from portal.builds import queue_order
+from portal.builds.commits import LONGEST_AUTHOR, Commit, is_commit
 from portal.builds.models import Build, BuildState, SourceKind
 from portal.deploys import actions as builds
 from runtime import journal
@@ -73,6 +74,7 @@ def _build(row: Build, engine: NodeEngine, *, again: bool) -> None:
         request = replace(
             translate.build_request(row, engine.config.sources),
             own_images=own_images(row, engine),
+            on_commit=lambda commit, author: _record_commit(row, commit, author),
         )
         mask = Mask((*request.config_vars.values(), *credentials.secrets_of(row)))
     except Exception:
@@ -153,6 +155,13 @@ def _build_once(
     return engine.import_image(
         translate.image_to_import(row, engine), log_file.output, cancelled=cancelled
     )
+
+
+def _record_commit(row: Build, commit: str, author: str) -> None:
+    """Record the commit of a fetched repository. A hash in another form is left out."""
+    if is_commit(commit):
+        shown = "".join(letter if letter.isprintable() else " " for letter in author)
+        builds.set_commit(row, Commit(id=commit, author=" ".join(shown.split())[:LONGEST_AUTHOR]))
 
 
 def _cancelled(row: Build) -> Callable[[], bool]:

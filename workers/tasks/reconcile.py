@@ -25,6 +25,7 @@ from runtime.engines.node import NodeEngine, Observation
 from runtime.errors import RuntimeFailure
 from workers import node
 from workers.bridge import translate
+from workers.tasks import boot_log
 
 log = logging.getLogger(__name__)
 
@@ -106,6 +107,8 @@ def _step(app: App, engine: NodeEngine) -> StepResult:
     desired = translate.desired_app(app)
     look = engine.look(desired)
     if rollout is not None:
+        is_over = look.plan.outcome.state in (OutcomeState.LIVE, OutcomeState.FAILED)
+        boot_log.copy(rollout, engine, look.observed.instances, is_last=is_over)
         _record_outcome(rollout, look)
     _write_rows(app, look)
     try:

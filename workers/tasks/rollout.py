@@ -19,7 +19,7 @@ from runtime.errors import RuntimeFailure
 from workers import node
 from workers.bridge import translate
 from workers.celery import app as celery
-from workers.tasks import reconcile
+from workers.tasks import boot_log, reconcile
 
 log = logging.getLogger(__name__)
 
@@ -43,8 +43,10 @@ def roll_out(rollout_id: int) -> None:
         if not free:
             return  # a worker that holds one of the places sends the next rollout
         with journal.lock(lock_of(rollout.release.app.name, engine), timeout=10.0) as held:
-            if held and _prepare(rollout, engine):
-                _launch(rollout, engine)
+            if held:
+                boot_log.begin(rollout, engine)
+                if _prepare(rollout, engine):
+                    _launch(rollout, engine)
     celery.send_task("slipway.converge", [rollout.release.app_id])
     _send_waiting_rollouts(rollout)
 
@@ -97,6 +99,12 @@ def _release_phase(rollout: Rollout, command: str, engine: NodeEngine) -> bool:
     app = App.objects.select_related("team", "current_release").get(pk=rollout.release.app_id)
     quota = quota_of(app.team)
     releases.add_step(rollout, f"Run the release phase: {command}")
+    over = _over(rollout)
+
+    def is_cancelled() -> bool:
+        boot_log.copy(rollout, engine)
+        return over()
+
     try:
         engine.release_phases.run(
             translate.desired_app(app),
@@ -104,9 +112,10 @@ def _release_phase(rollout: Rollout, command: str, engine: NodeEngine) -> bool:
             command,
             translate.instance_limits(quota),
             timeout=rollout.release.declared.release.timeout,
-            cancelled=_over(rollout),
+            cancelled=is_cancelled,
         )
     except RuntimeFailure as failure:
+        boot_log.copy(rollout, engine, is_last=True)
         releases.finish_failed(rollout, failure.explain())
         return False
     releases.add_step(rollout, "The release phase succeeded")

@@ -51,13 +51,18 @@ class AppOut(Schema):
 
 
 class BuildOut(Schema):
-    """A build. `release` is set after it succeeded, `position` (from 1) while it is queued."""
+    """A build. `release` is set after it succeeded, `position` (from 1) while it is queued.
+
+    `commit` is a full hash. It and its author are empty if they are not known.
+    """
 
     id: int
     state: str
     reason: str
     origin: str
     description: str
+    commit: str
+    author: str
     created_at: datetime
     started_at: datetime | None
     finished_at: datetime | None

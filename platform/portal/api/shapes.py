@@ -76,6 +76,8 @@ def build_out(build: Build) -> BuildOut:
         reason=printable_lines(build.reason),
         origin=build.origin,
         description=printable_lines(build.description),
+        commit=build.commit,
+        author=build.author,
         created_at=build.created_at,
         started_at=build.started_at,
         finished_at=build.finished_at,

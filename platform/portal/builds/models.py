@@ -82,6 +82,8 @@ class Build(models.Model):
     description = models.CharField(
         max_length=200, blank=True
     )  # archive name, or commit and its subject
+    commit = models.CharField(max_length=64, blank=True, default="")  # its full hash, if known
+    author = models.CharField(max_length=200, blank=True, default="")  # of the commit
     state = models.CharField(max_length=10, choices=BuildState.choices, default=BuildState.QUEUED)
     reason = models.TextField(blank=True)
     image = models.CharField(max_length=80, blank=True)  # manifest digest, sha256:…

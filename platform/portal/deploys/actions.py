@@ -18,6 +18,7 @@ from portal.accounts.models import Person
 from portal.activity import audit
 from portal.apps.models import App
 from portal.apps.secrets import decrypt, encrypt, encrypt_config
+from portal.builds.commits import Commit
 from portal.builds.disk_space import check_room
 from portal.builds.models import Build, BuildState, Repository, Source, SourceKind
 from portal.errors import Conflict, SourceRefused
@@ -44,7 +45,15 @@ _BEFORE = {
 
 
 @transaction.atomic
-def submit(actor: Person, *, app: App, source: Source, origin: str, description: str = "") -> Build:
+def submit(
+    actor: Person,
+    *,
+    app: App,
+    source: Source,
+    origin: str,
+    description: str = "",
+    commit: Commit | None = None,
+) -> Build:
     """Deploy a source: check the team's quota and queue a build. A successful build makes a release
     and rolls it out.
 
@@ -66,7 +75,13 @@ def submit(actor: Person, *, app: App, source: Source, origin: str, description:
         )
     words = (description or source.filename)[:200]
     build = Build.objects.create(
-        app=app, source=source, origin=origin, description=words, created_by=actor
+        app=app,
+        source=source,
+        origin=origin,
+        description=words,
+        commit=commit.id if commit else "",
+        author=commit.author if commit else "",
+        created_by=actor,
     )
     for replaced in older:
         _move(
@@ -193,6 +208,12 @@ def cancel(actor: Person, *, build: Build) -> None:
     ):
         raise Conflict(f"Build {build.pk} has already ended.")
     audit.record(actor, f"cancelled build {build.pk}", app=build.app)
+
+
+def set_commit(build: Build, commit: Commit) -> None:
+    """Record the commit that a worker fetched."""
+    Build.objects.filter(pk=build.pk).update(commit=commit.id, author=commit.author)
+    events.announce(build.app.name, events.EventKind.BUILD)
 
 
 @transaction.atomic

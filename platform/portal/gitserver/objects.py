@@ -21,13 +21,26 @@ def subject_of(commit: bytes) -> str:
     """Return the first paragraph of a commit message as one printable line of at most 200
     characters. `commit` may be truncated."""
     head, _, message = commit.partition(b"\n\n")
+    return _printable(message.lstrip(b"\n").partition(b"\n\n")[0], head)
+
+
+def author_of(commit: bytes) -> str:
+    """Return the name of a commit's author as one printable line of at most 200 characters. Empty
+    if it has none."""
+    head = commit.partition(b"\n\n")[0]
+    written = next((line[7:] for line in head.split(b"\n") if line.startswith(b"author ")), b"")
+    return _printable(written.partition(b"<")[0], head)
+
+
+def _printable(text: bytes, head: bytes) -> str:
     encoding = next(
         (line[9:].strip().lower() for line in head.split(b"\n") if line.startswith(b"encoding ")),
         b"utf-8",
     )
-    paragraph = message.lstrip(b"\n").partition(b"\n\n")[0][: 8 * _LONGEST_SUBJECT]
-    text = paragraph.decode("latin-1" if encoding in _LATIN else "utf-8", errors="replace")
-    printable = "".join(character if character.isprintable() else " " for character in text)
+    decoded = text[: 8 * _LONGEST_SUBJECT].decode(
+        "latin-1" if encoding in _LATIN else "utf-8", errors="replace"
+    )
+    printable = "".join(character if character.isprintable() else " " for character in decoded)
     return " ".join(printable.split())[:_LONGEST_SUBJECT]
 
 

@@ -9,18 +9,19 @@ from __future__ import annotations
 
 from django.conf import settings
 
+from portal.builds.commits import Commit
 from portal.errors import Conflict, SourceRefused, SourceTooLarge
 from portal.gitserver import git_limits, repository
-from portal.gitserver.objects import Census, subject_of
+from portal.gitserver.objects import Census, author_of, subject_of
 from portal.programs import running
 from portal.programs.running import Completed, RecordsCut
 
 _MOST_OF_COMMIT = 2**16  # bytes of the commit that are read
 
 
-async def subject(commit: str) -> str:
-    """Return the first line of a commit message. Raise SourceRefused if the object is not a
-    commit."""
+async def described(commit: str) -> Commit:
+    """Return a commit with the first line of its message, and its author. Raise SourceRefused if
+    the object is not a commit."""
     done = await running.run(
         ("git", "cat-file", "--batch"),
         environment=_environment(),
@@ -37,7 +38,7 @@ async def subject(commit: str) -> str:
             f"{commit[:8]} is not a commit, so it cannot be deployed.",
             hint="Push a branch: git push slipway main",
         )
-    return subject_of(content)
+    return Commit(id=commit, subject=subject_of(content), author=author_of(content))
 
 
 async def measure(commit: str) -> Census:

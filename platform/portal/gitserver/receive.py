@@ -67,12 +67,18 @@ async def receive(
     `on_taken` is called when the files are stored. From then on the push only waits for its build.
     """
     commit = _wanted_commit(updates, app.deploy_branch)
-    words = f"{commit[:8]} {await pushed.subject(commit)}".strip()
+    described = await pushed.described(commit)
+    words = f"{commit[:8]} {described.subject}".strip()
     say(f"Deploying {words}")
     source = await _source_of(app, commit)
     on_taken()
     build = await sync_to_async(submit)(
-        person, app=app, source=source, origin=Origin.GIT, description=words
+        person,
+        app=app,
+        source=source,
+        origin=Origin.GIT,
+        description=words,
+        commit=described,
     )
     deadline = time.monotonic() + _PATIENCE
     await _watch_build(build, say, deadline)

@@ -14,6 +14,7 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString, mark_safe
 
 from portal.logs.logfile import LogLine
+from portal.plaintext import printable
 from runtime.contract.code_meanings import meaning_of
 
 _ERRORS = ("error", "fatal", "critical", "panic", "traceback")
@@ -54,14 +55,15 @@ def _separator(day: date) -> SafeString:
     )
 
 
+def kind_of(line: LogLine) -> str:
+    """Return the CSS class of a line: an error, or its stream."""
+    if line.stream != "system" and line.text.lower().startswith(_ERRORS):
+        return "is-error"
+    return {"stderr": "is-stderr", "system": "is-system"}.get(line.stream, "is-stdout")
+
+
 def _item(line: LogLine, *, marked: bool) -> SafeString:
-    is_error = line.stream != "system" and line.text.lower().startswith(_ERRORS)
-    kind = (
-        "is-error"
-        if is_error
-        else {"stderr": "is-stderr", "system": "is-system"}.get(line.stream, "is-stdout")
-    )
-    kind += " is-this" if marked else ""
+    kind = kind_of(line) + (" is-this" if marked else "")
     moment = source = SafeString("")
     if line.at is not None:
         exact = line.at.isoformat(timespec="milliseconds")
@@ -80,12 +82,13 @@ def _item(line: LogLine, *, marked: bool) -> SafeString:
 
 
 def _text(line: LogLine) -> SafeString:
-    """Return the line's text. An error code in it links to its page."""
-    place = _CODES.get(line.source)
-    found = place.search(line.text) if place else None
+    """Return the line's text without colours. Other control characters, also those that change the
+    text's direction, are escaped. An error code in it links to its page."""
+    place, text = _CODES.get(line.source), printable(line.text)
+    found = place.search(text) if place else None
     if found is None or meaning_of(found[0]) is None:
-        return format_html("{}", line.text)
-    before, after = line.text[: found.start()], line.text[found.end() :]
+        return format_html("{}", text)
+    before, after = text[: found.start()], text[found.end() :]
     return format_html(
         '{}<a class="link" href="{}">{}</a>{}',
         before,

@@ -3,7 +3,7 @@ release."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -38,6 +38,7 @@ class Deploy:
     is_current: bool
     can_roll_back: bool
     can_try_again: bool  # for the newest release, if its rollout failed
+    previous: int | None = None  # the release that was live before; failed ones are skipped
 
     @property
     def image_name(self) -> str:
@@ -47,7 +48,7 @@ class Deploy:
     @property
     def before(self) -> str:
         """Return the release to compare it with. Empty for the first release."""
-        return f"v{self.number - 1}" if self.number is not None and self.number > 1 else ""
+        return f"v{self.previous}" if self.previous is not None else ""
 
 
 def history_of(app: App, *, most: int = LONGEST) -> list[Deploy]:
@@ -78,6 +79,7 @@ def histories_of(apps: Iterable[App], *, most: int) -> dict[int, list[Deploy]]:
                 release,
                 rollouts.get(release.pk),
                 is_newest=release.number == some[0].number,
+                previous=_live_before(release, some, rollouts),
             )
             for release in some
         ]
@@ -146,7 +148,23 @@ def previous_good(app: App) -> Release | None:
     return None
 
 
-def _released(app: App, release: Release, rollout: Rollout | None, *, is_newest: bool) -> Deploy:
+def _live_before(
+    release: Release, releases: Iterable[Release], rollouts: Mapping[int, Rollout]
+) -> int | None:
+    """Return the number of the last release before this one that was live."""
+    live = (
+        earlier.number
+        for earlier in releases
+        if earlier.number < release.number
+        and earlier.pk in rollouts
+        and rollouts[earlier.pk].state == RolloutState.LIVE
+    )
+    return max(live, default=None)
+
+
+def _released(
+    app: App, release: Release, rollout: Rollout | None, *, is_newest: bool, previous: int | None
+) -> Deploy:
     # Only the deploy of a release links to its build's log. A config change or rollback only reuses
     # the image.
     built = release.build if release.description.startswith("Deploy") else None
@@ -177,6 +195,7 @@ def _released(app: App, release: Release, rollout: Rollout | None, *, is_newest:
         is_current=is_current,
         can_roll_back=went_live and not is_current,
         can_try_again=is_newest and rollout is not None and RolloutState(rollout.state).has_failed,
+        previous=previous,
     )
 
 

@@ -12,6 +12,7 @@ import ipaddress
 import socket
 import time
 from collections import deque
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -43,7 +44,7 @@ git config remote.origin.url "$ADDRESS"
 git fetch -q --depth 1 --no-tags --no-recurse-submodules --no-write-fetch-head origin \\
     "+${{REF:-HEAD}}:refs/slipway/wanted"
 wanted=$(git rev-parse --verify -q 'refs/slipway/wanted^{{commit}}')
-git log -1 --format='commit %H %s' "$wanted"
+git log -1 --format='commit %H %s%nauthor %an' "$wanted"
 if [ "$(git cat-file -t "$wanted:$FOLDER" 2> /dev/null)" != tree ]; then
     echo {_NO_FOLDER}
     exit 3
@@ -69,6 +70,7 @@ class Fetched:
     file source.tar. The caller owns the tree."""
 
     commit: str
+    author: str
     tree: Path
 
 
@@ -134,13 +136,15 @@ def fetch(context: BuildContext, address: GitAddress, *, number: int, packed: bo
             )
     finally:
         context.containers.remove(spec.id)
-    commit, _, subject = (
-        next((line for line in lines if line.startswith("commit ")), "commit  ")
-        .removeprefix("commit ")
-        .partition(" ")
-    )
+    commit, _, subject = _said(lines, "commit").partition(" ")
     context.log(f"Fetched {address}: commit {commit[:12]}, {subject[:100]}")
-    return Fetched(commit=commit, tree=made)
+    return Fetched(commit=commit, author=_said(lines, "author"), tree=made)
+
+
+def _said(lines: Iterable[str], word: str) -> str:
+    """Return the rest of the first line that starts with a word."""
+    found = next((line for line in lines if line.startswith(f"{word} ")), "")
+    return found.removeprefix(f"{word} ")
 
 
 def _settings(address: GitAddress) -> dict[str, str]:

@@ -320,3 +320,13 @@ def test_two_simultaneous_pushes_both_end(
     for thread in threads:
         thread.join(40)
     assert ends == {"hello": 0, "other": 0}
+
+
+def test_a_push_records_the_commit_and_its_author(
+    checkout: Checkout, fake_workers: FakeWorkers, app: App, token: str
+) -> None:
+    checkout.git("config", "user.name", "Zoë <script>")
+    commit = checkout.commit("Say hello")
+    assert checkout.push("hello", token).returncode == 0
+    build = Build.objects.get(app=app)
+    assert (build.commit, build.author) == (commit, "Zoë script")

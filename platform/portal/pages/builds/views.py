@@ -17,16 +17,16 @@ from portal.builds import logs as build_logs
 from portal.builds.models import Build
 from portal.deploys import actions
 from portal.deploys.access import build_for
+from portal.deploys.code_change import code_change_of
 from portal.deploys.progress import progress_of
 from portal.errors import NotFound, Refused
 from portal.http.error_responses import json_of, wants_json
 from portal.http.file_responses import log_response
-from portal.logs.lines import LogPiece
 from portal.pages import breadcrumbs, form_errors
 from portal.pages.apps.views import overview_context
 from portal.pages.builds.forms import submit_named, submit_repository, submit_upload
-
-SHOWN_LINES = 2000
+from portal.pages.builds.log_view import view_of
+from portal.plaintext import printable
 
 
 @signed_in
@@ -81,13 +81,17 @@ def _deployed(
 
 @signed_in
 def build(request: SignedInRequest, name: str, number: int) -> HttpResponse:
-    """Show the state and log of a build, and the rollout of its release."""
+    """Show the story of a deploy: commit, steps, and the log of the build and of the boot."""
     found = build_for(request.user, name, number)
+    progress = progress_of(found)
     context = {
         "app": found.app,
         "build": found,
-        "progress": progress_of(found),
-        "tail": LogPiece(lines=build_logs.tail(build_logs.path_of(found), SHOWN_LINES)),
+        "title": printable(found.description or found.source.filename),
+        "source": printable(found.source.filename),
+        "progress": progress,
+        "change": code_change_of(found, progress.rollout),
+        "log": view_of(found, request.GET.dict()),
         "crumbs": breadcrumbs.of_app(found.app, f"Build {found.pk}"),
         "tab": "deploys",
     }

@@ -33,6 +33,7 @@ from portal.logs.logfile import LogLine, Reader
 from portal.pages.apps.last_failure import dismissed_of, last_failure_of
 from portal.pages.apps.log_page import LogFilter
 from portal.pages.apps.overview import overview_of
+from portal.pages.builds.log_view import NewLines
 from portal.pages.live import stream
 from portal.pages.metrics.views import parts_context, span_of
 from portal.releases.history import history_of, newest_rollout, previous_good
@@ -64,10 +65,6 @@ class DayLines:
         found = LogPiece(lines=kept, day=self.day, has_days=True).html()
         self.day = next((line.at.date() for line in reversed(kept) if line.at), self.day)
         return found
-
-
-def _plain(lines: Sequence[LogLine]) -> str:
-    return LogPiece(lines=lines).html()
 
 
 Parts = tuple[dict[str, str], bool]  # HTML by name, and True if the stream ends after it
@@ -152,9 +149,14 @@ async def deploys_events(request: HttpRequest, person: Person, name: str) -> Chu
 
 @streamed
 async def build_events(request: HttpRequest, person: Person, name: str, number: int) -> Chunks:
-    """Send the build's log and progress. `complete` is the last event."""
+    """Send the build's log, unless `?lines=no`, and its progress. `complete` is the last event."""
     build = await sync_to_async(build_for)(person, name, number)
     token = get_token(request)
+    if request.GET.get("lines") == "no":
+        log, place = None, ""
+    else:
+        log, place = build_logs.path_of(build), _place(request)
+    lines = await sync_to_async(NewLines)(build, place)
 
     def look() -> Parts:
         progress = progress_of(build_for(person, name, number))
@@ -164,7 +166,7 @@ async def build_events(request: HttpRequest, person: Person, name: str, number: 
             for part in ("progress", "cancel")
         }, progress.is_over
 
-    return _parts(name, look, log=build_logs.path_of(build), place=_place(request))
+    return _parts(name, look, log=log, place=place, render_lines=lines.html)
 
 
 @streamed
@@ -239,7 +241,7 @@ async def _parts(
     *,
     log: Path | None = None,
     place: str = "",
-    render_lines: Callable[[Sequence[LogLine]], str] = _plain,
+    render_lines: Callable[[Sequence[LogLine]], str] = lambda _: "",
 ) -> Chunks:
     """Send each changed part and each new log line. After `complete`, the
     page closes the stream.

@@ -97,7 +97,13 @@ def test_a_wrong_add_names_its_line(near: Forge, host: GitHost, line: str, words
 
 def test_a_build_fetches_its_source(near: Forge, host: GitHost) -> None:
     commit = host.commit("team/site.git", {"index.html": "hello", "node_modules/x/y.js": ""})
-    deploy(near, host.url("team/site.git"))
+    reported: list[tuple[str, str]] = []
+    deploy(
+        near,
+        host.url("team/site.git"),
+        on_commit=lambda commit, author: reported.append((commit, author)),
+    )
+    assert reported == [(commit, "a@example.com")]
     assert f"commit {commit[:12]}, Add index.html" in near.said()
     assert "Source: 1 file" in near.said()
     assert "node_modules" in near.said(), "left out, as from an archive"

@@ -13,10 +13,12 @@ function arm(log) {
   const copy = log.querySelector("[data-log-copy]");
   const nothing = log.querySelector("[data-log-nothing]");
   const held = [];
-  let following = true;
+  let following = !lines.matches("[data-log-still]");
   let paused = false;
 
-  toEnd();
+  if (!showNamed(lines)) toEnd();
+  lines.addEventListener("click", (event) => nameLine(lines, event));
+  window.addEventListener("hashchange", () => showNamed(lines));
   lines.addEventListener("scroll", () => {
     following = lines.scrollHeight - lines.scrollTop - lines.clientHeight < 32;
   });
@@ -63,4 +65,37 @@ function arm(log) {
     }
     nothing.hidden = found;
   }
+}
+
+// Scrolls to the line that the address names, such as #L123. A line of another part of the log is loaded.
+function showNamed(lines) {
+  const given = new URLSearchParams(location.search).get("line");
+  const number = /^#L(\d{1,9})$/.exec(location.hash)?.[1] ?? /^\d{1,9}$/.exec(given ?? "")?.[0];
+  if (!number || !lines.querySelector(".log-number")) return false;
+  const row = lines.querySelector(`#L${number}`);
+  if (row) mark(lines, row);
+  else if (given !== number) location.replace(`?line=${number}#L${number}`);
+  return Boolean(row);
+}
+
+// A click on a line, or on its number, puts the line's address into the address bar.
+function nameLine(lines, event) {
+  const row = event.target.closest("li[id]");
+  const link = event.target.closest("a");
+  const isOther = link && !link.matches(".log-number");
+  if (!row || isOther || event.ctrlKey || event.metaKey || event.shiftKey || !getSelection().isCollapsed) return;
+  event.preventDefault();
+  if (new URLSearchParams(location.search).has("q")) location.assign(row.querySelector(".log-number").href);
+  else {
+    history.replaceState(null, "", row.querySelector(".log-number").href);
+    mark(lines, row);
+  }
+}
+
+function mark(lines, row) {
+  for (const other of lines.querySelectorAll(".is-this")) other.classList.remove("is-this");
+  row.classList.add("is-this");
+  const box = row.getBoundingClientRect();
+  const frame = lines.getBoundingClientRect();
+  if (box.top < frame.top || box.bottom > frame.bottom) lines.scrollTop += box.top - frame.top - frame.height / 3;
 }
