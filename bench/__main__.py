@@ -23,7 +23,7 @@ def main() -> int:
 
 
 def _measure(config: NodeConfig, manager: int, token: str) -> None:
-    from bench import builds, launch, memory, neighbour, route, wake
+    from bench import builds, cold, launch, memory, neighbour, route, wake
     from bench.redeploy import Redeploys
     from tests.system.support.api import Api
 
@@ -43,6 +43,7 @@ def _measure(config: NodeConfig, manager: int, token: str) -> None:
         for what, promise, found in chain(
             wake.report(config, redeploys.api, TEAM, _image_of("hello")),
             builds.report(),
+            cold.report(),
             neighbour.report(),
         ):
             _print(what, promise, found)

@@ -52,6 +52,7 @@ class Yard:
 
     config: NodeConfig
     store: Store
+    containers: Containers
     builder: Builder
     folder: Path
     _numbers: Iterator[int] = field(default_factory=lambda: itertools.count(1))
@@ -129,7 +130,11 @@ def yard() -> Iterator[Yard]:
         network.prepare()
         containers.prepare()
         yield Yard(
-            config=config, store=store, builder=Builder(config, store, containers), folder=place
+            config=config,
+            store=store,
+            containers=containers,
+            builder=Builder(config, store, containers),
+            folder=place,
         )
     finally:
         containers.tear_down()
