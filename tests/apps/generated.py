@@ -71,21 +71,21 @@ GENERATED = {
         words="<app-root>",
     ),
     "django": Generated(
-        command="uvx --from django==5.2.* django-admin startproject shop app",
+        command="uvx --from django==5.2.* django-admin startproject app",
         words="The install worked successfully!",
         made="manage.py",
         added={"requirements.txt": "django==5.2.*\n"},
-        changes={"shop/settings.py": _NO_HOST},
+        changes={"app/settings.py": _NO_HOST},
     ),
     "django-gunicorn": Generated(
-        command="uvx --from django==5.2.* django-admin startproject shop app",
+        command="uvx --from django==5.2.* django-admin startproject app",
         words="The install worked successfully!",
         made="manage.py",
         added={
             "requirements.txt": "django==5.2.*\ngunicorn\n",
-            "Procfile": "release: python manage.py migrate\nweb: gunicorn shop.wsgi\n",
+            "Procfile": "release: python manage.py migrate\nweb: gunicorn app.wsgi\n",
         },
-        changes={"shop/settings.py": _NO_HOST},
+        changes={"app/settings.py": _NO_HOST},
     ),
     "uv-init": Generated(
         command="uv init --no-workspace --vcs none app",

@@ -141,6 +141,15 @@ def _java(version: str, variants: list[str]) -> Substitute | None:
     )
 
 
+def _maven(version: str, variants: list[str]) -> Substitute | None:
+    if version != "latest" and not re.match(r"3(?:\.|$)", version):
+        return None
+    major = next((word for word in variants if word.isdecimal()), "21")
+    return Substitute(
+        base=f"java-{major}-maven", command=("mvn",), is_for_alpine=_is_alpine(version, *variants)
+    )
+
+
 def _debian(version: str, _: list[str]) -> Substitute | None:
     return _distribution(_DEBIAN, re.sub(r"\.\d{1,2}$", "", version))
 
@@ -180,6 +189,7 @@ _RULES: Mapping[str, _Rule] = {
     "golang": _golang,
     "php": _php,
     "ruby": _ruby,
+    "maven": _maven,
     "debian": _debian,
     "ubuntu": _ubuntu,
     **dict.fromkeys(_JAVA, _java),

@@ -16,6 +16,7 @@ OFFERED = (
     *("debian-12", "debian-13", "debian-14", "python-3.11", "python-3.13", "python-3.14"),
     *("node-18", "node-20", "node-22", "node-24", "node-26", "go-1.24", "php-8.4"),
     *("ruby-3.3", "ruby-3.3-toolchain", "java-21", "java-21-jdk", "java-25", "java-25-jdk"),
+    *("java-17-maven", "java-21-maven"),
 )
 
 
@@ -59,6 +60,11 @@ OFFERED = (
         ("eclipse-temurin:21-jre-jammy", "java-21"),
         ("eclipse-temurin:21", "java-21-jdk"),
         ("openjdk:8", None),
+        ("maven:3.9-eclipse-temurin-21", "java-21-maven"),
+        ("maven:3.9.9-amazoncorretto-17-alpine", "java-17-maven"),
+        ("maven", "java-21-maven"),
+        ("maven:3-openjdk-11", None),
+        ("maven:4.0.0-rc-4", None),
         ("alpine:3.20", None),
         ("someone/python:3.13", None),
         ("ghcr.io/library/python:3.13", None),
