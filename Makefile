@@ -49,7 +49,7 @@ test-fast: python ## Run the tests that need neither root nor a service, in unde
 
 test-apps: python ## Deploy apps of many frameworks, most of them made by the frameworks' own generators; ARGS=...
 	@$(SETUP) test
-	APPS=all $(PY) -m pytest -q tests/system/test_apps.py $(ARGS)
+	APPS=all $(PY) -m pytest -q --durations=0 --durations-min=1 tests/system/test_apps.py $(ARGS)
 
 attack: python ## Attack a platform from its apps, builds, uploads and pushes, next to a victim; safe during `make up`; ONLY=word,word TABLE=file
 	@$(SETUP) test

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import shutil
+import subprocess
+import zipfile
 from pathlib import Path
 
 import pytest
 
+from runtime.builds.languages.jvm.program import FIND_PROGRAM
 from runtime.builds.packages import causes, java_settings
 from runtime.builds.steps import Tool
 from runtime.errors import BadSource, HostLacks
@@ -187,3 +191,78 @@ def test_the_host_that_a_build_tool_could_not_reach_is_named(line: str, host: st
     cause = causes.explain((line,))
     assert cause is not None
     assert f"could not reach {host}" in cause.what
+
+
+def find_program(first: str, place: Path) -> tuple[int, str, str]:
+    """Run the search in a folder. Return its exit code, its output, and the script it wrote."""
+    script = FIND_PROGRAM.replace("/app", f"{place}/app").replace("/opt/java", f"{place}/java")
+    done = subprocess.run(
+        ["sh", "-c", script, "find-program", first], capture_output=True, text=True, timeout=60
+    )
+    serve = place / "java/serve"
+    return done.returncode, done.stdout, serve.read_text() if serve.exists() else ""
+
+
+def add_jar(path: Path, main_class: str = "") -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    line = f"Main-Class: {main_class}\r\n" if main_class else ""
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("META-INF/MANIFEST.MF", f"Manifest-Version: 1.0\r\n{line}")
+
+
+@pytest.mark.skipif(shutil.which("unzip") is None, reason="unzip is not installed")
+@pytest.mark.parametrize(
+    ("programs", "others", "chosen"),
+    [
+        (["target/shop-1.jar"], ["target/dependency/gson.jar"], "target/shop-1.jar"),
+        (["target/shop.jar", "target/original-shop.jar"], [], "target/shop.jar"),
+        (
+            ["target/shop.jar", "target/shop-jar-with-dependencies.jar"],
+            [],
+            "target/shop-jar-with-dependencies.jar",
+        ),
+        (
+            ["target/quarkus-app/quarkus-run.jar"],
+            ["target/shop.jar"],
+            "target/quarkus-app/quarkus-run.jar",
+        ),
+        (["server/build/libs/a b.jar"], ["build/libs/x-plain.jar"], "server/build/libs/a b.jar"),
+    ],
+)
+def test_the_jar_that_was_built_is_found(
+    programs: list[str], others: list[str], chosen: str, tmp_path: Path
+) -> None:
+    for name in programs:
+        add_jar(tmp_path / "app" / name, "shop.Shop")
+    for name in others:
+        add_jar(tmp_path / "app" / name)
+    code, said, serve = find_program("jars", tmp_path)
+    assert (code, said) == (0, f"The web process starts {chosen}\n")
+    assert "-Dserver.port=$PORT" in serve
+    assert f"-jar '{tmp_path}/app/{chosen}'" in serve
+
+
+@pytest.mark.skipif(shutil.which("unzip") is None, reason="unzip is not installed")
+def test_a_start_script_has_precedence_over_the_jar_that_it_starts(tmp_path: Path) -> None:
+    script = tmp_path / "app/build/install/shop/bin/shop"
+    script.parent.mkdir(parents=True)
+    script.write_text("#!/bin/sh\n")
+    script.with_suffix(".bat").write_text("")
+    add_jar(tmp_path / "app/build/libs/shop.jar")
+    code, said, serve = find_program("scripts", tmp_path)
+    assert (code, said) == (0, "The web process starts build/install/shop/bin/shop\n")
+    assert "JAVA_OPTS" in serve
+
+
+@pytest.mark.skipif(shutil.which("unzip") is None, reason="unzip is not installed")
+def test_several_programs_or_none_are_reported_with_the_remedy(tmp_path: Path) -> None:
+    (tmp_path / "app").mkdir()
+    code, said, _ = find_program("jars", tmp_path)
+    assert code == 1
+    assert "made no executable jar" in said
+    for name in ("a", "b"):
+        add_jar(tmp_path / f"app/{name}/target/{name}.jar", "shop.Shop")
+    code, said, serve = find_program("jars", tmp_path)
+    assert (code, serve) == (1, "")
+    assert "a/target/a.jar\nb/target/b.jar" in said
+    assert "Procfile" in said
