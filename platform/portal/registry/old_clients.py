@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+import time
 from pathlib import Path
 
 from asgiref.sync import sync_to_async
@@ -22,6 +23,7 @@ from portal.releases.access import kept_releases
 ZSTD = "application/vnd.oci.image.layer.v1.tar+zstd"
 PATIENCE = 45.0  # seconds that a request waits for a copy; shorter than the router's timeout
 _POLL_SECONDS = 0.25
+_ordered: dict[str, float] = {}  # APP/IMAGE -> when this process ordered the copy
 # The first versions that unpack zstd (their release notes).
 _CLIENT = re.compile(r"^(docker|containerd)/v?(\d+)\.(\d+)", re.IGNORECASE)
 _UNPACK_ZSTD = {"docker": (23, 0), "containerd": (1, 5)}
@@ -49,7 +51,9 @@ async def manifest_for(
         return path.name, path
     if copy := blob_store.gzip_copy(folder):
         return copy.name, copy
-    await sync_to_async(_order)(person, app, folder.name, size)
+    await sync_to_async(actions.check_upload)(person, app, more=size)
+    if _is_new_order(f"{app.pk}/{folder.name}", time.monotonic()):
+        await sync_to_async(_order)(app, folder.name)
     for _ in range(int(patience / _POLL_SECONDS)):
         await asyncio.sleep(_POLL_SECONDS)
         if copy := blob_store.gzip_copy(folder):
@@ -63,9 +67,15 @@ async def manifest_for(
     )
 
 
-def _order(person: Person, app: App, image: str, size: int) -> None:
+def _is_new_order(key: str, now: float) -> bool:
+    """Return whether this process has not ordered the copy lately: many pulls need one task."""
+    for old in [other for other, moment in _ordered.items() if now - moment > PATIENCE]:
+        del _ordered[old]
+    return _ordered.setdefault(key, now) == now
+
+
+def _order(app: App, image: str) -> None:
     """Queue the copy of a release's image. `image` is the hex of its digest."""
-    actions.check_upload(person, app, more=size)
     release = next(
         (found for found in kept_releases(app) if found.image == f"sha256:{image}"), None
     )

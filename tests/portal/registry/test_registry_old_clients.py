@@ -14,8 +14,10 @@ from portal.accounts.models import Person
 from portal.apps.models import App
 from portal.builds.models import Build
 from portal.errors import QuotaExceeded, RegistryRefused
+from portal.queue import Task
 from portal.quotas.models import Quota
 from portal.registry import access, blob_store, old_clients
+from portal.releases.models import Release
 from tests.portal.conftest import People
 from tests.portal.images import Client, digest_of, manifest, part
 from tests.portal.registry.registry import (
@@ -105,13 +107,19 @@ def test_a_pull_waits_for_the_copy(client: Client, released: Path) -> None:
         worker.join()
 
 
-def test_a_copy_that_takes_long_is_reported(
-    released: Path, app: App, committed_people: People
+def test_a_copy_that_takes_long_is_reported_and_ordered_once(
+    released: Path, app: App, committed_people: People, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    orders: list[tuple[Task, int]] = []
+    monkeypatch.setattr(old_clients, "enqueue", lambda *order: orders.append(order))
+    monkeypatch.setattr(old_clients, "_ordered", {})
     with pytest.raises(RegistryRefused, match="being compressed") as refused:
         _served(committed_people.owner, app, "v1", patience=0.3)
     assert refused.value.status == 429
     assert refused.value.headers["Retry-After"] == "60"
+    with pytest.raises(RegistryRefused):
+        _served(committed_people.owner, app, "v1", patience=0.3)
+    assert orders == [(Task.MAKE_GZIP_COPY, Release.objects.get(app=app, number=1).pk)]
 
 
 def test_copies_count_against_the_teams_disk(
