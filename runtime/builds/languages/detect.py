@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from runtime.builds.languages.jar import attribute, is_program_place
+from runtime.builds.languages.jar import executable, is_program_place
 from runtime.builds.languages.javascript import config_files, framework
 from runtime.builds.languages.javascript.dev_server import is_development_server
 from runtime.builds.languages.javascript.scripts import build_script
@@ -166,9 +166,10 @@ def _main(source: Source) -> Detected:
         return Detected(language=LanguageName.STATIC, because=TOML)
     sure = next((name for name in _SURE if name in source.files), "")
     if "package.json" in source.files and not ((sure or python) and _prefers_other(source)):
+        _refuse_other_project(source)
         return _of_package(source)
     if sure:
-        return Detected(language=_SURE[sure], because=_because(source, sure))
+        return Detected(language=_SURE[sure], because=_built_jar(source, sure) or sure)
     if python or (python := next((name for name in _PYTHON_VERSION if name in source.files), "")):
         return Detected(language=LanguageName.PYTHON, because=python)
     if starts:
@@ -187,9 +188,10 @@ def _main(source: Source) -> Detected:
     )
 
 
-def _because(source: Source, file: str) -> str:
-    """Return the file that decided: of a Java project that was built before, its jar."""
-    return (_executable_jar(source) if file in JAVA_PROJECTS else "") or file
+def _built_jar(source: Source, file: str) -> str:
+    """Return the jar of a Java project that was built before, or ""."""
+    found = executable(source.files, source.texts) if file in JAVA_PROJECTS else []
+    return min(found, default="")
 
 
 def _first(source: Source, main: LanguageName) -> Iterator[LanguageName]:
@@ -243,6 +245,19 @@ def _of_package(source: Source) -> Detected:
         if page := _page(source):
             return Detected(language=LanguageName.STATIC, because=page)
     return Detected(language=LanguageName.NODE, because="package.json")
+
+
+def _refuse_other_project(source: Source) -> None:
+    """Refuse a project of a language without a builder, whose package.json is only for its assets.
+
+    BadSource names the language.
+    """
+    commands = _commands(source)
+    if _starts(source) or (build_script(_scripts(source)) and not commands.strip()):
+        return
+    known = _RUNS_NODE.search(commands) or _RUNS_PYTHON.search(commands) or _program(commands)
+    if not known and not _starts_own_file(source, commands):
+        refuse_project(source.files)
 
 
 def _of_procfile(source: Source) -> Detected:
@@ -333,9 +348,8 @@ def _java(source: Source) -> str:
 
     BadSource: a jar has nothing to start.
     """
-    if name := _executable_jar(source) or next(
-        (name for name in JAVA_SOURCES if name in source.files), ""
-    ):
+    names = (*executable(source.files, source.texts), *JAVA_SOURCES)
+    if name := next((name for name in names if name in source.files), ""):
         return name
     if jar := next((path for path in sorted(source.files) if is_program_place(path)), ""):
         raise BadSource(
@@ -343,18 +357,6 @@ def _java(source: Source) -> str:
             hint="Pack an executable jar (java -jar), and deploy it in target or at the top.",
         )
     return ""
-
-
-def _executable_jar(source: Source) -> str:
-    """Return the first jar that names the class to start, or ""."""
-    return min(
-        (
-            path
-            for path in source.files
-            if is_program_place(path) and attribute(source.texts.get(path, ""), "Main-Class")
-        ),
-        default="",
-    )
 
 
 def _page(source: Source) -> str:

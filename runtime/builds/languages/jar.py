@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import zipfile
 import zlib
+from collections.abc import Iterable, Mapping
 from typing import BinaryIO
 
 MANIFEST = "META-INF/MANIFEST.MF"
@@ -17,6 +18,15 @@ def is_program_place(path: str) -> bool:
     or Gradle.
     """
     return _PLACE.fullmatch(path) is not None
+
+
+def executable(files: Iterable[str], texts: Mapping[str, str]) -> list[str]:
+    """Return the jars in such places that name the class to start. `texts` has their manifests."""
+    return sorted(
+        path
+        for path in files
+        if is_program_place(path) and attribute(texts.get(path, ""), "Main-Class")
+    )
 
 
 def manifest(file: BinaryIO) -> str:

@@ -6,7 +6,7 @@ import re
 import shlex
 
 from runtime.builds.languages.detect import JAVA_PROJECTS, JAVA_SOURCES, Source
-from runtime.builds.languages.jar import attribute, is_program_place
+from runtime.builds.languages.jar import executable
 from runtime.builds.languages.jvm import project as projects
 from runtime.builds.languages.jvm import version as versions
 from runtime.builds.languages.jvm.program import SERVE
@@ -111,11 +111,7 @@ class Java(Language):
 
 def jars(source: Source) -> list[str]:
     """Return the jars that name the class to start."""
-    return sorted(
-        path
-        for path in source.files
-        if is_program_place(path) and attribute(source.texts.get(path, ""), "Main-Class")
-    )
+    return executable(source.files, source.texts)
 
 
 def _project(source: Source) -> Project | None:

@@ -35,8 +35,28 @@ def test_a_known_language_without_a_builder_is_refused_by_name(
 
 
 @pytest.mark.parametrize(
+    "more",
+    [
+        {"package.json": '{"devDependencies": {"tailwindcss": "4"}}'},
+        {
+            "package.json": '{"scripts": {"build": "vite build"}}',
+            "Procfile": "web: dotnet Shop.dll",
+        },
+    ],
+)
+def test_a_package_json_for_the_assets_does_not_hide_the_language(more: dict[str, str]) -> None:
+    with pytest.raises(BadSource, match=r"written in \.NET, since it has Shop\.csproj"):
+        of({"Shop.csproj": "", **more})
+
+
+@pytest.mark.parametrize(
     ("files", "language"),
     [
+        (
+            {"Cargo.toml": "", "package.json": '{"scripts": {"build": "vite build"}}'},
+            LanguageName.STATIC,
+        ),
+        ({"Cargo.toml": "", "package.json": "{}", "Procfile": "web: node x.mjs"}, "Node.js"),
         ({"Cargo.toml": "", "Procfile": "web: ./server --fast", "server": ""}, LanguageName.PLAIN),
         ({"Cargo.toml": "", "Procfile": "web: A=1 exec bin/shop", "bin/shop": ""}, "Procfile"),
         ({"Cargo.toml": "", "Procfile": "web: shop", "bin/shop": ""}, LanguageName.PLAIN),
