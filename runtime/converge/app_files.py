@@ -8,7 +8,7 @@ from pathlib import Path
 from runtime.config import NodeConfig
 from runtime.contract.health import HealthCheck
 from runtime.converge import app_state, probe_results, request_counts
-from runtime.converge.observed import ProbeResult
+from runtime.converge.observed import Crashes, ProbeResult, Slot
 from runtime.converge.request_counts import Requests
 
 
@@ -34,6 +34,10 @@ class AppFiles:
             checks = app_state.load(self.state(app)).checks_to_run()
             self._checks[app] = (written, checks)
         return checks
+
+    def crashes(self, app: str) -> Mapping[Slot, Crashes]:
+        """Return the consecutive crashes in each slot of an app."""
+        return app_state.load(self.state(app)).crashes
 
     def request_counts(self, app: str) -> Requests | None:
         """Return the counts of an app's requests; None if they are not counted."""

@@ -227,6 +227,9 @@ class Network:
             teams=sums.months.get(month_of(self._clock()), {}),
             dropped=dropped,
             owners={container: lease.owner for container, lease in leases.items()},
+            containers={
+                container: sums.seen[container] for container in leases if container in sums.seen
+            },
         )
 
     def forget(self, app: str) -> None:

@@ -66,12 +66,16 @@ class Dropped:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Counted:
-    """One count: totals by app, this month by team, and dropped packets by container."""
+    """One count: totals by app, this month by team, and dropped packets by container.
+
+    The traffic of a container is counted since it was attached or the rules were replaced.
+    """
 
     apps: Mapping[str, Amount]
     teams: Mapping[int, Amount]
     dropped: Mapping[str, Dropped]
     owners: Mapping[str, Owner]
+    containers: Mapping[str, Amount] = field(default_factory=dict)
 
 
 @dataclass(slots=True, kw_only=True)

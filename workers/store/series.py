@@ -1,9 +1,11 @@
 """Time series of each app for the portal's charts, and each app's counts for Prometheus.
 
 The points are in Redis lists of bounded length. `slipway:series:APP:fine` holds a point every ten
-seconds for two hours. `…:coarse` holds one every five minutes for a week. `slipway:metrics` is a
-hash of app -> counts (`portal/metrics/exposition.py`). The portal makes the text of those that the
-client may see. All of it may be lost at any moment, and nothing depends on it.
+seconds for two hours. `…:coarse` holds one every five minutes for a week, and `…:hours` one per
+hour for a month. `…:fine:parts` and so on hold the points of process types and instances.
+`slipway:metrics` is a hash of app -> counts (`portal/metrics/exposition.py`). The portal makes the
+text of those that the client may see. All of it may be lost at any moment, and nothing depends on
+it.
 """
 
 from __future__ import annotations
@@ -18,12 +20,16 @@ import msgspec
 import redis
 
 from portal.metrics.exposition import KEY, ROUTER, AppCounts, NetworkBytes, RequestCounts
-from portal.metrics.series import Point
+from portal.metrics.parts import PartsPoint
+from portal.metrics.series import KINDS, Point
+from portal.metrics.time_range import HOUR, LEVELS
 from runtime.network.traffic import Amount
 from runtime.router.access_log.metrics import Tally
 from runtime.router.config.render import PORTAL
 from workers.schedules import KEEP_SERIES
-from workers.store.usage import AppUsage
+from workers.store.hours import fold_hours
+from workers.store.part_series import PartSeries, Restarts, Samples
+from workers.store.usage import AppUsage, UsageWindow
 
 log = logging.getLogger(__name__)
 FINE_KEPT = 720  # points: two hours at ten seconds
@@ -41,9 +47,10 @@ class _Window:
 
     base: Tally
     since: float
-    usage: list[AppUsage] = field(default_factory=list)
+    usage: UsageWindow = field(default_factory=UsageWindow)
     in_flight: int = 0  # the maximum
     outside: Amount  # the app's total network traffic before this window
+    restarts: int  # before this window
 
 
 class Series:
@@ -53,8 +60,9 @@ class Series:
 
     If Redis does not accept a point, its numbers become part of the next point. `tallies` returns
     copies of tallies that differ from the given counts, and None for apps that are gone.
-    `in_flight` and `usage` return the current values by app. `outside` returns the apps' total
-    network traffic. `refused` returns the connections refused since the router's worker started.
+    `in_flight` and `usage` return the current values by app, `samples` those of instances.
+    `outside` returns the apps' total network traffic. `restarts` returns the restarts since its
+    last call. `refused` returns the connections refused since the router's worker started.
     """
 
     def __init__(
@@ -66,6 +74,8 @@ class Series:
         usage: Callable[[], Mapping[str, AppUsage]],
         outside: Callable[[], Mapping[str, Amount]],
         refused: Callable[[], int],
+        samples: Callable[[], Samples] = dict,
+        restarts: Callable[[], Restarts] = dict,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._client, self._tallies, self._in_flight, self._usage, self._clock = (
@@ -75,7 +85,11 @@ class Series:
             usage,
             clock,
         )
-        self._refused, self._outside = refused, outside
+        self._refused, self._outside, self._restarts = refused, outside, restarts
+        self._parts = PartSeries(samples)
+        self._restarted: dict[str, int] = {}  # app -> restarts since this process started
+        self._restarts_written: dict[str, int] = {}  # as of the last point
+        self._folded_hours_at: float | None = None
         self._now: dict[str, Tally] = {}  # as last read
         self._written: dict[str, Tally] = {}  # as of the last point
         self._at = clock() - KEEP_SERIES
@@ -95,12 +109,19 @@ class Series:
         now = self._clock()
         self._look()
         in_flight, usage, outside = self._in_flight(), self._usage(), self._outside()
+        restarts = self._restarts()
+        for app, instances in restarts.items():
+            self._restarted[app] = self._restarted.get(app, 0) + sum(instances.values())
+        parts = self._parts.round(restarts, at=now, seconds=now - self._at)
         exchanged = {
             app: amount.since(self._exchanged.get(app, amount)) for app, amount in outside.items()
         }
         points: dict[str, Point] = {}
         busy: set[str] = set()
         active = {app for app, amount in exchanged.items() if amount != Amount()}
+        active |= {
+            app for app, count in self._restarted.items() if count != self._written_restarts(app)
+        }
         for app in (self._moved() | in_flight.keys() | usage.keys() | active | self._busy) - {
             "",
             PORTAL,
@@ -112,22 +133,56 @@ class Series:
             )
             did = _since(tally, self._written.get(app))
             sent = exchanged.get(app, Amount())
-            points[app] = _point(did, used, open_now, sent, at=now, seconds=now - self._at)
-            if did.requests or open_now or used != AppUsage() or sent != Amount():
+            restarted = self._restarted.get(app, 0) - self._written_restarts(app)
+            points[app] = _point(
+                did,
+                used,
+                open_now,
+                sent,
+                restarted,
+                at=now,
+                seconds=now - self._at,
+            )
+            if did.requests or open_now or used != AppUsage() or sent != Amount() or restarted:
                 busy.add(app)
             before = self._exchanged.get(app, outside.get(app, Amount()))
             window = self._windows.setdefault(
-                app, _Window(base=self._written.get(app, Tally()), since=self._at, outside=before)
+                app,
+                _Window(
+                    base=self._written.get(app, Tally()),
+                    since=self._at,
+                    outside=before,
+                    restarts=self._written_restarts(app),
+                ),
             )
-            window.usage.append(used)
+            window.usage.add(used)
             window.in_flight = max(window.in_flight, open_now)
-        folded = self._folded(now, outside) if now // COARSE != self._at // COARSE else {}
+        is_full = now // COARSE != self._at // COARSE
+        folded = self._folded(now, outside) if is_full else {}
+        folded_parts = self._parts.folded(at=now) if is_full else {}
         counts = {**self._counts(in_flight, outside), ROUTER: AppCounts(refused=self._refused())}
-        if self._write(points, folded, counts):
+        if self._write(points, folded, parts, folded_parts, counts):
             self._written.update({app: self._now[app] for app in self._moved()})
             self._at, self._busy, self._exchanged = now, busy, dict(outside)
-            if folded:
+            self._restarts_written = dict(self._restarted)
+            if is_full:
                 self._windows.clear()
+                self._parts.start_window()
+            self._fold_hours(now)
+
+    def _written_restarts(self, app: str) -> int:
+        return self._restarts_written.get(app, 0)
+
+    def _fold_hours(self, now: float) -> None:
+        """Write the hourly points at the start and after each hour. A failure is tried again."""
+        if self._folded_hours_at is not None and self._folded_hours_at // HOUR == now // HOUR:
+            return
+        try:
+            fold_hours(self._client, now)
+        except redis.RedisError as error:
+            log.warning("The hourly points of charts are written later: %s", error)
+        else:
+            self._folded_hours_at = now
 
     def _look(self) -> None:
         for app, tally in self._tallies(
@@ -136,8 +191,16 @@ class Series:
             if tally is not None:
                 self._now[app] = tally
                 continue
-            for known in (self._now, self._written, self._windows, self._in_counts):
+            for known in (
+                self._now,
+                self._written,
+                self._windows,
+                self._in_counts,
+                self._restarted,
+                self._restarts_written,
+            ):
                 known.pop(app, None)
+            self._parts.forget(app)
             self._busy.discard(app)
 
     def _moved(self) -> set[str]:
@@ -150,17 +213,12 @@ class Series:
     def _folded(self, now: float, outside: Mapping[str, Amount]) -> dict[str, Point]:
         folded = {}
         for app, window in self._windows.items():
-            did, count = _since(self._now.get(app, Tally()), window.base), len(window.usage)
-            used = AppUsage(
-                cpu=round(sum(usage.cpu for usage in window.usage) / count),
-                memory=max(usage.memory for usage in window.usage),
-                memory_limit=max(usage.memory_limit for usage in window.usage),
-            )
             folded[app] = _point(
-                did,
-                used,
+                _since(self._now.get(app, Tally()), window.base),
+                window.usage.result(),
                 window.in_flight,
                 outside.get(app, Amount()).since(window.outside),
+                self._restarted.get(app, 0) - window.restarts,
                 at=now,
                 seconds=now - window.since,
             )
@@ -190,6 +248,8 @@ class Series:
         self,
         points: Mapping[str, Point],
         folded: Mapping[str, Point],
+        parts: Mapping[str, PartsPoint],
+        folded_parts: Mapping[str, PartsPoint],
         counts: Mapping[str, AppCounts],
     ) -> bool:
         try:
@@ -200,7 +260,9 @@ class Series:
                     pipeline.hset(KEY, app, msgspec.json.encode(found))
                 for name, some, kept, expiry in (
                     ("fine", points, FINE_KEPT, _FINE_EXPIRY),
+                    ("fine:parts", parts, FINE_KEPT, _FINE_EXPIRY),
                     ("coarse", folded, COARSE_KEPT, _COARSE_EXPIRY),
+                    ("coarse:parts", folded_parts, COARSE_KEPT, _COARSE_EXPIRY),
                 ):
                     for app, point in some.items():
                         key = f"slipway:series:{app}:{name}"
@@ -227,7 +289,9 @@ def forget(client: redis.Redis, app: str) -> None:
     Without Redis they expire by themselves.
     """
     try:
-        client.delete(f"slipway:series:{app}:fine", f"slipway:series:{app}:coarse")
+        client.delete(
+            *(f"slipway:series:{app}:{level}{kind}" for level in LEVELS for kind in KINDS)
+        )
         client.hdel(KEY, app)
     except redis.RedisError as error:
         log.warning(
@@ -261,7 +325,14 @@ def _since(tally: Tally, before: Tally | None) -> Tally:
 
 
 def _point(
-    did: Tally, used: AppUsage, in_flight: int, outside: Amount, *, at: float, seconds: float
+    did: Tally,
+    used: AppUsage,
+    in_flight: int,
+    outside: Amount,
+    restarts: int,
+    *,
+    at: float,
+    seconds: float,
 ) -> Point:
     """Return the point of the requests in the `seconds` before `at`, and of the state at `at`."""
     p50, p95, p99 = (did.percentile(share) for share in (0.5, 0.95, 0.99))
@@ -281,6 +352,10 @@ def _point(
         cpu=used.cpu,
         memory=used.memory,
         memory_limit=used.memory_limit,
+        cpu_limit=used.cpu_limit,
+        disk=used.disk,
+        disk_limit=used.disk_limit,
+        restarts=restarts,
     )
 
 

@@ -45,6 +45,7 @@ from workers.supervisor.health_checks import HealthChecks
 from workers.supervisor.instance_cache import InstanceCache
 from workers.supervisor.log_shipping import LogShipping
 from workers.supervisor.memory_pressure import MemoryPressure
+from workers.supervisor.restart_counts import RestartCounts
 from workers.supervisor.router_events import RouterEvents
 from workers.supervisor.traffic_meter import TrafficMeter
 from workers.supervisor.usage_samples import UsageSampling
@@ -104,7 +105,6 @@ class Supervisor:
         instance_cache = InstanceCache(engine)
         self._exits = ExitWatch(engine, instance_cache, self._on_exit)
         self._log_shipping = LogShipping(engine, instance_cache)
-        self._sampling = UsageSampling(engine, instance_cache, client)
         self._memory_pressure = MemoryPressure(engine)
         self._router_events = RouterEvents(engine, instance_cache, woken=self._woken)
         self._health_checks = HealthChecks(engine, instance_cache, changed=self._reconcile_app)
@@ -117,6 +117,10 @@ class Supervisor:
             count=network.count,
             say=lambda app, text, at: engine.shipper.say(app, text, at=at),
         )
+        self._sampling = UsageSampling(
+            engine, instance_cache, client, outside=self._metering.by_container
+        )
+        self._restarts = RestartCounts(engine.app_files.crashes)
         self._series = Series(
             client,
             tallies=self._router_events.tallies,
@@ -124,6 +128,8 @@ class Supervisor:
             usage=self._sampling.by_app,
             outside=self._metering.by_app,
             refused=router.refused,
+            samples=self._sampling.by_instance,
+            restarts=self._restarts.take,
         )
         self._reserve = Reserve(engine.config)
         self._broker_away = False
@@ -164,6 +170,7 @@ class Supervisor:
             Duty(name="health", every=CHECK_HEALTH, do=self._health_checks.round),
             Duty(name="traffic", every=KEEP_SERIES, do=self._metering.round),
             Duty(name="names", every=LOOK_UP_NAMES, do=self._engine.network.refresh_names),
+            Duty(name="restarts", every=COUNT_REQUESTS, do=self._restarts.round),
             Duty(name="series", every=KEEP_SERIES, do=self._series.round),
             Duty(name="router", every=RECONCILE_ROUTER, do=self._reconcile),
             Duty(name="converge", every=CONVERGE_ALL, do=self._converge_all),
@@ -171,6 +178,7 @@ class Supervisor:
 
     def _on_exit(self, container: Container) -> None:
         log.info("Instance %s ended", container.id)
+        self._restarts.ended(container)
         self._try_send(
             (
                 "slipway.runs_ended"

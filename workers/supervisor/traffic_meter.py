@@ -53,6 +53,7 @@ class TrafficMeter:
     ) -> None:
         self._client, self._count, self._say, self._clock = client, count, say, clock
         self._apps: Mapping[str, Amount] = {}
+        self._containers: Mapping[str, Amount] = {}
         self._dropped: Mapping[str, Dropped] = {}  # container -> as of the last round
         self._reported_at: dict[
             tuple[str, str], float
@@ -65,7 +66,7 @@ class TrafficMeter:
         """Read the counters once. Without Redis the numbers are not shown; this is logged once."""
         now = self._clock()
         counted = self._count()
-        self._apps = counted.apps
+        self._apps, self._containers = counted.apps, counted.containers
         self._report_drops(counted, now)
         key = f"slipway:egress:{month_of(now)}"
         try:
@@ -87,6 +88,10 @@ class TrafficMeter:
     def by_app(self) -> Mapping[str, Amount]:
         """Return the total that each app has sent and received, as of the last round."""
         return self._apps
+
+    def by_container(self) -> Mapping[str, Amount]:
+        """Return what each container has sent and received, as of the last round."""
+        return self._containers
 
     def _report_drops(self, counted: Counted, now: float) -> None:
         for container, dropped in counted.dropped.items():

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Callable, Mapping
 
 import msgspec
 import redis
@@ -14,8 +15,10 @@ import redis
 from portal.apps.usage import Usage
 from runtime.containers.container import Container, Status
 from runtime.contract.notices import MEMORY_EXCEEDED
+from runtime.converge.container_spec import source_of
 from runtime.engines.node import NodeEngine
-from workers.store.usage import AppUsage
+from runtime.network.traffic import Amount
+from workers.store.usage import AppUsage, InstanceSample
 from workers.supervisor.instance_cache import InstanceCache
 
 log = logging.getLogger(__name__)
@@ -25,14 +28,24 @@ _YOUNG = 30.0
 
 
 class UsageSampling:
-    """The sampling of usage. CPU is the mean since the last round; the other values are current."""
+    """The sampling of usage. CPU is the mean since the last round; the other values are current.
+
+    `outside` returns the network traffic of each container since it was attached.
+    """
 
     def __init__(
-        self, engine: NodeEngine, instance_cache: InstanceCache, client: redis.Redis
+        self,
+        engine: NodeEngine,
+        instance_cache: InstanceCache,
+        client: redis.Redis,
+        *,
+        outside: Callable[[], Mapping[str, Amount]] = dict,
     ) -> None:
         self._engine, self._instance_cache, self._client = engine, instance_cache, client
+        self._outside = outside
         self._cpu: dict[str, tuple[float, float]] = {}  # instance -> (moment, seconds used)
         self._by_app: dict[str, AppUsage] = {}
+        self._by_instance: dict[str, dict[str, InstanceSample]] = {}
         # Instance -> number of its processes that the kernel killed, as logged so far.
         self._kills: dict[str, int] = {}
         self._has_warned = False
@@ -41,13 +54,17 @@ class UsageSampling:
         """Sample all instances once. Without Redis the samples are lost; this is logged once."""
         samples: dict[str, Usage] = {}
         by_app: dict[str, AppUsage] = {}
+        by_instance: dict[str, dict[str, InstanceSample]] = {}
+        outside = self._outside()
         for container in self._instance_cache.instances():
             if (sample := self._sample(container)) is not None:
                 samples[container.id] = sample
-                by_app[container.spec.app] = _plus(
-                    by_app.get(container.spec.app, AppUsage()), sample
+                app, usage = container.spec.app, _usage(container, sample)
+                by_app[app] = by_app.get(app, AppUsage()) + usage
+                by_instance.setdefault(app, {})[name_of(container)] = InstanceSample(
+                    usage=usage, outside=outside.get(container.id, Amount())
                 )
-        self._by_app = by_app
+        self._by_app, self._by_instance = by_app, by_instance
         self._cpu = {key: seen for key, seen in self._cpu.items() if key in samples}
         self._kills = {key: count for key, count in self._kills.items() if key in samples}
         try:
@@ -65,6 +82,10 @@ class UsageSampling:
     def by_app(self) -> dict[str, AppUsage]:
         """Return the sums of the last round, for apps with running instances."""
         return self._by_app
+
+    def by_instance(self) -> dict[str, dict[str, InstanceSample]]:
+        """Return the samples of the last round, by app and by the instance's name (`name_of`)."""
+        return self._by_instance
 
     def _sample(self, container: Container) -> Usage | None:
         if (
@@ -102,11 +123,20 @@ class UsageSampling:
             self._engine.shipper.say(container.spec.app, text, at=time.time())
 
 
-def _plus(sum: AppUsage, sample: Usage) -> AppUsage:
+def name_of(container: Container) -> str:
+    """Return the name of an instance or a run in its app's log: `web.1a2b3c4d`."""
+    return source_of(container.id, container.spec.labels["process"])
+
+
+def _usage(container: Container, sample: Usage) -> AppUsage:
+    limits = container.spec.limits
     return AppUsage(
-        cpu=sum.cpu + sample.cpu_millicores,
-        memory=sum.memory + sample.memory_bytes,
-        memory_limit=sum.memory_limit + sample.memory_limit,
+        cpu=sample.cpu_millicores,
+        cpu_limit=int(limits.cpu),
+        memory=sample.memory_bytes,
+        memory_limit=sample.memory_limit,
+        disk=sample.disk_bytes,
+        disk_limit=int(limits.disk),
     )
 
 

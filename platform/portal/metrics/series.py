@@ -4,40 +4,23 @@ Empty while Redis is not available."""
 from __future__ import annotations
 
 import logging
+import math
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from enum import StrEnum
+from typing import TypeVar
 
 import msgspec
 import redis
 
 from portal.events import client
+from portal.metrics.parts import Part, PartsPoint, merged
+from portal.metrics.time_range import FINE, LEVELS, RESOLUTIONS, Span, TimeRange
 
 log = logging.getLogger(__name__)
+KINDS = ("", ":parts")  # ends of the keys: points of the app, and of its parts
 FRESH_SECONDS = 30.0  # an older point does not describe the present
 _PULSE_POINTS = 60  # ten minutes
-
-
-class Span(StrEnum):
-    """The time range of a chart."""
-
-    HOUR = "1h"
-    DAY = "24h"
-    WEEK = "7d"
-
-    @property
-    def seconds(self) -> int:
-        return {Span.HOUR: 3600, Span.DAY: 86400, Span.WEEK: 7 * 86400}[self]
-
-    @property
-    def step(self) -> int:
-        """Return the seconds between two drawn points."""
-        return {Span.HOUR: 10, Span.DAY: 300, Span.WEEK: 1800}[self]
-
-    @property
-    def words(self) -> str:
-        return {Span.HOUR: "hour", Span.DAY: "24 hours", Span.WEEK: "7 days"}[self]
 
 
 class Point(msgspec.Struct, frozen=True, kw_only=True):
@@ -61,6 +44,10 @@ class Point(msgspec.Struct, frozen=True, kw_only=True):
     memory_limit: int = 0
     egress: int = 0  # egress of the app itself, without responses to requests
     ingress: int = 0
+    cpu_limit: int = 0
+    disk: int = 0
+    disk_limit: int = 0
+    restarts: int = 0  # instances that crashed or failed their health check
 
     @property
     def rate(self) -> float:
@@ -79,7 +66,9 @@ class Point(msgspec.Struct, frozen=True, kw_only=True):
         )
 
 
+_P = TypeVar("_P", bound=Point | PartsPoint)
 _POINT = msgspec.json.Decoder(Point)  # ignores fields of a later version
+_PARTS = msgspec.json.Decoder(PartsPoint)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,13 +90,20 @@ class RequestActivity:
 
 
 def points_of(app_name: str, span: Span, *, now: float | None = None) -> list[Point]:
-    """Return the points, oldest first. The points of a week are grouped by half hours."""
-    name = "fine" if span is Span.HOUR else "coarse"
-    since = (time.time() if now is None else now) - span.seconds
-    points = [
-        point for point in _lists([f"slipway:series:{app_name}:{name}"], 0)[0] if point.at > since
-    ]
-    return grouped(points, span.step) if span is Span.WEEK else points
+    """Return the points of a range that ends now, oldest first."""
+    return points_in(app_name, span.until(time.time() if now is None else now))
+
+
+def points_in(app_name: str, shown: TimeRange) -> list[Point]:
+    """Return the points of a range, oldest first, grouped to its step."""
+    found = _read(f"slipway:series:{app_name}:%s", shown, _POINT)
+    return found if shown.step == FINE else grouped(found, shown.step)
+
+
+def parts_in(app_name: str, shown: TimeRange) -> list[PartsPoint]:
+    """Return the points of the app's process types and instances in a range, oldest first."""
+    found = _read(f"slipway:series:{app_name}:%s:parts", shown, _PARTS)
+    return found if shown.step == FINE else grouped_parts(found, shown.step)
 
 
 def request_activity_of(
@@ -119,7 +115,7 @@ def request_activity_of(
     pulses = {}
     for name, points in zip(
         names,
-        _lists([f"slipway:series:{name}:fine" for name in names], -_PULSE_POINTS),
+        _lists([f"slipway:series:{name}:fine" for name in names], -_PULSE_POINTS, _POINT),
         strict=True,
     ):
         recent = [point for point in points if point.at > moment - 10 * _PULSE_POINTS]
@@ -137,12 +133,62 @@ def request_activity_of(
 def grouped(points: Sequence[Point], seconds: int) -> list[Point]:
     """Group points to fewer points, aligned to the clock.
 
-    Counts are added. Latency, memory and open requests are the maximum, CPU is the mean.
+    Counts are added. Latency, memory, disk and open requests are the maximum, CPU is the mean.
     """
-    groups: dict[int, list[Point]] = {}
+    return [_together(some) for some in _groups(points, seconds)]
+
+
+def grouped_parts(points: Sequence[PartsPoint], seconds: int) -> list[PartsPoint]:
+    """Group the points of parts in the same way."""
+    found = []
+    for some in _groups(points, seconds):
+        parts: dict[str, list[Part]] = {}
+        for point in some:
+            for name, part in point.parts.items():
+                parts.setdefault(name, []).append(part)
+        found.append(
+            PartsPoint(
+                at=some[-1].at,
+                seconds=sum(point.seconds for point in some),
+                parts={name: merged(values) for name, values in parts.items()},
+            )
+        )
+    return found
+
+
+def _groups(points: Sequence[_P], seconds: int) -> list[list[_P]]:
+    groups: dict[int, list[_P]] = {}
     for point in points:
-        groups.setdefault(int(point.at // seconds), []).append(point)
-    return [_together(some) for some in groups.values()]
+        groups.setdefault(int(_middle(point) // seconds), []).append(point)
+    return list(groups.values())
+
+
+def _read(key: str, shown: TimeRange, decoder: msgspec.json.Decoder[_P]) -> list[_P]:
+    """Read the levels of a range, coarsest first, and join them.
+
+    A finer level fills the minutes after the last point of the coarser. It also fills the time
+    before its first point, if the coarser level is younger than the app.
+    """
+    names = list(LEVELS)
+    joined: list[_P] = []
+    begin, end = math.inf, shown.begin  # of the joined points
+    for level in reversed(names[: names.index(shown.level) + 1]):
+        step = RESOLUTIONS[level]
+        since = end if begin <= shown.begin + step else shown.begin
+        count = math.ceil((shown.now - since) / step) + 2
+        (points,) = _lists([key % level], -count, decoder)
+        before = [point for point in points if _middle(point) < begin]
+        after = [point for point in points if _middle(point) >= max(begin, end)]
+        joined = [*before, *joined, *after]
+        if joined:
+            # A point covers a full step of the clock, even if the supervisor did not run all of it.
+            begin = min(begin, _middle(joined[0]) // step * step)
+            end = joined[-1].at
+    return [point for point in joined if shown.begin < point.at <= shown.end]
+
+
+def _middle(point: Point | PartsPoint) -> float:
+    return point.at - point.seconds / 2
 
 
 def _together(points: Sequence[Point]) -> Point:
@@ -165,6 +211,10 @@ def _together(points: Sequence[Point]) -> Point:
         memory_limit=max(point.memory_limit for point in points),
         egress=sum(point.egress for point in points),
         ingress=sum(point.ingress for point in points),
+        cpu_limit=max(point.cpu_limit for point in points),
+        disk=max(point.disk for point in points),
+        disk_limit=max(point.disk_limit for point in points),
+        restarts=sum(point.restarts for point in points),
     )
 
 
@@ -172,12 +222,16 @@ def _worst(values: Iterable[float | None]) -> float | None:
     return max((value for value in values if value is not None), default=None)
 
 
-def _lists(keys: Sequence[str], start: int) -> list[list[Point]]:
+def _lists(
+    keys: Sequence[str],
+    start: int,
+    decoder: msgspec.json.Decoder[_P],
+) -> list[list[_P]]:
     try:
         with client().pipeline(transaction=False) as pipeline:
             for key in keys:
                 pipeline.lrange(key, start, -1)
-            return [[_POINT.decode(text) for text in texts] for texts in pipeline.execute()]
+            return [[decoder.decode(text) for text in texts] for texts in pipeline.execute()]
     except redis.RedisError as error:
         log.warning("No data for charts, because Redis did not answer: %s", error)
         return [[] for _ in keys]

@@ -11,7 +11,8 @@ import pytest
 
 from portal.apps.models import Instance, InstanceState
 from portal.metrics.exposition import counts_of
-from portal.metrics.series import Span, points_of
+from portal.metrics.series import points_of
+from portal.metrics.time_range import Span
 from portal.releases.models import RolloutState
 from portal.requests.trace import trace_of
 from runtime.containers.container import Status

@@ -22,7 +22,8 @@ from portal.metrics.exposition import (
     counts_of,
     text_of,
 )
-from portal.metrics.series import Span, points_of, request_activity_of
+from portal.metrics.series import points_of, request_activity_of
+from portal.metrics.time_range import Span
 from runtime.contract.error_codes import Code
 from runtime.network.traffic import Amount
 from runtime.router.access_log.line import AccessLine
@@ -30,7 +31,7 @@ from runtime.router.access_log.metrics import Tally
 from runtime.router.config.render import PORTAL
 from workers.store import series
 from workers.store.series import Series
-from workers.store.usage import AppUsage
+from workers.store.usage import AppUsage, InstanceSample
 
 START = 1_800_000_020.0  # 20 s after a full five minutes of the clock
 USED = AppUsage(cpu=250, memory=100, memory_limit=400)
@@ -46,6 +47,8 @@ class Node:
     usage: dict[str, AppUsage] = field(default_factory=dict)
     outside: dict[str, Amount] = field(default_factory=dict)
     refused: int = 0
+    samples: dict[str, dict[str, InstanceSample]] = field(default_factory=dict)
+    restarts: dict[str, dict[str, int]] = field(default_factory=dict)
 
     def series(self, client: redis.Redis) -> Series:
         return Series(
@@ -55,8 +58,14 @@ class Node:
             usage=lambda: self.usage,
             outside=lambda: self.outside,
             refused=lambda: self.refused,
+            samples=lambda: self.samples,
+            restarts=self.taken,
             clock=lambda: self.now,
         )
+
+    def taken(self) -> dict[str, dict[str, int]]:
+        taken, self.restarts = self.restarts, {}
+        return taken
 
     def changed(self, seen: Mapping[str, int]) -> dict[str, Tally | None]:
         gone: dict[str, Tally | None] = dict.fromkeys(seen.keys() - self.tallies.keys())
@@ -143,8 +152,12 @@ def test_five_minutes_are_folded_exactly_and_lists_stay_bounded(
     assert broker.llen("slipway:series:hello:fine") == 20
     assert broker.ttl("slipway:series:hello:fine") > 0
     folded = points_of("hello", Span.DAY, now=node.now)
-    assert [(point.requests, point.seconds) for point in folded] == [(1 + 28 * 4, 290), (120, 300)]
-    last = folded[-1]
+    assert [(point.requests, point.seconds) for point in folded] == [
+        (1 + 28 * 4, 290),
+        (120, 300),
+        (8, 20),  # the five minutes that are not full yet, from the points of ten seconds
+    ]
+    last = folded[-2]
     assert last.p50 is not None
     assert last.p95 is not None
     assert last.p50 <= 32

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from portal.metrics.series import FRESH_SECONDS, Point, Span, points_of
+from portal.metrics.series import FRESH_SECONDS, Point, points_of
+from portal.metrics.time_range import Span
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
