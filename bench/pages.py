@@ -32,6 +32,7 @@ PAGES = {
     "logs": "/apps/app-7/logs",
     "logs search": "/apps/app-7/logs?q=nothing-has-this",
     "metrics": "/apps/app-7/metrics",
+    "month of web": "/apps/app-7/metrics?span=30d&part=web",
     "admin": "/admin",
 }
 _STATIC = re.compile(r'(?:href|src)="/static/([^"#?]+)')
@@ -154,7 +155,8 @@ def _seeded():
 
     from portal.accounts.models import Person
     from tests.portal.conftest import make_people
-    from tests.portal.pages.fleet import write_log, write_series
+    from tests.portal.pages.fleet import write_log
+    from tests.portal.pages.fleet_series import write_series
     from tests.portal.pages.many import add_images, add_many
 
     call_command("migrate", verbosity=0)

@@ -2,8 +2,10 @@
 policy, without overflow."""
 
 from collections.abc import Callable
+from datetime import timedelta
 
 import pytest
+from django.utils import timezone
 from playwright.sync_api import BrowserContext, Page
 
 from portal.builds.models import Build
@@ -33,7 +35,8 @@ PAGES = {
         "/apps/shop/logs?source=router",
         "/apps/shop/logs?q=nowhere&until=2026-01-01T00:00",
         "/apps/shop/metrics",
-        "/apps/shop/metrics?span=7d",
+        "/apps/shop/metrics?span=30d&part=web.0",
+        f"/apps/shop/metrics?from={timezone.now() - timedelta(days=9):%Y-%m-%dT%H:%M}",
         "/apps/empty-hull/metrics",
         f"/requests/{REQUEST}",
         "/codes/H12",

@@ -1,7 +1,6 @@
 """Live parts and scripts of pages: uploads, logs, states, themes, copying. Then the same without
 scripts."""
 
-import json
 import re
 import time
 from collections.abc import Callable
@@ -16,7 +15,6 @@ from portal.accounts.models import Person
 from portal.apps.models import App
 from portal.builds.models import Build
 from portal.deploys import actions as builds
-from portal.events import client
 from portal.images.models import ImageJob
 from portal.lifecycle import app_actions as apps
 from portal.releases import actions as releases
@@ -211,36 +209,6 @@ def test_a_log_can_be_filtered_and_paused(browse: Browse) -> None:
     assert page.get_by_text("while paused").count() == 0
     page.get_by_role("button", name="Resume").click()
     expect(page.get_by_text("while paused")).to_be_visible()
-
-
-def test_charts_zoom_together_and_show_new_data(browse: Browse) -> None:
-    page = opened(browse(), "/apps/shop/metrics")
-    times = [
-        page.locator(f"[data-chart={name}] .u-over")
-        for name in ("requests", "latency", "cpu", "memory")
-    ]
-    expect(times[-1]).to_be_visible()
-    shown = "document.querySelectorAll('[data-chart] canvas').length"
-    assert page.evaluate(shown) == 4
-    before = [
-        page.locator(f"[data-chart={name}] canvas").evaluate("one => one.toDataURL()")
-        for name in ("cpu", "memory")
-    ]
-    box = times[1].bounding_box()
-    assert box is not None
-    page.mouse.move(box["x"] + box["width"] * 0.6, box["y"] + 40)
-    page.mouse.down()
-    page.mouse.move(box["x"] + box["width"] * 0.8, box["y"] + 40, steps=4)
-    page.mouse.up()
-    for name, drawn in zip(("cpu", "memory"), before, strict=True):
-        canvas = page.locator(f"[data-chart={name}] canvas").element_handle()
-        page.wait_for_function("([one, before]) => one.toDataURL() !== before", arg=[canvas, drawn])
-    times[1].dblclick()
-    last = json.loads(client().lrange("slipway:series:shop:fine", -1, -1)[0])
-    client().rpush(
-        "slipway:series:shop:fine", json.dumps({**last, "at": time.time(), "requests": 12_340})
-    )
-    expect(page.get_by_text("1234 requests/s").first).to_be_visible()
 
 
 def test_a_name_is_checked_while_it_is_typed(browse: Browse) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from django.db.models import QuerySet
+from datetime import datetime
+
+from django.db.models import Q, QuerySet
 
 from portal.accounts.access import teams_of
 from portal.accounts.models import Person, Team
@@ -27,3 +29,13 @@ def audit_for(person: Person) -> QuerySet[AuditEntry]:
     """Return all entries that the person may see: all for an admin, else those of their teams."""
     entries = AuditEntry.objects.select_related("person", "team")
     return entries if person.is_staff else entries.filter(team__in=teams_of(person))
+
+
+def changes_of_instances(app: App, begin: datetime, end: datetime) -> QuerySet[AuditEntry]:
+    """Return the scalings and restarts of an app in a time, newest first."""
+    return audit_of_app(app).filter(
+        Q(text__startswith="scaled ")
+        | Q(text__startswith="autoscaled ")
+        | Q(text="restarted the app"),
+        at__range=(begin, end),
+    )

@@ -33,6 +33,7 @@ from tests.portal.pages.fleet_rows import (
     create_runs,
     spread_over_days,
 )
+from tests.portal.pages.fleet_series import write_series
 from tests.portal.pages.images import CHANGES, answer, image
 
 PASSWORD = "a quiet harbour 7"
@@ -222,39 +223,6 @@ def _shop(person: Person, team: Team) -> None:
 
 # a request that the router answered in place of the shop app
 REQUEST = "3f1f8c5e-8a8e-4a53-9d0e-6b2f6c1f9a11"
-
-
-def write_series(app: str, *, points: int = 300) -> None:
-    """Write the time series of the last hour, and of the last day in steps of five minutes."""
-    from portal.events import client
-
-    now = timezone.now().timestamp()
-    for name, step, count in (("fine", 10, points), ("coarse", 300, 280)):
-        texts = []
-        for number in range(count):
-            wave = (number * 7) % 40
-            requests = (180 + 3 * wave) * step // 10
-            point = {
-                "at": now - step * (count - 1 - number),
-                "seconds": step,
-                "requests": requests,
-                "classes": {
-                    "2xx": requests - 3 * (step // 10),
-                    "3xx": 2 * (step // 10),
-                    "5xx": step // 10 if wave > 30 else 0,
-                },
-                "p50": 11.5 + wave / 10,
-                "p95": 38.0 + wave,
-                "p99": 90.0 + 3 * wave,
-                "received": requests * 420,
-                "sent": requests * 9_000,
-                "in_flight": wave // 8,
-                "cpu": 310 + 9 * wave,
-                "memory": (236 + wave) * MIB,
-                "memory_limit": 1280 * MIB,
-            }
-            texts.append(json.dumps(point))
-        client().rpush(f"slipway:series:{app}:{name}", *texts)
 
 
 def _building(person: Person, team: Team) -> None:

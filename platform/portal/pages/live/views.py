@@ -4,6 +4,7 @@ last event."""
 from __future__ import annotations
 
 import contextlib
+import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Hashable, Sequence
 from dataclasses import dataclass
 from datetime import date
@@ -35,7 +36,8 @@ from portal.pages.apps.log_page import LogFilter
 from portal.pages.apps.overview import overview_of
 from portal.pages.builds.log_view import NewLines
 from portal.pages.live import stream
-from portal.pages.metrics.views import parts_context, span_of
+from portal.pages.metrics.views import parts_context
+from portal.pages.metrics.wanted import wanted_of
 from portal.releases.history import history_of, newest_rollout, previous_good
 
 LOG_SECONDS = 0.25  # interval between reads of a log file
@@ -187,13 +189,13 @@ async def image_job_events(_request: HttpRequest, person: Person, name: str, num
 async def metrics_events(request: HttpRequest, person: Person, name: str) -> Chunks:
     """Send the changing parts of the metrics page."""
     await sync_to_async(app_for)(person, name)
-    span = span_of(request)
+    wanted = wanted_of(request.GET.dict())
 
     def look() -> Parts:
-        context = parts_context(app_for(person, name), span)
+        context = parts_context(app_for(person, name), wanted.at(time.time()))
         return {
             part: render_to_string(f"metrics/fragments/{part}.html", context)
-            for part in ("pulse", "columns", "numbers")
+            for part in ("pulse", "columns", "marks", "numbers")
         }, False
 
     return _parts(name, look)

@@ -11,39 +11,37 @@ from portal.accounts.signed_in import SignedInRequest, signed_in
 from portal.apps.access import app_for, apps_of
 from portal.apps.models import App
 from portal.deploys.app_status import status_of
-from portal.errors import NotFound, NotSignedIn
+from portal.errors import NotSignedIn
 from portal.metrics import exposition
-from portal.metrics.series import Span
+from portal.metrics.time_range import Span
 from portal.pages import breadcrumbs
 from portal.pages.metrics.charts import charts_of
+from portal.pages.metrics.wanted import Wanted, wanted_of
 
 
 @signed_in
 def metrics(request: SignedInRequest, name: str) -> HttpResponse:
-    """Show charts of the last hour, day or week, and the same data as a table."""
+    """Show charts of a time range, and the same data as a table."""
     app = app_for(request.user, name)
+    wanted = wanted_of(request.GET.dict())
     context = {
-        **parts_context(app, span_of(request)),
+        **parts_context(app, wanted),
         "spans": list(Span),
         "crumbs": breadcrumbs.of_app(app, "Metrics"),
         "tab": "metrics",
     }
-    return render(request, "metrics/metrics.html", context)
+    status = 422 if wanted.form.errors else 200
+    return render(request, "metrics/metrics.html", context, status=status)
 
 
-def parts_context(app: App, span: Span) -> dict[str, object]:
+def parts_context(app: App, wanted: Wanted) -> dict[str, object]:
     """Return the context of the changing parts of the page. The event stream renders them too."""
-    return {"app": app, "status": status_of(app), "charts": charts_of(app, span)}
-
-
-def span_of(request: HttpRequest) -> Span:
-    """Return the range of `?span=24h`. Raise NotFound for an unknown range."""
-    text = request.GET.get("span", Span.HOUR)
-    if text not in list(Span):
-        raise NotFound(
-            f"There are no charts for the range {text}.", hint=f"Use one of {', '.join(Span)}."
-        )
-    return Span(text)
+    return {
+        "app": app,
+        "status": status_of(app),
+        "wanted": wanted,
+        "charts": charts_of(app, wanted),
+    }
 
 
 @require_GET
