@@ -1,4 +1,4 @@
-"""The time range of charts. Pure."""
+"""The time range of charts, and the levels of stored points."""
 
 from __future__ import annotations
 

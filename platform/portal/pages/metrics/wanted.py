@@ -66,7 +66,7 @@ class RangeForm(forms.Form):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wanted:
-    """What a metrics page shows. `span` is None for a custom range.
+    """The selection of a metrics page. `span` is None for a custom range.
 
     `part` is a process type such as `web`, an instance such as `web.1a2b3c4d`, or empty for the
     whole app.
