@@ -120,6 +120,11 @@ class NodeConfig:
         return self.state / "instances"
 
     @property
+    def volumes(self) -> Path:
+        """Return the folder of volumes: each has its disk, its snapshots and its mount point."""
+        return self.state / "volumes"
+
+    @property
     def locks(self) -> Path:
         """Return the folder of flock files. The kernel releases a lock when its holder ends."""
         return self.state / "locks"

@@ -19,6 +19,8 @@
     │   ├── Unreachable           the registry did not answer in time, or is not available now
     │   └── NotAllowed            the operator does not allow this registry
     ├── LaunchFailed              an instance could not be created or started
+    ├── VolumeFailed              a volume could not be created, mounted, changed or copied
+    │   └── VolumeMissing         the node does not have the volume's data
     ├── NetworkRefused            an address, link or rule could not be set
     ├── RouterRefused             the router rejected a change
     └── CertificateRefused        a certificate is not valid, or its authority did not issue it
@@ -122,6 +124,14 @@ class NotAllowed(TransferFailed):
 
 class LaunchFailed(RuntimeFailure):
     """An instance could not be created or started."""
+
+
+class VolumeFailed(RuntimeFailure):
+    """A volume could not be created, mounted, changed or copied."""
+
+
+class VolumeMissing(VolumeFailed):
+    """The node does not have a volume's data. It is never replaced by an empty volume."""
 
 
 class NetworkRefused(RuntimeFailure):

@@ -28,6 +28,7 @@ _OPEN_TREE_CLONE, _MOVE_MOUNT_F_EMPTY_PATH, _CLOEXEC = 1, 4, 1
 _FSCONFIG_SET_STRING, _FSCONFIG_SET_FD, _FSCONFIG_CMD_CREATE = 1, 5, 6
 _MS_BIND, _MS_PRIVATE, _MNT_DETACH, _UMOUNT_NOFOLLOW = 4096, 1 << 18, 2, 8
 _EXT4_IOC_SHUTDOWN, _EXT4_GOING_FLAGS_NOLOGFLUSH = 0x8004587D, 2
+_FIFREEZE, _FITHAW = 0xC0045877, 0xC0045878
 _FALLOC_FL_KEEP_SIZE, _FALLOC_FL_PUNCH_HOLE = 1, 2
 
 
@@ -238,20 +239,26 @@ class Kernel:
     # Disks
 
     @contextmanager
-    def loop_device(self, image: Path) -> Iterator[Path]:
+    def loop_device(
+        self, image: Path, *, direct: bool = False, read_only: bool = False
+    ) -> Iterator[Path]:
         """Create a block device for a file. It exists until its last user ends.
 
         After the block, that is the mount that was made inside it. The file is opened below a
         detached mount of its folder. So the path that the kernel shows (backing_file) has no
-        folder.
+        folder. With `direct`, the file's content is cached once and not twice. If the file already
+        has a device, that one is used: two would damage the file system.
         """
         folder = self.clone_tree(image.parent)
         try:
-            file = os.open(image.name, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=folder)
+            access = os.O_RDONLY if read_only else os.O_RDWR
+            file = os.open(image.name, access | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=folder)
         finally:
             os.close(folder)
         try:
-            device, fd = loop_device.set_up(file)
+            device, fd = loop_device.find(file) or loop_device.set_up(
+                file, direct=direct, read_only=read_only
+            )
         finally:
             os.close(file)
         try:
@@ -268,6 +275,39 @@ class Kernel:
         try:
             with contextlib.suppress(OSError):  # if this fails, the unmount takes longer
                 fcntl.ioctl(fd, _EXT4_IOC_SHUTDOWN, struct.pack("I", _EXT4_GOING_FLAGS_NOLOGFLUSH))
+        finally:
+            os.close(fd)
+
+    def has_loop_device(self, image: Path) -> bool:
+        """Return whether a file is the content of a loop device."""
+        file = os.open(image, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        try:
+            found = loop_device.find(file)
+        finally:
+            os.close(file)
+        if found is not None:
+            os.close(found[1])
+        return found is not None
+
+    def refresh_device_size(self, device: Path) -> None:
+        """Have a loop device adopt the size of its file, which has grown."""
+        loop_device.refresh_size(device)
+
+    def freeze_disk(self, mounted: Path, *, frozen: bool) -> None:
+        """Stop or resume all writes to a mounted file system (FIFREEZE, FITHAW).
+
+        Do nothing if it is already in that state. While it is frozen, its device is consistent.
+        """
+        fd = os.open(mounted, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            fcntl.ioctl(fd, _FIFREEZE if frozen else _FITHAW, 0)
+        except OSError as error:
+            if error.errno != (errno.EBUSY if frozen else errno.EINVAL):
+                raise KernelRefused(
+                    f"The kernel refused to {'freeze' if frozen else 'thaw'} {mounted}:"
+                    f" {error.strerror}.",
+                    errno=error.errno or 0,
+                ) from None
         finally:
             os.close(fd)
 

@@ -22,6 +22,7 @@ MODULES = (
     "runtime.builds.dockerfile.work",
     "runtime.confined.probe",
     "runtime.confined.removal",
+    "runtime.containers.mount_points",
     "runtime.images.layers.diff",
     "runtime.images.layers.packing",
     "runtime.images.layers.sanitizing",

@@ -116,6 +116,7 @@ def config(spec: ContainerSpec, host: HostFacts) -> dict[str, Any]:
             *_own_files(spec, host),
             *_temporaries(spec),
             *(_bind(bind) for bind in spec.binds),
+            *(_bind(volume) for volume in spec.volumes),
         ],
         "linux": {
             "namespaces": _namespaces(host),
@@ -239,6 +240,7 @@ def mount_points(spec: ContainerSpec) -> tuple[str, ...]:
         *own,
         *(temporary.target for temporary in spec.temporaries),
         *(bind.target for bind in spec.binds),
+        *(volume.target for volume in spec.volumes),
     )
 
 

@@ -14,6 +14,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from runtime import journal
+from runtime.confined.session import Confinement
 from runtime.containers import bundle, identity, kernel_accounts, seccomp
 from runtime.containers.attachment import Network
 from runtime.containers.cgroups.cgroup import Cgroups
@@ -21,6 +22,7 @@ from runtime.containers.disk import scratch
 from runtime.containers.disk.overlay import MountRoot
 from runtime.containers.folder import Folder, Made
 from runtime.containers.monitor import Monitor, program
+from runtime.containers.mount_points import obstacle
 from runtime.containers.spec import ContainerSpec, Purpose
 from runtime.containers.userns import UserNamespaces
 from runtime.errors import LaunchFailed
@@ -42,6 +44,7 @@ class Creation:
         monitor: Monitor,
         network: Network | None,
         templates: Path,
+        confinement: Confinement,
     ) -> None:
         self._kernel, self._cgroups, self._namespaces, self._monitor = (
             kernel,
@@ -49,7 +52,7 @@ class Creation:
             namespaces,
             monitor,
         )
-        self._network, self._templates = network, templates
+        self._network, self._templates, self._confinement = network, templates, confinement
 
     def make(self, folder: Folder, spec: ContainerSpec) -> None:
         """Do all steps before the start.
@@ -102,6 +105,20 @@ class Creation:
                 upper_ids=layer_ids if build else None,
                 owner=spec.first_id,
             ).execute(self._kernel)
+        self._check_mount_points(folder, spec)
+
+    def _check_mount_points(self, folder: Folder, spec: ContainerSpec) -> None:
+        """Raise LaunchFailed if a volume would hide files of the image, or be behind a link."""
+        if not spec.volumes:
+            return
+        with self._confinement.session(spec.team) as helper:
+            top = helper.tree(folder.rootfs, as_written=True)
+            for volume in spec.volumes:
+                if why := helper.call(obstacle, top=top, path=volume.target):
+                    raise LaunchFailed(
+                        f"The volume at {volume.target} cannot be mounted: {why}.",
+                        hint="Choose another path for the volume, or remove that from the image.",
+                    )
 
     def _write_files(
         self,

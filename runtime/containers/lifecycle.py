@@ -313,11 +313,16 @@ class Containers:
             monitor=self._monitor,
             network=self._network,
             templates=self._templates,
+            confinement=self._confinement,
         )
 
     @cached_property
+    def _confinement(self) -> Confinement:
+        return Confinement(kernel=self._kernel)
+
+    @cached_property
     def _writable(self) -> Writable:
-        return Writable(cgroups=self._cgroups, confinement=Confinement(kernel=self._kernel))
+        return Writable(cgroups=self._cgroups, confinement=self._confinement)
 
     @cached_property
     def _removal(self) -> Removal:

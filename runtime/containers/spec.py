@@ -84,6 +84,7 @@ class ContainerSpec:
     groups: tuple[int, ...] = ()  # supplementary groups
     limits: Limits
     binds: tuple[Bind, ...] = ()
+    volumes: tuple[Bind, ...] = ()  # folders of the team that outlive the container; writable
     temporaries: tuple[Temporary, ...] = ()
     # False: /tmp belongs to the layers, and what is written there becomes part of a build's layer.
     own_tmp: bool = True

@@ -34,6 +34,7 @@ from runtime.converge.actions import (
 )
 from runtime.converge.app_state import AppState
 from runtime.converge.desired import DesiredApp
+from runtime.converge.mounting import VolumesToMount, with_volumes
 from runtime.converge.observed import limits_text
 from runtime.errors import RuntimeFailure
 from runtime.images.store import Image
@@ -77,6 +78,7 @@ class Applier:
     containers: ContainersToChange
     router: RouterToChange
     images: ImagesToRun
+    volumes: VolumesToMount
     before_removal: Callable[[str], None]  # called last, to read the rest of the instance's output
     new_suffix: Callable[[], str]
     clock: Callable[[], float]
@@ -185,6 +187,7 @@ class Applier:
                 command=launch.process.command,
                 limits=launch.process.limits,
             )
+            spec = with_volumes(spec, desired, launch.slot.process, self.volumes)
             if isinstance(launch, StartInstance):
                 self.containers.launch(spec)
             else:

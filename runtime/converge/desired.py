@@ -8,9 +8,11 @@ from dataclasses import dataclass, field
 
 from runtime.containers.spec import Limits, TeamLimits
 from runtime.contract.health import HealthCheck
+from runtime.contract.volumes import checked_path
 from runtime.converge.strategy import Strategy
 from runtime.router.policy import Policy
 from runtime.router.routes import WEB, PathRoute
+from runtime.volumes.volume import Volume
 
 # Names become folders, cgroups and router sections. This process is root and must not trust the
 # process that writes the rows.
@@ -57,6 +59,22 @@ class Sleep:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class DesiredVolume:
+    """A volume that the app's instances get at a path. Its process types; empty: all of them."""
+
+    volume: Volume
+    path: str
+    processes: frozenset[str] = frozenset()
+
+    def __post_init__(self) -> None:
+        checked_path(self.path)
+
+    def belongs_to(self, process: str) -> bool:
+        """Return whether the instances of a process type get it."""
+        return not self.processes or process in self.processes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class DesiredApp:
     """The desired state of one app.
 
@@ -76,6 +94,7 @@ class DesiredApp:
     policy: Policy = Policy()  # what the router does in addition to forwarding requests
     paths: tuple[PathRoute, ...] = ()
     sleep: Sleep | None = None  # None: the app never sleeps
+    volumes: tuple[DesiredVolume, ...] = ()
 
     @property
     def public(self) -> frozenset[str]:

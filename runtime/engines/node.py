@@ -51,6 +51,7 @@ from runtime.network.leases import Owner
 from runtime.network.links import Network
 from runtime.router.router import Router
 from runtime.router.routes import AppSituation
+from runtime.volumes.volumes import Volumes
 
 if TYPE_CHECKING:  # the builder's modules take 10 MB, and the supervisor never builds
     from runtime.builds.builder import Builder
@@ -59,6 +60,7 @@ if TYPE_CHECKING:  # the builder's modules take 10 MB, and the supervisor never 
     from runtime.builds.requests import BuildRequest, BuiltImage
     from runtime.stacks.upgrade import Upgrade
 
+_WATCHED = (container_spec.INSTANCE, container_spec.RUN)  # kinds of containers
 _WAKE_WAIT = 25.0  # seconds for the app's lock, which is held while instances are stopped
 
 
@@ -92,6 +94,7 @@ class NodeEngine:
         self.containers = containers or Containers(config, self.network)
         self.router = router or Router(config)
         self.images = images or Store(config)
+        self.volumes = Volumes(config)
         self.published = Published(config, self.images)
         self._builder = builder
         self._clock = clock
@@ -129,6 +132,7 @@ class NodeEngine:
             containers=self.containers,
             router=self.router,
             images=self.images,
+            volumes=self.volumes,
             before_removal=self.ship_last,
             new_suffix=lambda: secrets.token_hex(4),
             clock=clock,
@@ -157,6 +161,7 @@ class NodeEngine:
             }
         )
         self.containers.prepare()
+        self.volumes.prepare()
         self.router.prepare()
         swept = [
             line
@@ -168,6 +173,7 @@ class NodeEngine:
     def tear_down(self) -> None:
         """Remove everything of Slipway from the kernel; files stay."""
         self.containers.tear_down()
+        self.volumes.tear_down()
         self.network.tear_down()
 
     def build(
@@ -348,7 +354,7 @@ class NodeEngine:
         return [
             container
             for container in self.containers.list()
-            if container.spec.labels.get("kind") in (container_spec.INSTANCE, container_spec.RUN)
+            if container.spec.labels.get("kind") in _WATCHED
         ]
 
     def build_containers(self) -> list[Container]:
@@ -371,10 +377,7 @@ class NodeEngine:
     def ship_last(self, id: str) -> None:
         """Copy the rest of the output, before the instance's files are removed."""
         container = self.containers.state(id)
-        if container is not None and container.spec.labels.get("kind") in (
-            container_spec.INSTANCE,
-            container_spec.RUN,
-        ):
+        if container is not None and container.spec.labels.get("kind") in _WATCHED:
             self.shipper.ship(container.spec.app, id, _source(container), last=True)
 
     def check_health(self, container: Container, check: HealthCheck) -> ProbeAnswer:

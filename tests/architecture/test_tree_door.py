@@ -91,6 +91,10 @@ ALLOWED = {
     ),
     "runtime/containers/cgroups/cgroup.py": "control groups, in a file system of the kernel's",
     "runtime/containers/cgroups/delegation.py": "the same",
+    "runtime/volumes/": (
+        "files of a volume's own folder, and the folder `data` in the root of its file system: the"
+        " node chose these names, and a tenant sees only what is below `data`"
+    ),
     "runtime/logs/logfile.py": (
         "a log of an app, by the app's name, before any other process can open it"
     ),
