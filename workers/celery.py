@@ -77,6 +77,8 @@ app.conf.update(
         "slipway.tend_runs": {"queue": "node"},
         "slipway.runs_ended": {"queue": "node"},
         "slipway.image_job": {"queue": "node"},
+        "slipway.volume_job": {"queue": "node"},
+        "slipway.remove_volumes": {"queue": "node"},
     },
     broker_connection_retry_on_startup=True,
     # Redis refuses writes while its disk is full: reconnect until it accepts them.

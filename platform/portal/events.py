@@ -33,6 +33,7 @@ class EventKind(StrEnum):
     CONFIG = "config"
     RUN = "run"  # a run of a job or script
     IMAGE = "image"  # the state of an image job changed
+    VOLUME = "volume"  # a volume, or the state of a job on one, changed
     RECONNECTED = "reconnected"  # events may have been lost: read everything again
 
 

@@ -32,6 +32,8 @@ class Task(StrEnum):
     APPLY_QUOTA = "slipway.apply_quota"  # team id
     UPDATE_RUNS = "slipway.tend_runs"  # app id
     IMAGE_JOB = "slipway.image_job"  # image job id
+    VOLUME_JOB = "slipway.volume_job"  # volume job id
+    REMOVE_VOLUMES = "slipway.remove_volumes"  # no arguments: all whose data is to be deleted
     CHECK_DOMAIN = "slipway.check_domain"  # domain id
     UPDATE_CERTIFICATE = "slipway.tend_certificate"  # domain id
     UPDATE_DOMAINS = "slipway.tend_domains"  # no arguments: for all domains

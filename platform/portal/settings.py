@@ -174,6 +174,7 @@ INSTALLED_APPS = [
     "portal.lifecycle",  # only its management commands
     "portal.quotas",
     "portal.apps",
+    "portal.volumes",
     "portal.builds",
     "portal.releases",
     "portal.traffic",

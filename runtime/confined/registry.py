@@ -28,6 +28,7 @@ MODULES = (
     "runtime.images.layers.sanitizing",
     "runtime.images.layers.written",
     "runtime.stacks.upgrade_facts",
+    "runtime.volumes.contents",
 )
 
 _marked: dict[str, Callable[..., object]] = {}

@@ -109,6 +109,17 @@ class Static:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class DeclaredVolume:
+    """A persistent folder. `processes` are the process types that get it; empty: all."""
+
+    name: str
+    path: str
+    size: Bytes
+    processes: tuple[str, ...] = ()
+    overlap: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class AppFile:
     """The whole manifest. `file` is "" where the source has none."""
 
@@ -120,6 +131,7 @@ class AppFile:
     postdeploy: Script = field(default_factory=Script)
     health: HealthCheck | None = None
     crons: tuple[CronJob, ...] = ()
+    volumes: tuple[DeclaredVolume, ...] = ()
     building: Building = field(default_factory=Building)
     static: Static = field(default_factory=Static)
     notes: tuple[str, ...] = ()  # for the build log

@@ -50,7 +50,7 @@ def checked_name(name: str) -> str:
 
 
 def checked_path(path: str) -> str:
-    """Return the path inside an instance, without a slash at its end. ValueError names the fault."""
+    """Return the path inside an instance without a slash at its end. ValueError: the fault."""
     if not path.startswith("/") or "\0" in path or len(path) > LONGEST_PATH:
         raise ValueError(
             f"{path[:60]!r} is not a valid path of a volume: use an absolute path of at most"

@@ -65,6 +65,7 @@ class DesiredVolume:
     volume: Volume
     path: str
     processes: frozenset[str] = frozenset()
+    is_new: bool = False  # it may have no data yet, and is created then
 
     def __post_init__(self) -> None:
         checked_path(self.path)

@@ -16,8 +16,9 @@ VOLUMES_LABEL = "volumes"  # the numbers of a container's volumes, separated by 
 
 
 class VolumesToMount(Protocol):
-    """The method of `runtime.volumes.volumes.Volumes` that is used here."""
+    """The methods of `runtime.volumes.volumes.Volumes` that are used here."""
 
+    def create(self, volume: Volume) -> None: ...
     def mount(self, volume: Volume, *, owner: tuple[int, int] | None = None) -> Path: ...
 
 
@@ -36,6 +37,9 @@ def with_volumes(
                 f" {spec.working_directory}.",
                 hint="Choose another path for the volume.",
             )
+    for each in wanted:
+        if each.is_new:
+            volumes.create(each.volume)
     binds = tuple(
         Bind(
             source=volumes.mount(each.volume, owner=(spec.uid, spec.gid)),

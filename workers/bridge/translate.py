@@ -42,7 +42,7 @@ from runtime.engines.node import NodeEngine
 from runtime.images.digest import Digest
 from runtime.images.exchange.transfer import Access
 from runtime.network.policy import Destination, EgressPolicy, NetworkPolicy
-from workers.bridge import traffic_settings
+from workers.bridge import traffic_settings, volumes
 from workers.bridge.credentials import credentials_of, repository_of
 
 log = logging.getLogger(__name__)
@@ -70,10 +70,11 @@ def desired_app(app: App) -> DesiredApp:
             else None
         ),
         deleted=app.deleted_at is not None,
-        strategy=traffic_settings.strategy_of(traffic),
+        strategy=volumes.strategy_with_volumes(app, traffic_settings.strategy_of(traffic)),
         policy=traffic_settings.policy_of(traffic),
         paths=traffic_settings.paths_of(traffic),
         sleep=traffic_settings.sleep_of(traffic, quota),
+        volumes=volumes.desired_volumes(app),
     )
 
 
@@ -152,6 +153,7 @@ def app_file(built: BuiltImage) -> dict[str, object]:
         "release": asdict(manifest.release),
         "postdeploy": asdict(manifest.postdeploy),
         "crons": [asdict(cron) for cron in manifest.crons],
+        "volumes": [asdict(volume) for volume in manifest.volumes],
         "health": _health(manifest.health),
         "image_health": _health(built.health),
     }

@@ -11,6 +11,7 @@ from portal.builds import sources
 from portal.builds.models import Build, BuildState, SourceKind
 from portal.images.models import ImageTag
 from portal.releases.access import all_kept_releases
+from portal.volumes import jobs
 from runtime.contract.quantities import Bytes
 from runtime.engines import locks
 from runtime.engines.node import NodeEngine
@@ -49,12 +50,13 @@ def kept_images() -> Roots:
 
 
 def needed_sources() -> set[str]:
-    """Return digests of archives that unfinished builds read or kept releases were built from."""
+    """Return digests of archives that open builds and jobs read, or that made kept releases."""
     of_releases = {release.build_id for _, release in all_kept_releases()}
     waiting = Build.objects.filter(
         state__in=(BuildState.QUEUED, BuildState.BUILDING), source__kind=SourceKind.ARCHIVE
     )
-    return {*waiting.values_list("source__digest", flat=True), *_digests(of_releases)}
+    open_builds = waiting.values_list("source__digest", flat=True)
+    return {*open_builds, *jobs.sources_in_use(), *_digests(of_releases)}
 
 
 def _digests(builds: set[int | None]) -> set[str]:

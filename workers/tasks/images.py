@@ -154,7 +154,7 @@ def _save(job: ImageJob, engine: NodeEngine) -> dict[str, Any]:
         Transfer(engine.config, engine.images).send(
             job.arguments["digest"], target, docker=form == "docker-archive"
         )
-        os.chown(partial, 0, _group(engine.config.user))
+        os.chown(partial, 0, group_of(engine.config.user))
         partial.chmod(0o640)
         partial.rename(folder / f"{job.pk}.tar")
     return {
@@ -163,7 +163,8 @@ def _save(job: ImageJob, engine: NodeEngine) -> dict[str, Any]:
     }
 
 
-def _group(user: str) -> int:
+def group_of(user: str) -> int:
+    """Return the group of the portal's user, which may read downloads."""
     try:
         return pwd.getpwnam(user).pw_gid
     except KeyError:  # there is no such user: everything here runs as root

@@ -18,12 +18,14 @@ from portal.jobs.actions import forget_old
 from portal.releases.access import OPEN
 from portal.releases.models import Rollout
 from portal.traffic import sleep_history
+from portal.volumes.models import JobState as VolumeJobState
+from portal.volumes.models import VolumeJob
 from runtime import journal
 from runtime.engines.node import NodeEngine
 from runtime.images.disk import disk_of
 from workers import node
 from workers.celery import app as celery
-from workers.tasks import build, garbage_collection, images, rollout
+from workers.tasks import build, garbage_collection, images, rollout, volumes
 
 log = logging.getLogger(__name__)
 
@@ -53,12 +55,13 @@ def send_lost_tasks_again() -> None:
         *_lost_rollouts(engine),
         *_lost_removals(),
         *_lost_image_jobs(engine),
+        *_lost_volume_jobs(engine),
     ):
         if now - _sent_at.get(lost, -AGAIN_AFTER) >= AGAIN_AFTER:
             _sent_at[lost] = now
             celery.send_task(lost.task, [lost.row])
     _remove_lost_release_phases(engine)
-    for woken in engine.containers.wake_forgotten():
+    for woken in (*engine.containers.wake_forgotten(), *engine.volumes.thaw_forgotten()):
         log.warning("%s", woken)
     for lost in [lost for lost, at in _sent_at.items() if now - at > 10 * AGAIN_AFTER]:
         del _sent_at[lost]
@@ -68,7 +71,7 @@ def send_lost_tasks_again() -> None:
 def tidy_up() -> None:
     """Delete old rows and locks, and write missing rows of images.
 
-    Old rows are those of stopped instances, runs, sleep periods and image jobs.
+    Old rows are those of stopped instances, runs, sleep periods, jobs and deleted volumes.
     """
     Instance.objects.filter(
         state=InstanceState.STOPPED, stopped_at__lt=timezone.now() - KEPT_INSTANCES
@@ -79,6 +82,8 @@ def tidy_up() -> None:
     engine.images.sweep()
     images.remove_old_jobs(engine)
     images.write_missing_image_rows(engine)
+    volumes.tidy_up(engine)
+    volumes.remove_volumes()
     under_way = set(
         Build.objects.filter(state__in=(BuildState.QUEUED, BuildState.BUILDING)).values_list(
             "pk", flat=True
@@ -100,8 +105,9 @@ def collect_garbage() -> None:
 
 @celery.task(name="slipway.watch_disk")
 def watch_disk() -> None:
-    """Collect garbage at once when the disk is nearly full, instead of once per hour."""
+    """Record the use of volumes. Collect garbage at once when the disk is nearly full."""
     engine = node.engine()
+    volumes.record_use(engine)
     if disk_of(engine.config).percent >= engine.config.disk_high:
         garbage_collection.collect(engine)
 
@@ -139,6 +145,14 @@ def _lost_image_jobs(engine: NodeEngine) -> Iterator[Lost]:
     ).values_list("pk", flat=True)
     for row in images.jobs_without_worker(engine, late):
         yield Lost(task="slipway.image_job", row=row, state="open")
+
+
+def _lost_volume_jobs(engine: NodeEngine) -> Iterator[Lost]:
+    late = VolumeJob.objects.filter(
+        state=VolumeJobState.QUEUED, created_at__lt=timezone.now() - LATE
+    ).values_list("pk", flat=True)
+    for row in volumes.jobs_without_worker(engine, late):
+        yield Lost(task="slipway.volume_job", row=row, state="open")
 
 
 def _remove_lost_release_phases(engine: NodeEngine) -> None:

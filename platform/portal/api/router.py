@@ -9,7 +9,18 @@ from ninja import NinjaAPI
 from ninja.errors import AuthenticationError, ValidationError
 from ninja.parser import Parser
 
-from portal.api import applications, deploys, domains, git, health, images, jobs, network, traffic
+from portal.api import (
+    applications,
+    deploys,
+    domains,
+    git,
+    health,
+    images,
+    jobs,
+    network,
+    traffic,
+    volumes,
+)
 from portal.api.authentication import TokenAuth
 from portal.documents import parse_json
 from portal.errors import NotSignedIn, Refused
@@ -44,6 +55,7 @@ api.add_router("/v1", network.router)
 api.add_router("/v1", domains.router)
 api.add_router("/v1", jobs.router)
 api.add_router("/v1", images.router)
+api.add_router("/v1", volumes.router)
 
 
 @api.exception_handler(Refused)

@@ -11,7 +11,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Self
 
-from runtime.contract.manifest import CronJob, Overlap, Process, Script, Sizes, Variable
+from runtime.contract.manifest import (
+    CronJob,
+    DeclaredVolume,
+    Overlap,
+    Process,
+    Script,
+    Sizes,
+    Variable,
+)
+from runtime.contract.quantities import Bytes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,6 +58,7 @@ class Declared:
     release: Script = field(default_factory=Script)
     postdeploy: Script = field(default_factory=Script)
     crons: tuple[CronJob, ...] = ()
+    volumes: tuple[DeclaredVolume, ...] = ()
     health: Health | None = None
     image_health: Health | None = None
 
@@ -64,6 +74,8 @@ class Declared:
             release=Script(**document["release"]),
             postdeploy=Script(**document["postdeploy"]),
             crons=tuple(_cron(values) for values in document["crons"]),
+            # rows of earlier versions have no volumes
+            volumes=tuple(_volume(values) for values in document.get("volumes", ())),
             health=Health.of(document["health"]),
             image_health=Health.of(document["image_health"]),
         )
@@ -79,6 +91,11 @@ class Declared:
 
 def _process(document: Mapping[str, Any]) -> Process:
     return Process(count=document["count"], sizes=Sizes(**document["sizes"]))
+
+
+def _volume(document: Mapping[str, Any]) -> DeclaredVolume:
+    values = {"processes": tuple(document["processes"]), "size": Bytes(document["size"])}
+    return DeclaredVolume(**{**document, **values})
 
 
 def _cron(document: Mapping[str, Any]) -> CronJob:

@@ -6,6 +6,9 @@ from django.db import models
 from django.db.models import Q
 
 from portal.accounts.models import Team
+from portal.apps.volumes import Snapshot, Volume
+
+__all__ = ["Snapshot", "Volume"]  # Django finds their tables here
 
 
 class App(models.Model):

@@ -32,6 +32,7 @@ from portal.releases.access import intended_release, release_waiting_for
 from portal.releases.actions import make_release, supersede_open_rollouts
 from portal.releases.models import Release
 from portal.traffic.access import WEB, traffic_of
+from portal.volumes import actions as volumes
 
 LONGEST_VALUE = 32 * 2**10
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,127}")
@@ -203,7 +204,7 @@ def unset_health(actor: Person, *, app: App) -> None:
 def delete_app(actor: Person, *, app: App, typed_name: str) -> None:
     """Delete an app permanently. It disappears from every list immediately.
 
-    Its row is deleted when its node has removed it.
+    Its volumes can be restored for some days. Its row is deleted when its node has removed it.
     """
     require_member(actor, app.team)
     if typed_name.strip() != app.name:
@@ -219,6 +220,7 @@ def delete_app(actor: Person, *, app: App, typed_name: str) -> None:
         encrypted_credentials=None,
     )
     supersede_open_rollouts(app, reason="The app was deleted.")
+    volumes.delete_all_of(app)
     audit.record(actor, f"deleted the app {app.name}", app=app)
     enqueue(Task.REMOVE_APP, app.pk)
     events.announce(app.name, events.EventKind.APP)

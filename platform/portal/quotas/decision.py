@@ -20,6 +20,7 @@ from portal.accounts.access import admin_names
 from portal.accounts.models import Team
 from portal.apps.models import App, ProcessFormation
 from portal.apps.sizes import Size
+from portal.apps.volumes import stored_bytes_of
 from portal.errors import QuotaExceeded
 from portal.quotas import amounts
 from portal.quotas.models import Quota
@@ -61,17 +62,18 @@ def use_of(team: Team) -> TeamUse:
     return total(
         App.objects.filter(team=team, deleted_at=None).count(),
         {(row.app_id, row.process): Size.of(row) for row in _rows(team)},
+        stored_bytes_of(team),
     )
 
 
-def total(apps: int, sizes: Mapping[tuple[int, str], Size]) -> TeamUse:
-    """Return the sums of the formation of several apps."""
+def total(apps: int, sizes: Mapping[tuple[int, str], Size], stored: int) -> TeamUse:
+    """Return the sums of the formation of several apps, and of `stored` bytes of volumes."""
     return TeamUse(
         apps=apps,
         instances=sum(size.count for size in sizes.values()),
         cpu=sum(size.count * size.cpu for size in sizes.values()),
         memory=sum(size.count * size.memory for size in sizes.values()),
-        disk=sum(size.count * size.disk for size in sizes.values()),
+        disk=stored + sum(size.count * size.disk for size in sizes.values()),
     )
 
 
@@ -90,7 +92,8 @@ def check_formation(team: Team, app: App, sizes: Mapping[str, Size]) -> None:
     for process, size in sizes.items():
         _check_one(team, quota, process, size, rows.get((app.pk, process)))
     wanted = {**rows, **{(app.pk, process): size for process, size in sizes.items()}}
-    _check_sums(team, quota, total(0, rows), total(0, wanted))
+    stored = stored_bytes_of(team)
+    _check_sums(team, quota, total(0, rows, stored), total(0, wanted, stored))
 
 
 def check_build(team: Team, app: App) -> None:
@@ -106,7 +109,15 @@ def check_build(team: Team, app: App) -> None:
     apps = App.objects.filter(team=team, deleted_at=None).count()
     if apps > quota.apps:
         raise _exceeded(team, "apps", quota.apps, apps, apps)
-    _check_sums(team, quota, TeamUse(), total(0, wanted), shown=total(0, rows))
+    stored = stored_bytes_of(team)
+    _check_sums(team, quota, TeamUse(), total(0, wanted, stored), shown=total(0, rows, stored))
+
+
+def check_stored(team: Team, more: int) -> None:
+    """Raise QuotaExceeded unless the team's volumes and snapshots may have `more` bytes."""
+    quota, now = lock(team), use_of(team)
+    if more > 0 and now.disk + more > quota.disk:
+        raise _exceeded(team, "disk", quota.disk, now.disk, now.disk + more)
 
 
 def check_received(team: Team, received: int) -> None:

@@ -25,7 +25,9 @@ class Quota(models.Model):
     memory = models.PositiveBigIntegerField(default=10 * GIB)
     memory_per_instance = models.PositiveBigIntegerField(default=1 * GIB)
     processes_per_instance = models.PositiveIntegerField(default=256)
-    disk = models.PositiveBigIntegerField(default=10 * GIB)  # for all instances' writable layers
+    disk = models.PositiveBigIntegerField(
+        default=10 * GIB
+    )  # of instances' writable layers and of volumes
     disk_per_instance = models.PositiveBigIntegerField(default=2 * GIB)
     # time without a request after which apps sleep, unless they have their own value; 0: never
     sleep_minutes = models.PositiveIntegerField(default=0)

@@ -21,7 +21,7 @@ from portal.apps.declared import Declared
 from portal.apps.defaults import set_defaults
 from portal.apps.models import App
 from portal.builds.models import Build, BuildState
-from portal.errors import Conflict, NotFound, QuotaExceeded
+from portal.errors import Conflict, NotFound, QuotaExceeded, Refused
 from portal.queue import Task, enqueue
 from portal.quotas.app_lock import lock_app
 from portal.releases import missing_config
@@ -34,6 +34,7 @@ from portal.releases.access import (
 )
 from portal.releases.formation import RELEASE_PHASE, check_quota_again, set_formation
 from portal.releases.models import FAILURES, Release, Rollout, RolloutState
+from portal.volumes.adoption import adopt_volumes
 
 __all__ = ["RELEASE_PHASE"]  # re-exported with the other names of process types
 
@@ -77,6 +78,7 @@ def release_from_build(build: Build) -> Rollout | None:
         build=build,
         app_file=build.app_file,
         notes=notes,
+        adopts_volumes=True,
     )
 
 
@@ -216,12 +218,14 @@ def make_release(
     build: Build | None,
     app_file: Mapping[str, Any] | None = None,
     notes: Sequence[str] = (),
+    adopts_volumes: bool = False,
 ) -> Rollout:
     """Number a release, supersede an open rollout, and queue the new rollout. The caller holds
     `lock_app`.
 
     The rollout fails immediately if a config var that the manifest requires has no value, or if the
-    quota allows no instance of `web`. An open rollout then continues.
+    quota allows no instance of `web`, or not the manifest's volumes. An open rollout then
+    continues.
     """
     number = (Release.objects.filter(app=app).aggregate(last=Max("number"))["last"] or 0) + 1
     release = Release.objects.create(
@@ -242,9 +246,13 @@ def make_release(
         chosen = set_formation(app, processes, release.declared)
     except QuotaExceeded as refusal:
         return _failed_rollout(release, notes, f"web cannot start: {refusal}")
+    try:
+        made = adopt_volumes(app, release.declared) if adopts_volumes else []
+    except Refused as refusal:
+        return _failed_rollout(release, notes, f"A volume is missing: {refusal.explain()}")
     supersede_open_rollouts(app, reason=f"v{number} replaced it.")
     rollout = Rollout.objects.create(
-        release=release, steps=[_step(text) for text in (*notes, *chosen)]
+        release=release, steps=[_step(text) for text in (*notes, *chosen, *made)]
     )
     enqueue(Task.ROLL_OUT, rollout.pk)
     events.announce(app.name, events.EventKind.RELEASE)

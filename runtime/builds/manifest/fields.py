@@ -84,6 +84,15 @@ class Table:
             )
         return line
 
+    def texts(self, key: str, *, most: int) -> tuple[str, ...]:
+        """Return a list of strings."""
+        found = self.values.get(key, [])
+        if not isinstance(found, list) or len(found) > most:
+            raise self.wrong(
+                key, f"is {_shown(found)}", f"Write a list of at most {most} texts in quotes."
+            )
+        return tuple(self._text(key, value, 200) for value in found)
+
     def flag(self, key: str, default: bool = False) -> bool:
         """Return true or false."""
         found = self.values.get(key, default)
@@ -137,6 +146,12 @@ class Table:
             disk=self._size("disk", 16 * 2**20),
             pids=pids,
         )
+
+    def size(self, key: str, least: int) -> Bytes:
+        """Return a size in bytes. The key exists."""
+        size = self._size(key, least)
+        assert size is not None
+        return size
 
     def table(self, key: str) -> Table:
         """Return a nested table; an empty table if there is none."""

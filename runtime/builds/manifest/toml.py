@@ -13,6 +13,7 @@ from runtime.contract.manifest import (
     AppFile,
     Building,
     CronJob,
+    DeclaredVolume,
     Overlap,
     Process,
     Script,
@@ -20,13 +21,32 @@ from runtime.contract.manifest import (
     Static,
     Variable,
 )
+from runtime.contract.volumes import (
+    MOST_VOLUMES,
+    SMALLEST,
+    checked_name,
+    checked_path,
+    checked_size,
+    overlapping,
+)
 from runtime.errors import BadSource
 
 MOST_CRONS = 50
 MOST_VARIABLES = 200
 SECRET_DIGITS = 64
 _SIZES = ("cpu", "memory", "disk", "pids")
-_TOP = ("processes", "limits", "env", "release", "postdeploy", "health", "cron", "build", "static")
+_TOP = (
+    "processes",
+    "limits",
+    "env",
+    "release",
+    "postdeploy",
+    "health",
+    "cron",
+    "volumes",
+    "build",
+    "static",
+)
 
 
 def read(text: str) -> AppFile:
@@ -54,6 +74,7 @@ def read(text: str) -> AppFile:
         postdeploy=_script(top.table("postdeploy")),
         health=_health(top.table("health")) if "health" in top else None,
         crons=_crons(top, sizes),
+        volumes=_volumes(top),
         building=_building(top.table("build")),
         static=_static(top.table("static")),
     )
@@ -176,6 +197,46 @@ def _crons(top: Table, sizes: Sizes) -> tuple[CronJob, ...]:
             sizes=table.sizes().over(sizes),
         )
     return tuple(found.values())
+
+
+def _volumes(top: Table) -> tuple[DeclaredVolume, ...]:
+    found: list[DeclaredVolume] = []
+    for name, table in top.named_tables("volumes"):
+        table.only(("path", "size", "processes", "overlap"))
+        for key in ("path", "size"):
+            if key not in table:
+                raise table.wrong(key, "is missing", "Each volume has a path and a size.")
+        size, processes = table.size("size", SMALLEST), table.texts("processes", most=30)
+        for process in processes:
+            table.process_name(process)
+        try:
+            name, path, size = (
+                checked_name(name),
+                checked_path(table.text("path")),
+                checked_size(size),
+            )
+        except ValueError as error:
+            raise top.wrong(
+                f"volumes.{name[:40]}", f"is not valid: {error}", "See docs/volumes.md."
+            ) from None
+        if other := overlapping(path, [volume.path for volume in found]):
+            raise table.wrong(
+                "path", f"is {path}, which overlaps the volume at {other}", "Use another path."
+            )
+        found.append(
+            DeclaredVolume(
+                name=name,
+                path=path,
+                size=size,
+                processes=processes,
+                overlap=table.flag("overlap"),
+            )
+        )
+    if len(found) > MOST_VOLUMES:
+        raise top.wrong(
+            "volumes", f"has more than {MOST_VOLUMES} volumes", "Use folders in a volume."
+        )
+    return tuple(found)
 
 
 def _building(table: Table) -> Building:

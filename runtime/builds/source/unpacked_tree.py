@@ -71,7 +71,7 @@ class UnpackedTree:
 
     def add(self, entry: Entry) -> None:
         """Check one entry and write it, unless it is left out."""
-        parts = _parts(entry.name)
+        parts = parts_of(entry.name)
         if folder := left_out.made_folder(parts):
             self._leave_out(folder)
             return
@@ -187,7 +187,7 @@ class UnpackedTree:
         self.root.make_link(path, leads_to)
 
     def _make_hard_link(self, path: str, name: str) -> None:
-        original = "/".join(_parts(name))
+        original = "/".join(parts_of(name))
         if self._seen.get(original) != "file":
             raise BadArchive(
                 f"{path!r} is a hard link to {name!r}, which is not an earlier file of the"
@@ -223,7 +223,7 @@ class UnpackedTree:
             self._pointers.append(path)
 
 
-def _parts(name: str) -> tuple[str, ...]:
+def parts_of(name: str) -> tuple[str, ...]:
     """Return the name as path components, relative and normalized.
 
     BadArchive if it leads outside.
