@@ -20,6 +20,7 @@ urlpatterns = [
     path("", include("portal.pages.requests.urls")),
     path("", include("portal.pages.jobs.urls")),
     path("", include("portal.pages.images.urls")),
+    path("", include("portal.pages.volumes.urls")),
     path("", include("portal.pages.live.urls")),
     path("", include("portal.pages.quotas.urls")),
     path("", include("portal.api.reference")),

@@ -17,6 +17,7 @@ from runtime.errors import VolumeFailed
 from runtime.kernel import Kernel, MountFlag
 from runtime.process import run
 from runtime.trees.content import copy_content
+from runtime.volumes.choice import can_grow_while_mounted
 from runtime.volumes.volume import DiskUse
 
 _BLOCK = 4096
@@ -35,7 +36,6 @@ _MKFS = (
 _FLAGS = MountFlag.NO_DEVICES | MountFlag.NO_SETUID
 _REPAIRED = 1  # exit codes of e2fsck(8) up to this one: the file system is consistent
 _CHECK_SECONDS = 600.0
-_CAP_SYS_RESOURCE = 24  # linux/capability.h
 
 
 def format_disk(path: Path, size: Bytes) -> None:
@@ -128,13 +128,6 @@ def is_smaller_than_file(path: Path) -> bool:
     blocks = int.from_bytes(superblock[4:8], "little")
     blocks |= int.from_bytes(superblock[0x150:0x154], "little") << 32
     return blocks < size // _BLOCK
-
-
-def can_grow_while_mounted() -> bool:
-    """Return whether the kernel lets this process resize a mounted ext4 file system."""
-    status = Path("/proc/self/status").read_text()
-    held = next(line for line in status.splitlines() if line.startswith("CapEff:"))
-    return int(held.split()[1], 16) >> _CAP_SYS_RESOURCE & 1 == 1
 
 
 def use_of(mounted: Path) -> DiskUse:

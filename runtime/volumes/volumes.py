@@ -24,6 +24,7 @@ from runtime.images.disk import disk_of
 from runtime.kernel import Kernel
 from runtime.team_ids import first_id_of
 from runtime.volumes import disk
+from runtime.volumes.choice import can_grow_while_mounted
 from runtime.volumes.folder import DATA, Folder
 from runtime.volumes.volume import DiskUse, Volume
 
@@ -251,7 +252,7 @@ class Volumes:
     def _ensure_mounted(self, folder: Folder) -> None:
         """Mount the disk, at the size of its file if possible."""
         if self._device_of(folder) is not None:
-            if not disk.is_smaller_than_file(folder.disk) or disk.can_grow_while_mounted():
+            if not disk.is_smaller_than_file(folder.disk) or can_grow_while_mounted():
                 return
             self._unmount(folder)
         if not self._is_attached(folder):

@@ -20,6 +20,7 @@ from runtime.process import run
 from runtime.reserve import Reserve
 from runtime.router import haproxy
 from runtime.router.listeners import Listeners
+from runtime.volumes import choice as volume_choice
 from workers.setup import confinement, folders, strays, systemd, units
 from workers.setup.bytecode import ensure_bytecode
 from workers.setup.foreground import Foreground
@@ -242,6 +243,8 @@ def doctor(environment: Environment) -> None:
         _print_needs(absent)
     if short := Reserve(config).describe():
         print(short)
+    filesystem = look(config, port_is_ours=True).state_filesystem
+    print(volume_choice.describe(filesystem, grows=volume_choice.can_grow_while_mounted()))
     print("This machine has everything that Slipway needs.")
 
 

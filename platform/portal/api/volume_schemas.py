@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from ninja import Schema
+from ninja import Field, Schema
 
 from portal.apps.volumes import Snapshot, Volume
 from portal.volumes.models import VolumeJob
@@ -16,7 +16,7 @@ class VolumeIn(Schema):
     name: str
     path: str
     size: int
-    processes: list[str] = []
+    processes: list[str] = Field(default_factory=list)
     overlap: bool = False
 
 

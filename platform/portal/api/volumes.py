@@ -223,7 +223,7 @@ def upload(
 @router.post(
     f"{_ONE}/files",
     response={202: VolumeJobOut},
-    summary="List the files in a folder of the volume",
+    summary="List the files in a folder",
 )
 def browse(request: HttpRequest, number: int, body: FolderIn) -> Status[VolumeJobOut]:
     person = person_of(request)

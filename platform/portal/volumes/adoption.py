@@ -1,4 +1,4 @@
-"""Create and enlarge the volumes that an app's manifest declares, before a release is rolled out."""
+"""Create and enlarge the volumes that an app's manifest declares, before its rollout."""
 
 from __future__ import annotations
 

@@ -210,11 +210,8 @@ def _volumes(top: Table) -> tuple[DeclaredVolume, ...]:
         for process in processes:
             table.process_name(process)
         try:
-            name, path, size = (
-                checked_name(name),
-                checked_path(table.text("path")),
-                checked_size(size),
-            )
+            checked_name(name)
+            path, size = checked_path(table.text("path")), checked_size(size)
         except ValueError as error:
             raise top.wrong(
                 f"volumes.{name[:40]}", f"is not valid: {error}", "See docs/volumes.md."

@@ -69,6 +69,8 @@ _IMAGE = "apps/<slug:name>/images/<str:image>"
 _INSTANCE = "apps/<slug:name>/instances/<slug:number>"
 _DOMAIN = "apps/<slug:name>/domains/<str:host>"
 _HOST = "/apps/shop/domains/shop.example.com"
+_VOLUME = "volumes/<int:number>"
+_SNAPSHOT = f"{_VOLUME}/snapshots/<int:snapshot>"
 _REPOSITORY = "<str:team>/<str:app>"
 _GIT = (
     r"^git/(?:(?P<team>[a-z0-9-]+)/)?(?P<name>[^/]+)\.git"
@@ -175,6 +177,25 @@ PAGES = (
     _form(f"{_INSTANCE}/written", "/apps/shop/instances/shop-web-0/written"),
     _form(f"{_INSTANCE}/commit", "/apps/shop/instances/shop-web-0/commit", tag="another"),
     _page("apps/<slug:name>/image-jobs/<int:number>/file", "/apps/shop/image-jobs/{save}/file"),
+    _form("apps/<slug:name>/volumes/add", name="other", size="64M"),
+    _page(_VOLUME, "/volumes/{volume}"),
+    _form(f"{_VOLUME}/settings", "/volumes/{volume}/settings", size="2G"),
+    _form(f"{_VOLUME}/detach", "/volumes/{volume}/detach"),
+    _form(f"{_VOLUME}/attach", "/volumes/{loose}/attach", app="shop"),
+    _form(f"{_VOLUME}/delete", "/volumes/{volume}/delete", typed_name="uploads"),
+    _form(f"{_VOLUME}/data/delete", "/volumes/{deleted}/data/delete", typed_name="deleted"),
+    _form(f"{_VOLUME}/snapshots", "/volumes/{volume}/snapshots"),
+    _form(f"{_SNAPSHOT}/delete", "/volumes/{volume}/snapshots/{snapshot}/delete"),
+    _form(
+        f"{_SNAPSHOT}/restore",
+        "/volumes/{volume}/snapshots/{snapshot}/restore",
+        typed_name="uploads",
+    ),
+    _form(f"{_VOLUME}/clone", "/volumes/{volume}/clone", name="copy"),
+    _form(f"{_VOLUME}/download", "/volumes/{volume}/download"),
+    _page(f"{_VOLUME}/archive", "/volumes/{volume}/archive"),
+    _form(f"{_VOLUME}/upload", "/volumes/{volume}/upload"),
+    _form(f"{_VOLUME}/files", "/volumes/{volume}/files", place="images"),
     _page("admin", rule=rules.ADMIN),
     _form("admin/stacks", rule=rules.ADMIN),
     _form("admin/people", rule=rules.ADMIN, username="another", password="a quiet harbour 8"),
@@ -398,5 +419,35 @@ API = (
     ),
     _api("GET", "apps/{name}/image-jobs/{number}", "/api/v1/apps/shop/image-jobs/{save}"),
     _api("GET", "apps/{name}/image-jobs/{number}/file", "/api/v1/apps/shop/image-jobs/{save}/file"),
+    _api("GET", "volumes", rule=rules.TOKEN_LIST, lists="uploads"),
+    _api("GET", "apps/{name}/volumes"),
+    replace(
+        _api("POST", "apps/{name}/volumes"),
+        body={"name": "other", "size": 2**26, "path": "/other"},
+    ),
+    _api("GET", "volumes/{number}", "/api/v1/volumes/{volume}"),
+    _api("PATCH", "volumes/{number}", "/api/v1/volumes/{volume}", overlap=True),
+    _api("POST", "volumes/{number}/detach", "/api/v1/volumes/{volume}/detach"),
+    _api("POST", "volumes/{number}/attach", "/api/v1/volumes/{loose}/attach", app="shop"),
+    _api("DELETE", "volumes/{number}", "/api/v1/volumes/{volume}?confirm=uploads"),
+    _api("DELETE", "volumes/{number}/data", "/api/v1/volumes/{deleted}/data?confirm=deleted"),
+    _api("GET", "volumes/{number}/snapshots", "/api/v1/volumes/{volume}/snapshots"),
+    _api("POST", "volumes/{number}/snapshots", "/api/v1/volumes/{volume}/snapshots"),
+    _api(
+        "DELETE",
+        "volumes/{number}/snapshots/{snapshot}",
+        "/api/v1/volumes/{volume}/snapshots/{snapshot}",
+    ),
+    _api(
+        "POST",
+        "volumes/{number}/snapshots/{snapshot}/restore",
+        "/api/v1/volumes/{volume}/snapshots/{snapshot}/restore?confirm=uploads",
+    ),
+    _api("POST", "volumes/{number}/clone", "/api/v1/volumes/{volume}/clone", name="copy"),
+    _api("POST", "volumes/{number}/download", "/api/v1/volumes/{volume}/download"),
+    replace(_api("POST", "volumes/{number}/upload", "/api/v1/volumes/{volume}/upload"), file=True),
+    _api("POST", "volumes/{number}/files", "/api/v1/volumes/{volume}/files", place="images"),
+    _api("GET", "volumes/{number}/jobs/{job}", "/api/v1/volumes/{volume}/jobs/{download}"),
+    _api("GET", "volumes/{number}/archive", "/api/v1/volumes/{volume}/archive"),
 )
 ROUTES = (*PAGES, *STREAMS, *GIT, *REGISTRY, *API)

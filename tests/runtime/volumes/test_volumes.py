@@ -15,6 +15,7 @@ from runtime.contract.quantities import Bytes
 from runtime.errors import LaunchFailed, VolumeFailed, VolumeMissing
 from runtime.process import run
 from runtime.volumes import disk
+from runtime.volumes.choice import can_grow_while_mounted, describe
 from runtime.volumes.volumes import Volumes
 from tests.runtime.volumes.conftest import VOLUME
 
@@ -119,7 +120,7 @@ def test_a_growth_that_was_killed_is_continued_at_the_next_mount(volumes):
     volumes.create(VOLUME)
     disk.extend_file(volumes._folder(7).disk, LARGER.size)
     volumes.mount(LARGER)
-    if disk.can_grow_while_mounted():
+    if can_grow_while_mounted():
         volumes.grow(LARGER)
     assert volumes.use(7).total > 100 * MIB
 
@@ -236,3 +237,10 @@ def test_a_placeholder_file_does_not_count(place, layers, volumes, run_with):
     volumes.create(VOLUME)
     ended, lines = run_with(*sh("ls -A /data"), layers=(layer, *layers))
     assert (ended.code, lines) == (0, [])
+
+
+def test_the_doctor_says_how_volumes_are_limited_and_grow():
+    assert "full copies, because ext4" in describe("ext4", grows=True)
+    assert "while instances use them" in describe("ext4", grows=True)
+    assert "share their data" in describe("xfs", grows=False)
+    assert "lacks CAP_SYS_RESOURCE" in describe("xfs", grows=False)

@@ -31,11 +31,13 @@ from portal.pages.apps.forms import (
 )
 from portal.pages.domains.card import card_of
 from portal.pages.traffic.forms import AuthForm, forms_of
+from portal.pages.volumes.context import section_context
 from portal.quotas.access import quota_of
 from portal.quotas.lines import lines_of
 from portal.releases.models import Release
 from portal.traffic.access import scalings_of, traffic_of
 from portal.traffic.sleep_history import saved_by
+from portal.volumes.access import replaces_all_at_once
 
 Context = dict[str, object]
 
@@ -152,7 +154,11 @@ def _sleep(app: App) -> Context:
 
 def _traffic(app: App) -> Context:
     row = traffic_of(app)
-    return {"traffic": row, "cards": {"auth": AuthForm(), **forms_of(row)}}
+    return {
+        "traffic": row,
+        "cards": {"auth": AuthForm(), **forms_of(row)},
+        "replaces_all_at_once": replaces_all_at_once(app),
+    }
 
 
 def _danger(app: App) -> Context:
@@ -172,6 +178,7 @@ SECTIONS = (
     _entry("scale", "Scale", "trending-up", _scale, "processes", "autoscale"),
     _entry("health", "Health", "heart-pulse", _health, "health"),
     _entry("domains", "Domains", "globe", _domains, "domains/card.html"),
+    _entry("volumes", "Volumes", "hard-drive", section_context, "volumes"),
     _entry("rollout", "Rollout", "rocket", _traffic, "rollout"),
     _entry("sleep", "Sleep", "moon", _sleep, "sleep"),
     _entry("limits", "Limits", "gauge", _traffic, "limits"),
