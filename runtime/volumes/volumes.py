@@ -40,9 +40,13 @@ class Volumes:
         self._config, self._kernel = config, kernel or Kernel()
 
     def prepare(self) -> None:
-        """Create the folder of volumes, which containers may pass through but not read."""
+        """Create the folder of volumes, which containers may pass through but not read.
+
+        Thaw what killed processes left frozen.
+        """
         self._config.volumes.mkdir(mode=0o711, parents=True, exist_ok=True)
         make_traversable(self._config.volumes, ours=self._config.state)
+        self.thaw_forgotten()
 
     def create(self, volume: Volume) -> None:
         """Create an empty volume. Do nothing if it exists."""
