@@ -60,7 +60,6 @@ if TYPE_CHECKING:  # the builder's modules take 10 MB, and the supervisor never 
     from runtime.builds.requests import BuildRequest, BuiltImage
     from runtime.stacks.upgrade import Upgrade
 
-_WATCHED = (container_spec.INSTANCE, container_spec.RUN)  # kinds of containers
 _WAKE_WAIT = 25.0  # seconds for the app's lock, which is held while instances are stopped
 
 
@@ -207,9 +206,8 @@ class NodeEngine:
     def look(self, desired: DesiredApp) -> Observation:
         """Observe and plan; change nothing. The caller holds the app's lock."""
         now = self._clock()
-        observed = self._observer.observe(
-            desired, app_state.load(self.app_files.state(desired.app)), now
-        )
+        stored = app_state.load(self.app_files.state(desired.app))
+        observed = self._observer.observe(desired, stored, now)
         return Observation(observed=observed, plan=plan(desired, observed, now), at=now)
 
     def act(self, desired: DesiredApp, look: Observation) -> None:
@@ -343,18 +341,17 @@ class NodeEngine:
 
     def instances(self) -> list[Container]:
         """Return all instances of all apps on this node, without builds."""
-        return [
-            container
-            for container in self.containers.list()
-            if container.spec.labels.get("kind") == container_spec.INSTANCE
-        ]
+        return self._of_kinds(container_spec.INSTANCE)
 
     def watched(self) -> list[Container]:
         """Return the instances and runs, whose output and exit the supervisor handles."""
+        return self._of_kinds(container_spec.INSTANCE, container_spec.RUN)
+
+    def _of_kinds(self, *kinds: str) -> list[Container]:
         return [
             container
             for container in self.containers.list()
-            if container.spec.labels.get("kind") in _WATCHED
+            if container.spec.labels.get("kind") in kinds
         ]
 
     def build_containers(self) -> list[Container]:
@@ -376,8 +373,8 @@ class NodeEngine:
 
     def ship_last(self, id: str) -> None:
         """Copy the rest of the output, before the instance's files are removed."""
-        container = self.containers.state(id)
-        if container is not None and container.spec.labels.get("kind") in _WATCHED:
+        container, kinds = self.containers.state(id), (container_spec.INSTANCE, container_spec.RUN)
+        if container is not None and container.spec.labels.get("kind") in kinds:
             self.shipper.ship(container.spec.app, id, _source(container), last=True)
 
     def check_health(self, container: Container, check: HealthCheck) -> ProbeAnswer:

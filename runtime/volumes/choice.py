@@ -1,4 +1,4 @@
-"""How this machine keeps volumes, for `make doctor` and for the growth of a volume."""
+"""The properties of volumes on this machine, for `make doctor` and for the growth of a volume."""
 
 from __future__ import annotations
 

@@ -224,8 +224,8 @@ def make_release(
     `lock_app`.
 
     The rollout fails immediately if a config var that the manifest requires has no value, or if the
-    quota allows no instance of `web`, or not the manifest's volumes. An open rollout then
-    continues.
+    quota allows no instance of `web`. It also fails if a volume of the manifest is refused. An open
+    rollout then continues.
     """
     number = (Release.objects.filter(app=app).aggregate(last=Max("number"))["last"] or 0) + 1
     release = Release.objects.create(
