@@ -1,0 +1,1 @@
+"""The command line of Slipway. It uses the public API alone."""
