@@ -1,4 +1,4 @@
-"""What ends a command: a sentence, a remedy and an exit code."""
+"""The failure of a command: a sentence, a remedy and an exit code."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What commands print: results on standard output, progress and questions on standard error.
+"""The output of commands: results on standard output, progress and questions on standard error.
 
 A result is a table for people, tab-separated lines if standard output is not a terminal, or the
 API's own JSON with --json.
@@ -132,5 +132,5 @@ def _draw(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
     for column in columns:
         table.add_column(column, overflow="fold")
     for row in rows:
-        table.add_row(*(Text(_cell(value)) for value in row))  # Text: names are no markup
+        table.add_row(*(Text(_cell(value)) for value in row))  # Text: a name is not markup
     Console().print(table)

@@ -26,7 +26,7 @@ _NEVER = {".git", ".hg", ".svn"}
 
 @dataclass(frozen=True, slots=True)
 class Packed:
-    """What was packed: the number of files, and their size before compression in bytes."""
+    """The content of an archive: the number of files, and their size in bytes unpacked."""
 
     files: int
     size: int
@@ -54,8 +54,8 @@ def pack(folder: Path, target: IO[bytes]) -> Packed:
                 entry = archive.gettarinfo(path, arcname=name)
             except FileNotFoundError:
                 continue  # removed since it was listed
-            if entry is None or not (entry.isreg() or entry.issym() or entry.islnk()):
-                continue  # sockets, pipes and devices are no part of a source
+            if not (entry.isreg() or entry.issym() or entry.islnk()):
+                continue  # a source has no sockets, pipes or devices
             entry.uid = entry.gid = 0
             entry.uname = entry.gname = ""
             entry.mtime = 0

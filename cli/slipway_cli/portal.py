@@ -65,12 +65,13 @@ class Portal:
     def delete(self, path: str, **query: str | int | bool | None) -> Any:
         return self._json("DELETE", path, params=_given(query))
 
-    def upload(self, path: str, field: str, name: str, content: IO[bytes]) -> Any:
+    def upload(self, path: str, field: str, name: str, content: IO[bytes]) -> dict[str, Any]:
         """Post a file as a form. It is sent once: a portal that is busy is not asked again."""
         response = self._send(
             "POST", path, files={field: (name, content, "application/gzip")}, patient=False
         )
-        return response.json()
+        built: dict[str, Any] = response.json()
+        return built
 
     def lines(self, path: str, **query: str | int | bool | None) -> Iterator[str]:
         """Yield the lines of a plain text, as they arrive."""

@@ -34,7 +34,7 @@ def follow_rollout(portal: Portal, app: str, release: int, output: Output) -> di
     """
     printed = 0
     while True:
-        rollout = next(
+        rollout: dict[str, Any] | None = next(
             (item for item in portal.get(f"{app}/rollouts") if item["release"] == release), None
         )
         if rollout is not None:

@@ -231,15 +231,17 @@ TIME_ZONE = "UTC"
 # Before it, for example in tests, files are served from their source folder. The same after a new
 # build of the styles and scripts, until it has been collected.
 STATIC_URL = "/static/"
-STATICFILES_DIRS = [
-    folder for folder in (ROOT / "platform" / "portal" / "static" / "dist",) if folder.exists()
+_front_end = ROOT / "platform" / "portal" / "static" / "dist"
+CLI_FOLDER = ROOT / "build" / "cli"  # the wheel that set-up builds from cli/
+STATICFILES_DIRS: list[Path | tuple[str, Path]] = [
+    *([_front_end] if _front_end.exists() else []),
+    *([("cli", CLI_FOLDER)] if CLI_FOLDER.exists() else []),
 ]
 STATIC_ROOT = ROOT / "build" / "static"
 _manifest = STATIC_ROOT / "staticfiles.json"
 _collected = _manifest.exists() and all(
     file.stat().st_mtime <= _manifest.stat().st_mtime
-    for folder in STATICFILES_DIRS
-    for file in folder.glob("portal.*")
+    for file in (*_front_end.glob("portal.*"), *CLI_FOLDER.glob("*.whl"))
 )
 WHITENOISE_USE_FINDERS = not _collected
 STORAGES = {

@@ -10,6 +10,7 @@ from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import Client
 
 from portal.accounts.access import tokens_of
+from portal.api.router import api
 from portal.apps import logs as app_logs
 from portal.apps.config import config_for_build
 from portal.apps.models import App, Instance
@@ -314,3 +315,21 @@ def test_a_config_var_can_be_hidden_from_builds(people: People, owner: Caller) -
     status, refused = owner("patch", "/apps/hello/config", {"while_building": {"NOPE": True}})
     assert status == 404
     assert "no config var NOPE" in refused["error"]
+
+
+def test_a_misspelt_name_in_a_body_is_refused(people: People, owner: Caller) -> None:
+    people.app()
+    status, said = owner("patch", "/apps/hello/traffic", {"sleep_minuts": 5})
+    assert (status, "sleep_minuts" in said["error"]) == (422, True)
+
+
+def test_every_body_refuses_names_that_it_does_not_have() -> None:
+    document = json.loads(json.dumps(api.get_openapi_schema(), default=str))
+    schemas = document["components"]["schemas"]
+    bodies = {
+        name: schema.get("additionalProperties")
+        for name, schema in schemas.items()
+        if name.endswith("In")
+    }
+    assert len(bodies) > 10
+    assert [name for name, extra in bodies.items() if extra is not False] == []

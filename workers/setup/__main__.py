@@ -23,6 +23,7 @@ from runtime.router.listeners import Listeners
 from runtime.volumes import choice as volume_choice
 from workers.setup import confinement, folders, strays, systemd, units
 from workers.setup.bytecode import ensure_bytecode
+from workers.setup.command_line import ensure_command_line
 from workers.setup.foreground import Foreground
 from workers.setup.frontend import ensure_front_end
 from workers.setup.manage import manage
@@ -185,6 +186,7 @@ def prepare(config: NodeConfig, environment: Environment) -> None:
     ensure_packages(environment)
     ensure_bytecode(environment)
     ensure_front_end(environment)
+    ensure_command_line(environment)
     _prepare_node(config, environment)
 
 
@@ -258,6 +260,7 @@ def set_up_tests(environment: Environment) -> None:
     _install((*PLATFORM, *TESTS), environment)
     ensure_packages(environment)
     ensure_front_end(environment)
+    ensure_command_line(environment)
     folders.ensure_user(config.user, environment)
 
 

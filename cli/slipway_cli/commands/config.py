@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import io
+import os
 import re
+import shlex
+import subprocess
 import sys
+import tempfile
 from pathlib import Path
 from typing import Annotated
 
@@ -118,8 +122,7 @@ def diff(
 def edit(app: AppOption = None, *, json: JsonOption = False) -> None:
     """Edit all config vars as a .env file in $EDITOR. Removed lines unset their vars."""
     current = connect().get(f"{app_path(app)}/config")["config"]
-    text = typer.edit(_written(current), extension=".env")
-    wanted = current if text is None else _parse(text, "what you wrote")
+    wanted = _parse(_edited(_written(current)), "what you wrote")
     changes: dict[str, str | None] = {
         name: value for name, value in wanted.items() if current.get(name) != value
     }
@@ -135,6 +138,22 @@ def _apply(app: str | None, changes: dict[str, str | None], *, json: bool) -> No
     release = changed["release"]
     then = f"v{release} rolls out with them." if release else "They count from the first deploy."
     output(json=json).result(f"{', '.join(sorted(changes))}: saved. {then}", changed)
+
+
+def _edited(text: str) -> str:
+    """Return a text after the person's editor. The file is theirs alone, and is removed."""
+    editor = os.environ.get("VISUAL") or os.environ.get("EDITOR") or "vi"
+    with tempfile.TemporaryDirectory(prefix="slipway-") as folder:
+        file = Path(folder) / "config.env"
+        file.write_text(text, "utf-8")
+        try:
+            subprocess.run([*shlex.split(editor), str(file)], check=True)
+        except (OSError, ValueError, subprocess.CalledProcessError) as error:
+            raise CommandFailed(
+                f"The editor {editor} failed: {error}. Nothing was changed.",
+                hint="Name another one in EDITOR.",
+            ) from error
+        return file.read_text("utf-8")
 
 
 def _read(file: str) -> dict[str, str]:

@@ -69,12 +69,8 @@ def _upload(portal: Portal, path: str, folder: Path, shown: Output) -> dict[str,
             from rich.progress import wrap_file  # slow to import: only for people
 
             with wrap_file(archive, size, description="Uploading", transient=True) as content:
-                built: dict[str, Any] = portal.upload(
-                    f"{path}/builds", "archive", "source.tar.gz", content
-                )
-                return built
-        built = portal.upload(f"{path}/builds", "archive", "source.tar.gz", content)
-        return built
+                return portal.upload(f"{path}/builds", "archive", "source.tar.gz", content)
+        return portal.upload(f"{path}/builds", "archive", "source.tar.gz", content)
 
 
 def _wait(portal: Portal, path: str, build: dict[str, Any], shown: Output, *, wait: bool) -> None:

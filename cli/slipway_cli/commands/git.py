@@ -27,7 +27,7 @@ def remote(
     portal = connect()
     name = portal.get(app_path(app))["name"]
     if git("rev-parse", "--git-dir") is None:
-        raise CommandFailed("This folder is no git repository.", hint="Run `git init` first.")
+        raise CommandFailed("This folder is not in a git repository.", hint="Run `git init` first.")
     add_remote(portal, name, output())
 
 

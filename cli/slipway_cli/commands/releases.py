@@ -100,5 +100,5 @@ def _before_current(portal: Portal, path: str) -> int:
 def _number(version: str) -> int:
     digits = version.lower().removeprefix("v")
     if not digits.isdecimal():
-        raise typer.BadParameter(f"{version!r} is no release. Write v12 or 12.")
+        raise typer.BadParameter(f"{version!r} is not a release. Write v12 or 12.")
     return int(digits)

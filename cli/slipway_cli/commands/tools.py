@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import shutil
 import sys
-from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from slipway_cli import credentials, project
+from slipway_cli import __version__, credentials, project
 from slipway_cli.errors import CommandFailed, ExitCode
 from slipway_cli.options import connect, output
 from slipway_cli.portal import Portal
@@ -33,7 +32,7 @@ def doctor() -> None:
 
 def _checks() -> list[tuple[str, str, str]]:
     """Return the name, the state and the remedy of each check; an empty remedy: all is well."""
-    checks = [("slipway", f"version {version('slipway-cli')}, Python {sys.version.split()[0]}", "")]
+    checks = [("slipway", f"version {__version__}, Python {sys.version.split()[0]}", "")]
     has_git = shutil.which("git")
     checks.append(("git", has_git or "not found", "" if has_git else "Install git."))
     try:
@@ -93,4 +92,4 @@ def _text(body: str) -> str:
 @app.command("version")
 def show_version() -> None:
     """Print the version."""
-    output().json({"slipway-cli": version("slipway-cli")})
+    output().json({"slipway-cli": __version__})

@@ -5,20 +5,22 @@ from __future__ import annotations
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import suppress
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
 
 from asgiref.sync import sync_to_async
 from django.http import HttpRequest, StreamingHttpResponse
-from ninja import File, Router, Schema, Status
+from ninja import File, Query, Router, Schema, Status
 from ninja.files import UploadedFile
 
 from portal.accounts.access import person_of_token
 from portal.api.authentication import person_of
-from portal.api.schemas import BuildOut, ReleaseOut, RolloutOut
+from portal.api.schemas import BuildOut, ReleaseOut, RequestSchema, RolloutOut
 from portal.api.shapes import build_out, release_out, rollout_out
 from portal.apps import logs as app_logs
 from portal.apps.access import app_for
+from portal.apps.health import current_check
 from portal.apps.models import App
 from portal.builds import logs as build_logs
 from portal.builds.models import BuildState, Origin
@@ -32,7 +34,8 @@ from portal.deploys.actions import (
     submit_image,
     submit_repository,
 )
-from portal.errors import NotFound
+from portal.errors import NotFound, ValueRefused
+from portal.logs.query import Level, LogQuery, search
 from portal.plaintext import printable
 from portal.releases.access import releases_of, rollouts_of
 from portal.releases.actions import retry_rollout, rollback
@@ -43,7 +46,7 @@ _MOST_LINES = 10_000
 _ACCESS_CHECK_SECONDS = 2.0  # interval of access checks while a client follows a log
 
 
-class ImageIn(Schema):
+class ImageIn(RequestSchema):
     """HOST/NAME:TAG as Docker accepts it, and credentials to pull it, which are stored encrypted
     until the build ends."""
 
@@ -78,7 +81,7 @@ def deploy_image(request: HttpRequest, name: str, named: ImageIn) -> Status[Buil
     return Status(202, build_out(build))
 
 
-class RepositoryIn(Schema):
+class RepositoryIn(RequestSchema):
     """The address of a Git repository (https://HOST/PATH.git), a branch or tag (empty: the default
     branch), and a token that may read it. The app keeps them; the token is stored encrypted."""
 
@@ -175,17 +178,69 @@ async def build_log(
     return StreamingHttpResponse(text, content_type="text/plain; charset=utf-8")
 
 
+class WantedLines(Schema):
+    """The wanted lines of a log. Empty values match every line.
+
+    `source` is a process type, `router` or `slipway`; `instance` is the whole source of one
+    instance. `level` matches that level and worse ones. With `checks=false` the requests of the
+    health check are left out.
+    """
+
+    search: str = ""
+    level: Level = ""
+    source: str = ""
+    instance: str = ""
+    since: datetime | None = None
+    until: datetime | None = None
+    checks: bool = True
+
+    def query_of(self, app: App) -> LogQuery:
+        """Return it for the lines of an app."""
+        return LogQuery(
+            text=self.search,
+            level=self.level,
+            source=self.source,
+            instance=self.instance,
+            since=_with_zone(self.since),
+            until=_with_zone(self.until),
+            checks_of=None if self.checks else current_check(app).check.path or "/",
+        )
+
+
+def _with_zone(moment: datetime | None) -> datetime | None:
+    """Return a time as UTC if it has no time zone."""
+    return moment.replace(tzinfo=UTC) if moment is not None and moment.tzinfo is None else moment
+
+
 @router.get(
     "/apps/{name}/log",
     summary=(
-        "The app's log as plain text; with follow=true until the client disconnects or loses access"
+        "The app's log as plain text, of all kept lines those that match; with follow=true until"
+        " the client disconnects or loses access"
     ),
 )
 async def app_log(
-    request: HttpRequest, name: str, *, lines: int = 100, follow: bool = False
+    request: HttpRequest,
+    name: str,
+    wanted: Query[WantedLines],
+    *,
+    lines: int = 100,
+    follow: bool = False,
 ) -> StreamingHttpResponse:
+    if follow and wanted.until is not None:
+        raise ValueRefused(
+            "A log that ends at a time cannot be followed.",
+            hint="Leave out until or follow.",
+            field="until",
+        )
     app = await sync_to_async(app_for)(person_of(request), name)
-    text = _tail(app_logs.path_of(app), lines, done=_access_check(request, app) if follow else None)
+    query = await sync_to_async(wanted.query_of)(app)
+    text = _tail(
+        app_logs.path_of(app),
+        lines,
+        query=query if query != LogQuery() else None,
+        done=_access_check(request, app) if follow else None,
+    )
     return StreamingHttpResponse(text, content_type="text/plain; charset=utf-8")
 
 
@@ -254,18 +309,28 @@ def _access_check(request: HttpRequest, app: App) -> Callable[[], Awaitable[bool
 
 
 async def _tail(
-    path: Path, lines: int, *, done: Callable[[], Awaitable[bool]] | None = None
+    path: Path,
+    lines: int,
+    *,
+    query: LogQuery | None = None,
+    done: Callable[[], Awaitable[bool]] | None = None,
 ) -> AsyncIterator[str]:
-    last = None
-    for line in app_logs.tail(path, max(1, min(lines, _MOST_LINES))):
-        last = line
+    """Yield the last lines (with a query: of those that match), and the next ones until `done`."""
+    most = max(1, min(lines, _MOST_LINES))
+    newest = app_logs.tail(path, 1)  # before the search, so that no line is missed
+    if query is None:
+        found = app_logs.tail(path, most)
+    else:  # reads up to the whole log, so other requests go on meanwhile
+        found = (await sync_to_async(search, thread_sensitive=False)(path, query, most)).lines
+    for line in found:
         yield _text(line)
     if done:
+        sent = {line.id for line in found}
+        new = app_logs.follow(path, after=newest[0].id if newest else None, done=done)
         with suppress(NotFound):
-            async for text in _texts(
-                app_logs.follow(path, after=last.id if last else None, done=done)
-            ):
-                yield text
+            async for line in new:
+                if line.id not in sent and (query is None or query.matches(line)):
+                    yield _text(line)
 
 
 async def _texts(lines: AsyncIterator[app_logs.LogLine]) -> AsyncIterator[str]:

@@ -5,6 +5,14 @@ from __future__ import annotations
 from datetime import datetime
 
 from ninja import Field, Schema
+from pydantic import ConfigDict
+
+
+class RequestSchema(Schema):
+    """The body or query of a request. A name that it does not have is refused, because a misspelt
+    one would change nothing without a word."""
+
+    model_config = ConfigDict(extra="forbid")
 
 
 class ProblemOut(Schema):
@@ -18,7 +26,7 @@ class TeamOut(Schema):
     name: str
 
 
-class NetworkIn(Schema):
+class NetworkIn(RequestSchema):
     """A team's whole network policy. A field that is left out gets its default."""
 
     egress: str = "open"  # open, allow-list or none
@@ -29,11 +37,13 @@ class NetworkIn(Schema):
 
 
 class NetworkOut(NetworkIn):
+    model_config = ConfigDict(extra="ignore")  # it is made from a row, which has more
+
     sent_this_month: int | None  # bytes; null if not known
     received_this_month: int | None
 
 
-class AppIn(Schema):
+class AppIn(RequestSchema):
     name: str
     team: str | None = None  # required only for people in several teams
 
@@ -158,7 +168,7 @@ class AppFileHealthOut(Schema):
     attempts: int
 
 
-class GitIn(Schema):
+class GitIn(RequestSchema):
     """The branch whose pushes deploy. Null means main and master."""
 
     branch: str | None
@@ -170,7 +180,7 @@ class GitOut(Schema):
     branch: str | None
 
 
-class HealthIn(Schema):
+class HealthIn(RequestSchema):
     """Changes to the health check of the app's settings. A field that is left out does not change;
     null sets the default. Times in seconds."""
 
@@ -217,7 +227,7 @@ class AppFileOut(Schema):
     cron: list[str]
 
 
-class ConfigIn(Schema):
+class ConfigIn(RequestSchema):
     """Config vars to set; null unsets a variable. Other variables do not change.
 
     `while_building` sets which of them build steps see, by name.
@@ -233,7 +243,7 @@ class ConfigOut(Schema):
     not_while_building: list[str] = Field(default_factory=list)  # names that build steps do not see
 
 
-class SizeIn(Schema):
+class SizeIn(RequestSchema):
     """Changes to one process type. A field that is left out does not change. CPU in millicores,
     memory and disk in bytes."""
 
@@ -358,18 +368,18 @@ class ImageJobOut(Schema):
     bytes: int | None
 
 
-class CompareIn(Schema):
+class CompareIn(RequestSchema):
     to: str
 
 
-class SaveIn(Schema):
+class SaveIn(RequestSchema):
     format: str = "docker-archive"  # or oci-archive
 
 
-class TagIn(Schema):
+class TagIn(RequestSchema):
     image: str
 
 
-class CommitIn(Schema):
+class CommitIn(RequestSchema):
     tag: str
     deploy: bool = False

@@ -5,11 +5,13 @@ from __future__ import annotations
 from datetime import datetime
 
 from ninja import Schema
+from pydantic import ConfigDict
 
+from portal.api.schemas import RequestSchema
 from portal.traffic.models import TrafficSettings
 
 
-class TrafficIn(Schema):
+class TrafficIn(RequestSchema):
     """Traffic settings to change. A field that is left out does not change. Sizes in bytes, times
     in seconds; 0 and "" mean none."""
 
@@ -51,6 +53,8 @@ class TrafficIn(Schema):
 class TrafficOut(TrafficIn):
     """All traffic settings of an app, and the user names for basic authentication."""
 
+    model_config = ConfigDict(extra="ignore")  # it is made from a row, which has more
+
     auth_names: list[str]
 
     @staticmethod
@@ -82,13 +86,13 @@ class SavedOut(Schema):
     asleep_since: datetime | None
 
 
-class CredentialIn(Schema):
+class CredentialIn(RequestSchema):
     """A user for basic authentication."""
 
     password: str
 
 
-class DomainIn(Schema):
+class DomainIn(RequestSchema):
     host: str  # `*.example.com` for all names one level below
 
 
@@ -121,7 +125,7 @@ class DomainOut(Schema):
     certificate: CertificateOut | None
 
 
-class CertificateIn(Schema):
+class CertificateIn(RequestSchema):
     """PEM: the certificate of the domain first, then the chain. The key must not have a
     password."""
 

@@ -20,7 +20,7 @@ from portal.metrics.egress import egress_of
 from portal.pages import breadcrumbs, form_errors
 from portal.pages.accounts import used_forms
 from portal.pages.accounts.forms import MemberForm, NewPasswordForm, TeamForm, TokenForm
-from portal.pages.apps.commands import git_clone_url
+from portal.pages.apps.commands import cli_install, git_clone_url
 from portal.quotas.access import network_policy_of
 from portal.quotas.lines import lines_of
 
@@ -184,6 +184,7 @@ def _account_page(
         **forms,
         "tokens": access.tokens_of(request.user),
         "secret": secret,
+        "cli_install": cli_install(),
         "form_number": used_forms.new_number(),
         "git_example": f"git push {git_clone_url(request.user, 'APP')} main",
         "crumbs": breadcrumbs.of_page("Account"),

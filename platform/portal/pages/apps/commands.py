@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from urllib.parse import quote, urlsplit
 
 from django.conf import settings
@@ -80,3 +81,10 @@ def new_app_commands(person: Person, team_name: str, app_name: str, *, token: st
 def max_upload() -> str:
     """Return the maximum size of an archive, in words."""
     return amounts.size(settings.MAX_UPLOAD)
+
+
+def cli_install() -> str:
+    """Return the line that installs the command line from this portal, or an empty text if set-up
+    has not built its package."""
+    wheel = next((file.name for file in Path(settings.CLI_FOLDER).glob("*.whl")), None)
+    return f"uv tool install {settings.PORTAL_URL}/static/cli/{wheel}" if wheel else ""

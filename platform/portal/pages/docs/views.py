@@ -18,8 +18,11 @@ from portal.pages.docs.rendering import Document, render_document
 
 # The pages by subject, in the order of the list. A page that is missing here is listed last.
 _SUBJECTS: tuple[tuple[str, tuple[str, ...]], ...] = (
-    ("Deploy", ("git", "builders", "manifest", "dockerfile", "registry", "images", "stacks")),
-    ("Run", ("rollouts", "autoscale", "domains", "metrics", "codes")),
+    (
+        "Deploy",
+        ("cli", "git", "builders", "manifest", "dockerfile", "registry", "images", "stacks"),
+    ),
+    ("Run", ("stacks", "rollouts", "autoscale", "domains", "metrics", "codes")),
     ("Operate", ("operations", "architecture", "security", "access", "network", "router")),
 )
 _PICTURES = {".svg": "image/svg+xml", ".png": "image/png"}
