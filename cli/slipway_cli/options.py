@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from slipway_cli import credentials, project
 from slipway_cli.errors import CommandFailed
 from slipway_cli.output import Output
-from slipway_cli.portal import Portal, part
+from slipway_cli.project import part
+
+if TYPE_CHECKING:  # its HTTP client is slow to import
+    from slipway_cli.portal import Portal
 
 
 def complete_app(incomplete: str) -> list[str]:
@@ -38,6 +41,8 @@ YesOption = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 
 def connect() -> Portal:
     """Return the portal in use. Raise CommandFailed if nobody is signed in."""
+    from slipway_cli.portal import Portal  # see above
+
     return Portal(credentials.find())
 
 

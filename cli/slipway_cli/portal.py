@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Mapping
 from typing import IO, Any
-from urllib.parse import quote
 
 import httpx
 
@@ -146,11 +145,6 @@ class Portal:
             hint="Check the address and the network. `slipway doctor` shows more.",
             code=ExitCode.NO_CONNECTION,
         )
-
-
-def part(name: object) -> str:
-    """Return a name as one part of a path."""
-    return quote(str(name), safe="")
 
 
 def _api(path: str) -> str:

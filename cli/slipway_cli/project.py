@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import subprocess
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 from slipway_cli.errors import CommandFailed, ExitCode
 
@@ -23,6 +23,11 @@ def app_of(named: str | None, folder: Path | None = None) -> str:
         " app's repository.",
         code=ExitCode.USAGE,
     )
+
+
+def part(name: object) -> str:
+    """Return a name as one part of an API path."""
+    return quote(str(name), safe="")
 
 
 def app_of_remote(url: str | None) -> str | None:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import time
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from slipway_cli.errors import CommandFailed
 from slipway_cli.output import Output
-from slipway_cli.portal import Portal
+
+if TYPE_CHECKING:  # its HTTP client is slow to import
+    from slipway_cli.portal import Portal
 
 _INTERVAL = 0.5  # seconds between two looks at a rollout
 _OVER = {"live", "failed", "rolled_back", "superseded"}

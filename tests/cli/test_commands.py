@@ -11,6 +11,7 @@ import pytest
 
 from portal.apps import logs as app_logs
 from portal.apps.models import App
+from portal.lifecycle.account_actions import create_team
 from tests.cli.conftest import Command
 from tests.portal.conftest import People
 from tests.portal.shipyard import FakeWorkers
@@ -248,3 +249,11 @@ def test_doctor_names_what_is_wrong(slipway: Command, command: Callable[..., Com
 @pytest.mark.parametrize("name", ["[red]x[/red]", "../x", "a/b", "%2e%2e", "x?y=1", "x#y"])
 def test_odd_names_are_one_part_of_the_path(slipway: Command, name: str) -> None:
     assert slipway.refused("info", "--app", name, code=5)
+
+
+def test_a_person_of_several_teams_chooses_one(slipway: Command, committed_people: People) -> None:
+    create_team(committed_people.owner, name="green")
+    said = slipway.refused("create", "shop", code=2)
+    assert "--team NAME" in said
+    slipway.done("create", "shop", "--team", "green")
+    assert slipway.done("apps").splitlines()[1].split("\t")[:2] == ["shop", "green"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import webbrowser
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -12,7 +12,9 @@ from slipway_cli import credentials
 from slipway_cli.credentials import Credentials
 from slipway_cli.errors import CommandFailed, ExitCode
 from slipway_cli.options import JsonOption, connect, output
-from slipway_cli.portal import Portal
+
+if TYPE_CHECKING:  # its HTTP client is slow to import
+    pass
 
 app = typer.Typer()
 
@@ -49,6 +51,8 @@ def login(
     given = Credentials(url=address, token=str(token).strip())
     if not given.token:
         raise CommandFailed("The token is empty.", code=ExitCode.USAGE)
+    from slipway_cli.portal import Portal
+
     teams = [team["name"] for team in Portal(given).get("/teams")]
     credentials.save(given)
     output().say(f"Signed in to {address}. Teams: {', '.join(teams) or 'none'}.")

@@ -53,6 +53,12 @@ def create(
 ) -> None:
     """Create an app. In a git repository, the remote `slipway` then leads to it."""
     portal = connect()
+    if team is None and len(teams := portal.get("/teams")) > 1:
+        raise CommandFailed(
+            f"You are in several teams: {', '.join(item['name'] for item in teams)}.",
+            hint=f"Choose one: slipway create {name} --team NAME",
+            code=ExitCode.USAGE,
+        )
     body = {"name": name} if team is None else {"name": name, "team": team}
     created = portal.post("/apps", body)
     result = output(json=json)

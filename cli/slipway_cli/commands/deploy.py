@@ -5,17 +5,18 @@ from __future__ import annotations
 import sys
 import tempfile
 from pathlib import Path
-from typing import IO, Annotated, Any
+from typing import IO, TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from slipway_cli.errors import CommandFailed, ExitCode
 from slipway_cli.options import AppOption, JsonOption, QuietOption, app_path, connect, output
 from slipway_cli.output import Output, bytes_of
-from slipway_cli.packing import pack
-from slipway_cli.portal import Portal
 from slipway_cli.project import app_of
 from slipway_cli.waiting import follow_build, follow_deploy
+
+if TYPE_CHECKING:  # its HTTP client is slow to import
+    from slipway_cli.portal import Portal
 
 app = typer.Typer()
 builds = typer.Typer()
@@ -57,6 +58,8 @@ def deploy(
 
 
 def _upload(portal: Portal, path: str, folder: Path, shown: Output) -> dict[str, Any]:
+    from slipway_cli.packing import pack  # slow to import, and only needed here
+
     with tempfile.TemporaryFile(prefix="slipway-") as archive:
         packed = pack(folder, archive)
         size = archive.tell()

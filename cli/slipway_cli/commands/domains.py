@@ -10,7 +10,7 @@ import typer
 from slipway_cli.errors import CommandFailed, ExitCode
 from slipway_cli.options import AppOption, JsonOption, YesOption, app_path, connect, output
 from slipway_cli.output import ask
-from slipway_cli.portal import part
+from slipway_cli.project import part
 
 domains = typer.Typer()
 certs = typer.Typer(no_args_is_help=True, help="Certificates of domains.")

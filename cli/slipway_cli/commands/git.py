@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 from urllib.parse import urlsplit, urlunsplit
 
 import typer
@@ -11,8 +11,10 @@ from slipway_cli import credentials
 from slipway_cli.errors import CommandFailed
 from slipway_cli.options import AppOption, JsonOption, app_path, connect, output
 from slipway_cli.output import Output
-from slipway_cli.portal import Portal
 from slipway_cli.project import REMOTE, git, remote_url
+
+if TYPE_CHECKING:  # its HTTP client is slow to import
+    from slipway_cli.portal import Portal
 
 app = typer.Typer()
 commands = typer.Typer(no_args_is_help=True, help="Deploy by `git push`.")

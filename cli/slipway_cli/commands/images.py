@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from slipway_cli.errors import CommandFailed
 from slipway_cli.options import AppOption, JsonOption, app_path, connect, output
 from slipway_cli.output import bytes_of
-from slipway_cli.portal import Portal, part
+from slipway_cli.project import part
+
+if TYPE_CHECKING:  # its HTTP client is slow to import
+    from slipway_cli.portal import Portal
 
 image = typer.Typer()
 app = typer.Typer()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import typer
 
 from slipway_cli.options import AppOption, JsonOption, app_path, connect, output
-from slipway_cli.portal import part
+from slipway_cli.project import part
 
 cron = typer.Typer()
 runs = typer.Typer()

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from slipway_cli.errors import CommandFailed
 from slipway_cli.options import AppOption, JsonOption, QuietOption, app_path, connect, output
 from slipway_cli.output import Output
-from slipway_cli.portal import Portal
 from slipway_cli.waiting import follow_rollout
+
+if TYPE_CHECKING:  # its HTTP client is slow to import
+    from slipway_cli.portal import Portal
 
 app = typer.Typer()
 

@@ -5,14 +5,16 @@ from __future__ import annotations
 import shutil
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from slipway_cli import __version__, credentials, project
 from slipway_cli.errors import CommandFailed, ExitCode
 from slipway_cli.options import connect, output
-from slipway_cli.portal import Portal
+
+if TYPE_CHECKING:  # its HTTP client is slow to import
+    pass
 
 app = typer.Typer()
 
@@ -40,6 +42,8 @@ def _checks() -> list[tuple[str, str, str]]:
     except CommandFailed as failure:
         return [*checks, ("signed in", failure.sentence, failure.hint)]
     checks.append(("portal", found.url, ""))
+    from slipway_cli.portal import Portal
+
     try:
         portal = Portal(found)
         teams = portal.get("/teams")

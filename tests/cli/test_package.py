@@ -1,0 +1,43 @@
+"""The package of the command line, as the portal offers it."""
+
+import io
+import zipfile
+
+import httpx
+from django.conf import settings
+from django.test import Client
+
+from slipway_cli import __version__
+from tests.portal.conftest import People
+from workers.setup.command_line import SOURCE
+from workers.setup.tree import ROOT
+
+
+def test_the_portal_serves_the_package_that_the_account_page_names(
+    portal_url: str, committed_people: People
+) -> None:
+    name = f"slipway_cli-{__version__}-py3-none-any.whl"
+    client = Client()
+    client.force_login(committed_people.owner)
+    page = client.get("/account").content.decode()
+    assert f"uv tool install {settings.PORTAL_URL}/static/cli/{name}" in page
+    served = httpx.get(f"{portal_url}/static/cli/{name}")
+    assert served.status_code == 200
+    with zipfile.ZipFile(io.BytesIO(served.content)) as wheel:
+        packed = {path for path in wheel.namelist() if path.endswith(".py")}
+        entry = wheel.read(f"slipway_cli-{__version__}.dist-info/entry_points.txt").decode()
+    sources = {path.relative_to(SOURCE).as_posix() for path in SOURCE.rglob("*.py")}
+    assert packed == {path for path in sources if not path.startswith("build/")}
+    assert "slipway = slipway_cli.__main__:main" in entry
+
+
+def test_the_package_needs_what_the_lock_file_has() -> None:
+    """Then the tests run with the libraries that a user gets."""
+    locked = (ROOT / "requirements.txt").read_text()
+    needed = [
+        line.strip().strip('",').split(">=")[0]
+        for line in (SOURCE / "pyproject.toml").read_text().splitlines()
+        if ">=" in line and line.startswith("    ")
+    ]
+    assert len(needed) == 5
+    assert [name for name in needed if f"\n{name}==" not in locked] == []
