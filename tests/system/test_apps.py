@@ -15,7 +15,12 @@ from tests.apps.written import WRITTEN
 from tests.system.conftest import TEAM
 from tests.system.support import archives
 
-FEW = ("express", "fastify", "vite-folder")
+FEW = (  # one of each kind, without those that compile or download for minutes
+    *("express", "fastify", "vite-folder", "workspaces"),
+    *("django-gunicorn", "poetry-new", "python-main"),
+    *("python-fastapi-standard", "python-waitress"),
+    *("php-heroku-folder", "ruby-rack", "dockerfile-stages"),
+)
 ALL = os.environ.get("APPS") == "all"
 FILES = {**WRITTEN, **PYTHON, **OTHERS}
 APPS = [name for name in (*GENERATED, *FILES) if ALL or name in FEW]
