@@ -2,6 +2,7 @@
 
     Refused                 what was not done, and why; `hint` says how to fix it
     ├── NotFound            it does not exist, or the person has no access (the same on purpose)
+    │   └── AppRenamed      the app has another name now
     ├── NotSignedIn         no or a wrong password, token or session
     ├── NotAllowed          visible to the person, who may not change it
     ├── NameRefused         a name that is not valid or not available
@@ -44,6 +45,14 @@ class NotFound(Refused):
     """The object does not exist, or the person may not see it."""
 
     status = 404
+
+
+class AppRenamed(NotFound):
+    """The app has another name now, `name`. Only for people who may see the app."""
+
+    def __init__(self, sentence: str, *, hint: str, name: str) -> None:
+        super().__init__(sentence, hint=hint)
+        self.name = name
 
 
 class NotSignedIn(Refused):

@@ -15,6 +15,7 @@ from runtime.contract.health import HealthCheck, from_document, to_document
 from runtime.converge.desired import DesiredApp, DesiredRelease
 from runtime.converge.observed import WEB, Group, Slot
 from runtime.images.store import Image
+from runtime.masking import Mask
 
 PORT = 8000  # each instance has its own network, so all use the same port
 PORT_LABEL = "slipway.port"  # of an image that was not built here: the one port that it exposes
@@ -88,6 +89,9 @@ def new_name(app: str, process: str, suffix: str) -> str:
     """Return an instance's id: app, process type and a random suffix, within 80 characters."""
     kind = re.sub(r"[^a-z0-9]+", "-", process.lower()).strip("-") or "process"
     return f"{app}-{kind[:24].rstrip('-')}-{suffix}"
+
+
+MASKED = "masked"  # the label with the names of variables whose values are masked
 
 
 def source_of(instance: str, process: str) -> str:
@@ -176,6 +180,21 @@ def spec_for_run(
     )
 
 
+def log_name(container: Container) -> str:
+    """Return the name of an instance or a run in its app's log."""
+    if container.spec.labels["kind"] == RUN:
+        return container.spec.labels["process"]
+    return source_of(container.id, container.spec.labels["process"])
+
+
+def mask_of(container: Container | None) -> Mask:
+    """Return the mask of the secrets that the container has. None: of no secrets."""
+    if container is None:
+        return Mask(())
+    names = container.spec.labels.get(MASKED, "").split()
+    return Mask(container.spec.environment.get(name, "") for name in names)
+
+
 def slot_of(container: Container) -> Slot | None:
     """Return the slot of a container; None for builds, release phases and runs."""
     labels = container.spec.labels
@@ -256,6 +275,7 @@ def _spec(
         **release.environment,
         **ours,
     }
+    secret = sorted(release.secrets & release.environment.keys())
     return ContainerSpec(
         id=id,
         app=desired.app,
@@ -267,7 +287,7 @@ def _spec(
         uid=uid,
         gid=gid,
         limits=limits,
-        labels=labels,
+        labels={**labels, MASKED: " ".join(secret)} if secret else labels,
     )
 
 

@@ -39,6 +39,7 @@ class DesiredRelease:
     number: int
     image: str  # manifest digest, sha256:…
     environment: Mapping[str, str]
+    secrets: frozenset[str] = frozenset()  # names whose values are masked in the app's log
     processes: tuple[DesiredProcess, ...]
     health: HealthCheck = field(default_factory=HealthCheck)
     boot_seconds: float = 60.0

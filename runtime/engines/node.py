@@ -99,7 +99,10 @@ class NodeEngine:
         self._clock = clock
         self.app_files = AppFiles(config)
         self.shipper = Shipper(
-            config=config, console=self.containers.log_path, free=Kernel().punch_hole
+            config=config,
+            console=self.containers.log_path,
+            free=Kernel().punch_hole,
+            mask_of=lambda name: container_spec.mask_of(self.containers.state(name)),
         )
         self.runs = Runs(
             containers=self.containers,
@@ -369,13 +372,15 @@ class NodeEngine:
 
     def ship(self, container: Container) -> int:
         """Copy an instance's output since the last call into its app's log."""
-        return self.shipper.ship(container.spec.app, container.id, _source(container))
+        return self.shipper.ship(
+            container.spec.app, container.id, container_spec.log_name(container)
+        )
 
     def ship_last(self, id: str) -> None:
         """Copy the rest of the output, before the instance's files are removed."""
         container, kinds = self.containers.state(id), (container_spec.INSTANCE, container_spec.RUN)
         if container is not None and container.spec.labels.get("kind") in kinds:
-            self.shipper.ship(container.spec.app, id, _source(container), last=True)
+            self.shipper.ship(container.spec.app, id, container_spec.log_name(container), last=True)
 
     def check_health(self, container: Container, check: HealthCheck) -> ProbeAnswer:
         """Check one instance, within the check's time limit."""
@@ -392,9 +397,3 @@ class NodeEngine:
         except RuntimeFailure as failure:  # it uses more now; until then the team's limit applies
             text = f"{container.id} keeps its limits until it is restarted: {failure.explain()}"
             self.shipper.say(container.spec.app, text, at=self._clock())
-
-
-def _source(container: Container) -> str:
-    if container.spec.labels["kind"] == container_spec.RUN:
-        return container.spec.labels["process"]
-    return container_spec.source_of(container.id, container.spec.labels["process"])

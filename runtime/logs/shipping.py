@@ -17,6 +17,7 @@ from pathlib import Path
 from runtime import journal
 from runtime.config import NodeConfig
 from runtime.logs import logfile
+from runtime.masking import Mask
 
 AT_MOST = (
     4 * 2**20
@@ -50,6 +51,7 @@ class Shipper:
     config: NodeConfig
     console: Callable[[str], Path]  # an instance's monitor file
     free: Callable[[int, int, int], None]  # fd, from, to: give those bytes back to the disk
+    mask_of: Callable[[str], Mask] = lambda _: Mask(())  # of an instance: its secrets
     at_most: int = AT_MOST
     too_far_behind: int = TOO_FAR_BEHIND
 
@@ -62,6 +64,8 @@ class Shipper:
             path = self._progress(instance)
             progress = _read(path)
             lines, after = self._read(self.console(instance), progress, source, last=last)
+            if lines:
+                lines = _masked(lines, self.mask_of(instance))
             logfile.append(
                 self.config.app_logs / f"{app}.log", lines, user=self.config.user, rotate=True
             )
@@ -113,7 +117,8 @@ class Shipper:
             for raw in tail.split(b"\n")
             if (parsed := _parse(raw)) is not None and parsed[2].strip()
         ]
-        return [text[:500] for text in texts[-count:]]
+        mask = self.mask_of(instance) if texts else Mask(())
+        return [mask(text)[:500] for text in texts[-count:]]
 
     def forget(self, app: str) -> None:
         """Remove an app's logs."""
@@ -156,6 +161,12 @@ class Shipper:
 
     def _progress(self, instance: str) -> Path:
         return self.config.state / "shipping" / f"{instance}.json"
+
+
+def _masked(lines: Sequence[str], mask: Mask) -> list[str]:
+    """Mask the texts of log lines, not their times, sources and streams."""
+    parted = (line.split(" ", 3) for line in lines)
+    return [" ".join((*parts[:3], mask(parts[3]))) for parts in parted]
 
 
 def _read(path: Path) -> ShippingProgress:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from django.utils import timezone
 
-from portal.apps.config import config_for_build
+from portal.apps.config import config_for_build, secret_names
 from portal.apps.health import HealthSource, effective_check_of
 from portal.apps.models import App, Instance, InstanceState, ProcessFormation
 from portal.apps.sizes import Size
@@ -59,7 +59,7 @@ def desired_app(app: App) -> DesiredApp:
     traffic = traffic_of(app)
     rollout = launching(app)
     return DesiredApp(
-        app=app.name,
+        app=app.handle,
         team=app.team_id,
         hosts=hosts_of(app),
         team_limits=team_limits(quota),
@@ -111,6 +111,7 @@ def desired_release(
         number=release.number,
         image=release.image,
         environment=config_of_release(release),
+        secrets=secret_names(app),
         processes=processes,
         health=(health := health_check(app, release)),
         boot_seconds=health.boot_seconds,
@@ -235,7 +236,7 @@ def build_request(build: Build, sources: Path) -> BuildRequest:
     )
     return BuildRequest(
         build_id=build.pk,
-        app=build.app.name,
+        app=build.app.handle,
         team=build.app.team_id,
         archive=sources / build.source.digest,
         filename=build.source.filename,
@@ -290,7 +291,7 @@ def image_to_import(build: Build, engine: NodeEngine) -> PushedImage | ReferredI
         )
         return ReferredImage(
             build_id=build.pk,
-            app=build.app.name,
+            app=build.app.handle,
             name=build.source.filename,
             access=access,
             most=most,
@@ -310,7 +311,7 @@ def pushed_image(build: Build, engine: NodeEngine, *, digest: Digest, name: str)
     apps = App.objects.filter(team=build.app.team_id, deleted_at=None).values_list("pk", flat=True)
     return PushedImage(
         build_id=build.pk,
-        app=build.app.name,
+        app=build.app.handle,
         name=name,
         manifest=digest,
         received=engine.config.received,

@@ -268,12 +268,12 @@ def _converge_here(app: str) -> None:
     django.setup(set_prefix=False)
     from django.db import connections
 
-    from portal.apps.models import App
+    from portal.apps.models import HANDLE, App
     from workers import node
     from workers.tasks import reconcile
 
     try:
-        apps = App.objects.filter(name=app) if app else App.objects.all()
+        apps = App.objects.alias(at_node=HANDLE).filter(at_node=app) if app else App.objects.all()
         for app_id in apps.values_list("pk", flat=True):
             reconcile.reconcile_app(app_id, node.engine(), seconds=3.0)
     finally:

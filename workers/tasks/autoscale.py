@@ -33,12 +33,12 @@ def autoscale_all() -> None:
         .select_related("app")
     )
     try:
-        samples = demand.samples_of(_client(), [row.app.name for row in rows])
+        samples = demand.samples_of(_client(), [row.app.handle for row in rows])
     except redis.RedisError as error:
         log.warning("Autoscaling is paused, because Redis does not answer: %s", error)
         return
     for row in rows:
-        _autoscale(row, samples[row.app.name])
+        _autoscale(row, samples[row.app.handle])
 
 
 def _autoscale(row: TrafficSettings, samples: list[Sample]) -> None:

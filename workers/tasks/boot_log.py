@@ -141,7 +141,7 @@ def _say(build: int, text: str, engine: NodeEngine) -> None:
 
 
 def _app_log(rollout: Rollout, engine: NodeEngine) -> Path:
-    return engine.config.app_logs / f"{rollout.release.app.name}.log"
+    return engine.config.app_logs / f"{rollout.release.app.handle}.log"
 
 
 def _build_log(build: int, engine: NodeEngine) -> Path:

@@ -114,7 +114,7 @@ def _build_and_record(
         log.info("Build %s of %s made %s", row.pk, row.app.name, built.digest)
         rollout = builds.succeed(row, built.digest, built.processes, translate.app_file(built))
         if rollout is not None:
-            engine.images.tag(f"{row.app.name}:v{rollout.release.number}", built.digest)
+            engine.images.tag(f"{row.app.handle}:v{rollout.release.number}", built.digest)
             images.write_image_rows(built.digest, engine)
             publishing.publish_built(row, engine)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 
 from portal import events
-from portal.apps.models import App
+from portal.apps.models import HANDLE, App
 from portal.lifecycle.app_actions import forget
 from portal.quotas.models import Quota
 from portal.releases.models import Release
@@ -35,7 +35,12 @@ def instance_ended(app_name: str) -> None:
 
     It knows the app by name.
     """
-    app_id = App.objects.filter(name=app_name).values_list("pk", flat=True).first()
+    app_id = (
+        App.objects.alias(at_node=HANDLE)
+        .filter(at_node=app_name)
+        .values_list("pk", flat=True)
+        .first()
+    )
     if app_id is not None:
         converge(app_id)
 
@@ -86,15 +91,15 @@ def _remove_deleted(app_id: int) -> None:
     if app is None:
         return
     engine = node.engine()
-    with engine.holding(app.name, timeout=15.0) as held:
-        if not held or any(container.spec.app == app.name for container in engine.instances()):
+    with engine.holding(app.handle, timeout=15.0) as held:
+        if not held or any(container.spec.app == app.handle for container in engine.instances()):
             return
         engine.remove_app(
-            app.name,
+            app.handle,
             images=tuple(
-                f"{app.name}:v{number}"
+                f"{app.handle}:v{number}"
                 for number in Release.objects.filter(app=app).values_list("number", flat=True)
             ),
         )
-        series.forget(events.client(), app.name)
+        series.forget(events.client(), app.handle)
         forget(app)

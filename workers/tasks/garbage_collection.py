@@ -38,9 +38,9 @@ def collect(engine: NodeEngine) -> Collected | None:
 def kept_images() -> Roots:
     """Return the images of kept releases, with their names, and the images that teams tagged."""
     releases = all_kept_releases()
-    numbers = {f"{app.name}:v{release.number}" for app, release in releases}
+    numbers = {f"{app.handle}:v{release.number}" for app, release in releases}
     builds = {
-        f"{app.name}:build-{release.build_id}" for app, release in releases if release.build_id
+        f"{app.handle}:build-{release.build_id}" for app, release in releases if release.build_id
     }
     tagged = set(ImageTag.objects.filter(app__deleted_at=None).values_list("digest", flat=True))
     return Roots(

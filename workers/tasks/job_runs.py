@@ -10,7 +10,7 @@ import logging
 
 from django.utils import timezone
 
-from portal.apps.models import App
+from portal.apps.models import HANDLE, App
 from portal.jobs import actions as jobs
 from portal.jobs.access import OPEN, open_runs
 from portal.jobs.models import CronJob, Run, RunState
@@ -45,7 +45,12 @@ def tick() -> None:
 @celery.task(name="slipway.runs_ended")
 def runs_ended(app_name: str) -> None:
     """Handle an app's runs after the supervisor saw one end. It knows the app by name."""
-    app_id = App.objects.filter(name=app_name).values_list("pk", flat=True).first()
+    app_id = (
+        App.objects.alias(at_node=HANDLE)
+        .filter(at_node=app_name)
+        .values_list("pk", flat=True)
+        .first()
+    )
     if app_id is not None:
         update_runs(app_id)
 
@@ -57,7 +62,7 @@ def update_runs(app_id: int) -> None:
     app = App.objects.select_related("team", "current_release").filter(pk=app_id).first()
     if app is None:
         return
-    with journal.lock(engine.config.locks / f"runs-{app.name}", timeout=15.0) as held:
+    with journal.lock(engine.config.locks / f"runs-{app.handle}", timeout=15.0) as held:
         if held:
             _update(app, engine)
 
@@ -65,7 +70,9 @@ def update_runs(app_id: int) -> None:
 def _with_containers(engine: NodeEngine) -> set[int]:
     """Return ids of apps with run containers. Containers of an app without a row are removed."""
     names = {container.spec.app for container in engine.runs.all()}
-    known = dict(App.objects.filter(name__in=names).values_list("name", "pk"))
+    known = dict(
+        App.objects.alias(at_node=HANDLE).filter(at_node__in=names).values_list(HANDLE, "pk")
+    )
     for name in names - known.keys():
         engine.runs.remove_all(name)
     return set(known.values())
@@ -74,7 +81,7 @@ def _with_containers(engine: NodeEngine) -> set[int]:
 def _update(app: App, engine: NodeEngine) -> None:
     if app.deleted_at is not None:
         jobs.stop_all(app, "The app was deleted.")
-    containers = engine.runs.of(app.name)
+    containers = engine.runs.of(app.handle)
     for run in open_runs(app):
         container = containers.pop(run.pk, None)
         if run.state == RunState.RUNNING:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from django.db import transaction
 
-from portal.apps.models import App
+from portal.apps.models import HANDLE, App
 from portal.deploys import going_live
 from portal.releases import actions as releases
 from portal.releases.models import Rollout
@@ -54,7 +54,7 @@ def reconcile_app(
     app = App.objects.filter(pk=app_id).first()
     if app is None:
         return True
-    with journal.lock(engine.config.locks / f"tend-{app.name}", timeout=2.0) as held:
+    with journal.lock(engine.config.locks / f"tend-{app.handle}", timeout=2.0) as held:
         if not held:
             return False
         deadline = time.monotonic() + seconds
@@ -76,7 +76,7 @@ def differs_from_desired_state(app_id: int, engine: NodeEngine) -> bool:
 
     Return False while another process works on the app.
     """
-    name = App.objects.filter(pk=app_id).values_list("name", flat=True).first()
+    name = App.objects.filter(pk=app_id).values_list(HANDLE, flat=True).first()
     if name is None:
         return False
     with engine.holding(name) as held:
@@ -92,7 +92,7 @@ def differs_from_desired_state(app_id: int, engine: NodeEngine) -> bool:
 
 def step(app_id: int, engine: NodeEngine) -> StepResult:
     """Observe an app once, and act on the difference."""
-    name = App.objects.filter(pk=app_id).values_list("name", flat=True).first()
+    name = App.objects.filter(pk=app_id).values_list(HANDLE, flat=True).first()
     if name is None:
         return StepResult(settled=True)
     with engine.holding(name, timeout=15.0) as held:

@@ -42,7 +42,7 @@ def roll_out(rollout_id: int) -> None:
     with _place_of(rollout.release.app.team_id, engine) as free:
         if not free:
             return  # a worker that holds one of the places sends the next rollout
-        with journal.lock(lock_of(rollout.release.app.name, engine), timeout=10.0) as held:
+        with journal.lock(lock_of(rollout.release.app.handle, engine), timeout=10.0) as held:
             if held:
                 boot_log.begin(rollout, engine)
                 if _prepare(rollout, engine):

@@ -80,7 +80,7 @@ def _release(
     rollout = releases.exchange_image(
         actor, app=app, of=release, image=str(done.image), description=description
     )
-    engine.images.tag(f"{app.name}:v{rollout.release.number}", str(done.image))
+    engine.images.tag(f"{app.handle}:v{rollout.release.number}", str(done.image))
     return UpgradeResult(
         app=app.name, outcome="upgraded", sentence=f"v{rollout.release.number}: {done.explain()}"
     )

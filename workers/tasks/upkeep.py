@@ -128,7 +128,7 @@ def _lost_rollouts(engine: NodeEngine) -> Iterator[Lost]:
     for row in Rollout.objects.filter(state__in=OPEN, created_at__lt=late).select_related(
         "release__app"
     ):
-        if _is_free(rollout.lock_of(row.release.app.name, engine)):
+        if _is_free(rollout.lock_of(row.release.app.handle, engine)):
             yield Lost(task="slipway.roll_out", row=row.pk, state=row.state)
 
 

@@ -28,10 +28,12 @@ _PLAIN = re.compile(r"[A-Za-z0-9_./:@%+,-]+")
 def show(context: typer.Context, app: AppOption = None, *, json: JsonOption = False) -> None:
     """Show or change config vars. Each change makes a release and restarts the app."""
     if context.invoked_subcommand is None:
-        config = connect().get(f"{app_path(app)}/config")["config"]
+        found = connect().get(f"{app_path(app)}/config")
+        config = found["config"]
+        shown = {**config, **dict.fromkeys(found.get("secret", ()), "(secret)")}
         output(json=json).table(
             ["Name", "Value"],
-            [[name, config[name]] for name in sorted(config)],
+            [[name, shown[name]] for name in sorted(shown)],
             config,
             none="No config vars are set.",
         )
@@ -40,7 +42,14 @@ def show(context: typer.Context, app: AppOption = None, *, json: JsonOption = Fa
 @app.command()
 def get(name: str, app: AppOption = None) -> None:
     """Print one value."""
-    config = connect().get(f"{app_path(app)}/config")["config"]
+    found = connect().get(f"{app_path(app)}/config")
+    config = found["config"]
+    if name in found.get("secret", ()):
+        raise CommandFailed(
+            f"{name} is secret, so its value is not shown.",
+            hint=f"To replace it: slipway config set {name}=VALUE",
+            code=ExitCode.FAILED,
+        )
     if name not in config:
         raise CommandFailed(
             f"{name} is not set.", hint="`slipway config` lists all.", code=ExitCode.NOT_FOUND

@@ -9,14 +9,17 @@ from django.db.models import Q, QuerySet
 from portal.accounts.access import teams_of
 from portal.accounts.models import Person, Team
 from portal.activity.models import AuditEntry
-from portal.apps.models import App
+from portal.apps.models import App, FormerName
 
 
 def audit_of_app(app: App) -> QuerySet[AuditEntry]:
-    """Return the changes to an app, newest first. Entries of an earlier app with the same name are
-    left out."""
+    """Return the changes to an app under all its names, newest first.
+
+    Entries of an earlier app with the same name are left out, and those of an earlier team.
+    """
+    former = FormerName.objects.filter(app=app).values("name")
     return AuditEntry.objects.filter(
-        team=app.team, app_name=app.name, at__gte=app.created_at
+        Q(app_name=app.name) | Q(app_name__in=former), team=app.team, at__gte=app.created_at
     ).select_related("person")
 
 

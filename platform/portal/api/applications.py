@@ -10,33 +10,30 @@ from ninja import Body, Router, Status
 
 from portal.accounts.access import team_for, teams_of
 from portal.accounts.models import Person
+from portal.api.app_schemas import ConfigIn, ConfigOut, DescriptionIn, RenameIn, TransferIn
 from portal.api.authentication import person_of
 from portal.api.pages import Page
 from portal.api.schemas import (
     AppIn,
     AppOut,
-    ConfigIn,
-    ConfigOut,
     InstanceOut,
     SizeIn,
     SizeOut,
     TeamOut,
 )
-from portal.api.shapes import app_out, apps_out, instance_out
+from portal.api.shapes import app_out, apps_out, config_out, instance_out
 from portal.apps.access import (
     app_for,
-    config_of,
     formation_of,
     instances_of,
     listed_apps_of,
     usage_of,
 )
-from portal.apps.config import hidden_while_building
 from portal.apps.models import ProcessFormation
 from portal.apps.sizes import Size
 from portal.dataversion import DatabaseCache
 from portal.errors import ValueRefused
-from portal.lifecycle import app_actions
+from portal.lifecycle import app_actions, app_identity
 
 router = Router(tags=["apps"])
 _MOST_LISTED = 1000  # the most apps on a page, if a limit is given
@@ -93,10 +90,44 @@ def delete_app(request: HttpRequest, name: str, confirm: str) -> Status[None]:
     return Status(202, None)
 
 
+@router.put("/apps/{name}/description", response=AppOut, summary="Describe an app")
+def describe_app(request: HttpRequest, name: str, body: DescriptionIn) -> AppOut:
+    person = person_of(request)
+    return app_out(
+        app_identity.describe_app(person, app=app_for(person, name), text=body.description)
+    )
+
+
+@router.post(
+    "/apps/{name}/rename",
+    response=AppOut,
+    summary="Rename an app. Its old hostname answers 404 from then on",
+)
+def rename_app(request: HttpRequest, name: str, body: RenameIn) -> AppOut:
+    person = person_of(request)
+    return app_out(app_identity.rename_app(person, app=app_for(person, name), name=body.name))
+
+
+@router.post(
+    "/apps/{name}/transfer",
+    response=AppOut,
+    summary="Transfer an app to another team; `confirm` must be its name",
+)
+def transfer_app(request: HttpRequest, name: str, body: TransferIn) -> AppOut:
+    person = person_of(request)
+    return app_out(
+        app_identity.transfer_app(
+            person,
+            app=app_for(person, name),
+            team=team_for(person, body.team),
+            typed_name=body.confirm,
+        )
+    )
+
+
 @router.get("/apps/{name}/config", response=ConfigOut, summary="Config vars of the next release")
 def show_config(request: HttpRequest, name: str) -> ConfigOut:
-    app = app_for(person_of(request), name)
-    return ConfigOut(config=config_of(app), not_while_building=sorted(hidden_while_building(app)))
+    return config_out(app_for(person_of(request), name))
 
 
 @router.patch("/apps/{name}/config", response=ConfigOut, summary="Set and unset config vars")
@@ -104,13 +135,13 @@ def change_config(request: HttpRequest, name: str, body: ConfigIn) -> ConfigOut:
     person = person_of(request)
     app = app_for(person, name)
     release = app_actions.set_config_vars(
-        person, app=app, changes=body.changes, while_building=body.while_building
+        person,
+        app=app,
+        changes=body.changes,
+        while_building=body.while_building,
+        secret=body.secret,
     )
-    return ConfigOut(
-        config=config_of(app),
-        release=release.number if release else None,
-        not_while_building=sorted(hidden_while_building(app)),
-    )
+    return config_out(app, release)
 
 
 @router.get(

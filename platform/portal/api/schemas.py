@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from ninja import Field, Schema
+from ninja import Schema
 from pydantic import ConfigDict
 
 
@@ -53,6 +53,7 @@ class AppOut(Schema):
 
     name: str
     team: str
+    description: str
     url: str
     state: str  # live, changing, failed, asleep or stopped
     status: str
@@ -225,22 +226,6 @@ class AppFileOut(Schema):
     postdeploy: str | None
     health: AppFileHealthOut | None
     cron: list[str]
-
-
-class ConfigIn(RequestSchema):
-    """Config vars to set; null unsets a variable. Other variables do not change.
-
-    `while_building` sets which of them build steps see, by name.
-    """
-
-    changes: dict[str, str | None] = Field(default_factory=dict)
-    while_building: dict[str, bool] = Field(default_factory=dict)
-
-
-class ConfigOut(Schema):
-    config: dict[str, str]
-    release: int | None = None  # the release that this change created
-    not_while_building: list[str] = Field(default_factory=list)  # names that build steps do not see
 
 
 class SizeIn(RequestSchema):

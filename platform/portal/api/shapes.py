@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 
+from portal.api.app_schemas import ConfigOut
 from portal.api.schemas import (
     AppFileHealthOut,
     AppFileOut,
@@ -29,6 +30,7 @@ from portal.api.schemas import (
 )
 from portal.api.traffic_schemas import SavedOut
 from portal.apps.access import Usage, url_of
+from portal.apps.config import hidden_while_building, shown_config
 from portal.apps.declared import Declared, Health
 from portal.apps.health import HealthSource, current_check, effective_check_of, health_of
 from portal.apps.models import App, Instance
@@ -41,7 +43,7 @@ from portal.images.facts import ImageView
 from portal.images.jobs import changes_of
 from portal.images.models import ImageJob
 from portal.jobs.models import Run
-from portal.plaintext import printable_lines
+from portal.plaintext import printable, printable_lines
 from portal.releases.models import Release, Rollout
 from portal.traffic.sleep_history import SleepSavings
 
@@ -60,11 +62,23 @@ def _app_out(app: App, status: AppStatus) -> AppOut:
     return AppOut(
         name=app.name,
         team=app.team.name,
+        description=printable(app.description),
         url=url_of(app),
         state=status.word,
         status=status.sentence,
         release=app.current_release.number if app.current_release else None,
         created_at=app.created_at,
+    )
+
+
+def config_out(app: App, release: Release | None = None) -> ConfigOut:
+    """Return the config vars of the next release. `release` is the one that a change created."""
+    config = shown_config(app)
+    return ConfigOut(
+        config={name: value for name, value in config.items() if value is not None},
+        secret=[name for name, value in config.items() if value is None],
+        release=release.number if release else None,
+        not_while_building=sorted(hidden_while_building(app)),
     )
 
 

@@ -14,7 +14,7 @@ from portal.accounts.models import Person
 from portal.apps.config import config_of
 from portal.apps.models import App, Instance, InstanceState, ProcessFormation
 from portal.apps.usage import Usage
-from portal.errors import NotFound
+from portal.errors import AppRenamed, NotFound
 
 __all__ = [
     "Usage",
@@ -43,6 +43,8 @@ def listed_apps_of(person: Person) -> QuerySet[App]:
     """Return the same apps with only the columns that a list shows."""
     shown = (
         "name",
+        "node_name",
+        "description",
         "created_at",
         "team__name",
         "current_release__number",
@@ -62,6 +64,12 @@ def app_for(person: Person, name: str) -> App:
         else apps_of(person)
     )
     app = apps.filter(name=name).first()
+    if app is None and (renamed := apps.filter(former_names__name=name).first()) is not None:
+        raise AppRenamed(
+            f"App {name} is named {renamed.name} now.",
+            hint=f"Use the name {renamed.name}.",
+            name=renamed.name,
+        )
     if app is None:
         raise NotFound(
             f"App {name} does not exist, or you do not have access to it.",

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 from portal.apps import secrets
-from portal.apps.models import App, ConfigVar
+from portal.apps.models import App, ConfigVar, SecretName
 
 
 def config_of(app: App) -> dict[str, str]:
@@ -14,6 +14,25 @@ def config_of(app: App) -> dict[str, str]:
         row.name: secrets.decrypt(row.encrypted_value)
         for row in ConfigVar.objects.filter(app=app).order_by("name")
     }
+
+
+def shown_config(app: App) -> dict[str, str | None]:
+    """Return the values that may be shown, by name. The value of a secret is None."""
+    secret = secret_names(app)
+    return {name: None if name in secret else value for name, value in config_of(app).items()}
+
+
+def secret_names(app: App) -> frozenset[str]:
+    """Return the names of config vars whose values are write-only, set or not."""
+    return frozenset(SecretName.objects.filter(app=app).values_list("name", flat=True))
+
+
+def make_secret(app: App, names: Collection[str]) -> list[str]:
+    """Make config vars write-only. Return the names that changed. The caller holds the app's
+    lock."""
+    changed = sorted(set(names) - secret_names(app))
+    SecretName.objects.bulk_create(SecretName(app=app, name=name) for name in changed)
+    return changed
 
 
 def config_for_build(app: App) -> dict[str, str]:

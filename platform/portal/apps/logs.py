@@ -15,4 +15,4 @@ __all__ = ["LogLine", "follow", "path_of", "tail"]
 
 def path_of(app: App) -> Path:
     """Return the path, even if the file does not exist yet."""
-    return Path(settings.APP_LOGS) / f"{app.name}.log"
+    return Path(settings.APP_LOGS) / f"{app.handle}.log"

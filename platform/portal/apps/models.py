@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from django.db import models
 from django.db.models import Q
+from django.db.models.functions import Coalesce
 
 from portal.accounts.models import Team
 from portal.apps.volumes import Snapshot, Volume
 
 __all__ = ["Snapshot", "Volume"]  # Django finds their tables here
+
+# an app's name at its nodes, as App.handle
+HANDLE = Coalesce("node_name", "name")
 
 
 class App(models.Model):
@@ -17,6 +21,9 @@ class App(models.Model):
 
     team = models.ForeignKey(Team, on_delete=models.PROTECT, related_name="apps")
     name = models.CharField(max_length=40, unique=True)
+    # the name at its nodes: the first name of a renamed app; null: `name`. See `handle`
+    node_name = models.CharField(max_length=40, unique=True, null=True, default=None)
+    description = models.CharField(max_length=300, blank=True, default="")
     created_at = models.DateTimeField(auto_now_add=True)
     current_release = models.ForeignKey(
         "releases.Release", null=True, blank=True, on_delete=models.SET_NULL, related_name="+"
@@ -29,6 +36,33 @@ class App(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+    @property
+    def handle(self) -> str:
+        """Return the name that nodes use for containers, logs, routes and metrics. It never
+        changes."""
+        return self.node_name or self.name
+
+
+class FormerName(models.Model):
+    """A name that an app had before it was renamed. No other app gets it while this one exists."""
+
+    app = models.ForeignKey(App, on_delete=models.CASCADE, related_name="former_names")
+    name = models.CharField(max_length=40, unique=True)
+    created_at = models.DateTimeField(auto_now_add=True)
+
+
+class SecretName(models.Model):
+    """The name of a config var whose value is write-only. It stays secret after its removal,
+    because earlier releases have the value."""
+
+    app = models.ForeignKey(App, on_delete=models.CASCADE, related_name="secret_names")
+    name = models.CharField(max_length=128)
+
+    class Meta:
+        constraints = (
+            models.UniqueConstraint(fields=("app", "name"), name="one_secret_flag_a_name"),
+        )
 
 
 class ConfigVar(models.Model):

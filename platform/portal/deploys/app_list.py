@@ -71,7 +71,8 @@ WITH running AS MATERIALIZED (
 ), latest AS MATERIALIZED (
   SELECT app_id, MAX(changing) AS changing, MAX(failed) AS failed FROM events GROUP BY app_id
 )
-SELECT team.name, app.id, app.name, release.number,
+SELECT team.name, app.id, app.name, COALESCE(app.node_name, app.name), app.description,
+  release.number,
   COALESCE((
     SELECT SUM(formation.count) FROM apps_processformation formation
     WHERE formation.app_id = app.id AND {has_process}
@@ -98,6 +99,8 @@ class ListedApp(NamedTuple):
     team: str
     id: int
     name: str
+    handle: str  # of its metrics
+    description: str
     release: int | None  # number
     live: int  # instances
     word: Word
@@ -181,6 +184,8 @@ def _read(person: Person) -> AppList:
                 team,
                 pk,
                 name,
+                handle,
+                description,
                 release,
                 live,
                 *_state(
@@ -191,6 +196,8 @@ def _read(person: Person) -> AppList:
                 team,
                 pk,
                 name,
+                handle,
+                description,
                 release,
                 wanted,
                 live,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 from django.db import IntegrityError, transaction
 from django.db.models import F
@@ -15,7 +15,7 @@ from portal.accounts.models import Person, Team
 from portal.activity import audit
 from portal.apps import logs as app_logs
 from portal.apps.branches import checked_branch
-from portal.apps.config import config_of, show_while_building, write_config
+from portal.apps.config import config_of, make_secret, show_while_building, write_config
 from portal.apps.defaults import LARGEST_CONFIG
 from portal.apps.health import describe, health_of
 from portal.apps.health_validation import check_command, checked
@@ -24,7 +24,8 @@ from portal.apps.names import check_app_name
 from portal.apps.sizes import Size
 from portal.builds import logs as build_logs
 from portal.builds.models import Build, BuildState
-from portal.errors import Conflict, NameRefused, NotFound, ValueRefused
+from portal.errors import Conflict, NotFound, ValueRefused
+from portal.lifecycle.app_identity import check_former_names, name_taken
 from portal.queue import Task, enqueue
 from portal.quotas import decision
 from portal.quotas.app_lock import lock_app
@@ -50,7 +51,8 @@ def create_app(actor: Person, *, team: Team, name: str) -> App:
         with transaction.atomic():
             app = App.objects.create(team=team, name=name)
     except IntegrityError:
-        raise _taken(name) from None
+        raise name_taken(name) from None
+    check_former_names(name)
     audit.record(actor, f"created the app {name}", app=app)
     enqueue(Task.CONVERGE, app.pk)
     events.announce(app.name, events.EventKind.APP)
@@ -64,11 +66,13 @@ def set_config_vars(
     app: App,
     changes: Mapping[str, str | None],
     while_building: Mapping[str, bool] | None = None,
+    secret: Collection[str] = (),
 ) -> Release | None:
     """Set config vars, and unset those whose value is None.
 
     A deployed app gets a new release with the changes, which is returned. `while_building` sets by
-    name whether build steps see a variable, which changes no release.
+    name whether build steps see a variable. `secret` has names whose values are write-only from
+    now on. Neither changes a release.
     """
     require_member(actor, app.team)
     app = lock_app(app)
@@ -82,12 +86,14 @@ def set_config_vars(
             field="value",
             hint="Store data in a file.",
         )
-    if unknown := sorted((while_building or {}).keys() - config.keys()):
+    if unknown := sorted({*(while_building or {}), *secret} - config.keys()):
         raise NotFound(f"{app.name} has no config var {unknown[0]}.", hint="Set its value first.")
     if config != before:
         write_config(app, config)
     if shown := show_while_building(app, while_building or {}):
         audit.record(actor, f"changed whether builds see {', '.join(sorted(shown))}", app=app)
+    if hidden := make_secret(app, secret):
+        audit.record(actor, f"made {', '.join(hidden)} secret", app=app)
     if config == before:
         return None
     text = _describe(before, config)
@@ -295,17 +301,3 @@ def _describe(before: Mapping[str, str], after: Mapping[str, str]) -> str:
     )
     text = " and ".join(parts)
     return text if len(text) <= 200 else text[:199] + "…"
-
-
-def _taken(name: str) -> NameRefused:
-    if App.objects.filter(name=name).exclude(deleted_at=None).exists():
-        return NameRefused(
-            f"An app named {name} is still being deleted.", hint="Try again in a moment."
-        )
-    return NameRefused(
-        f"The name {name} is already in use.",
-        hint=(
-            "App names are part of hostnames, so they are unique on this Slipway. Choose another"
-            " name."
-        ),
-    )

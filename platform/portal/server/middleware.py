@@ -13,6 +13,7 @@ from django.http import (
     HttpRequest,
     HttpResponse,
     HttpResponsePermanentRedirect,
+    HttpResponseRedirect,
     JsonResponse,
 )
 from django.template.loader import render_to_string
@@ -20,7 +21,7 @@ from django.urls import is_valid_path
 from django.utils.deprecation import MiddlewareMixin
 from django.views import defaults
 
-from portal.errors import DiskFull, Refused
+from portal.errors import AppRenamed, DiskFull, Refused
 from portal.http.error_responses import json_of, wants_json, with_headers_of
 
 # PostgreSQL's code for a full disk (postgresql.org/docs/current/errcodes-appendix.html)
@@ -46,6 +47,8 @@ class Refusals(MiddlewareMixin):
         refused = error if isinstance(error, Refused) else refused_by_full_disk(error)
         if refused is None:
             return None
+        if isinstance(refused, AppRenamed) and request.method == "GET" and not wants_json(request):
+            return _renamed(request, refused)
         return json_of(refused) if wants_json(request) else _page(request, refused)
 
     def process_response(self, request: HttpRequest, response: HttpResponse) -> HttpResponse:
@@ -140,6 +143,16 @@ def _is_full_disk(error: BaseException) -> bool:
             or getattr(error.__cause__, "sqlstate", "") == _DISK_FULL
         )
     return False
+
+
+def _renamed(request: HttpRequest, error: AppRenamed) -> HttpResponse:
+    """Redirect from a page of an app's former name, such as /apps/OLD/logs."""
+    match = request.resolver_match
+    old = str(match.kwargs.get("name", "")) if match is not None else ""
+    path = request.get_full_path()
+    if not old or not path.startswith(f"/apps/{old}"):
+        return _page(request, error)
+    return HttpResponseRedirect(f"/apps/{error.name}{path.removeprefix(f'/apps/{old}')}")
 
 
 def _page(request: HttpRequest, error: Refused) -> HttpResponse:

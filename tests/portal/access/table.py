@@ -101,6 +101,9 @@ PAGES = (
     _form("apps/<slug:name>/settings/formation"),
     _page("apps/<slug:name>/settings/formation/preview"),
     _form("apps/<slug:name>/settings/branch", branch="release"),
+    _form("apps/<slug:name>/settings/description", description="Sells boats"),
+    _form("apps/<slug:name>/settings/name", name="www"),
+    _form("apps/<slug:name>/settings/team", team="harbour", typed_name="shop"),
     _page("apps/<slug:name>/settings/health"),
     _form("apps/<slug:name>/settings/health", remove="1"),
     _page("apps/<slug:name>/settings/<slug:section>", "/apps/shop/settings/domains"),
@@ -337,6 +340,11 @@ API = (
     _api("DELETE", "apps/{name}", "/api/v1/apps/shop?confirm=shop"),
     _api("GET", "apps/{name}/config"),
     _api("PATCH", "apps/{name}/config", changes={"COLOR": "blue"}),
+    _api("PUT", "apps/{name}/description", description="Sells boats"),
+    _api("POST", "apps/{name}/rename", name="www"),
+    _api(
+        "POST", "apps/{name}/transfer", rule=rules.TOKEN_TEAM_OWNER, team="harbour", confirm="shop"
+    ),
     _api("GET", "apps/{name}/formation"),
     _api("PATCH", "apps/{name}/formation", web={"count": 1}),
     _api("POST", "apps/{name}/restart"),

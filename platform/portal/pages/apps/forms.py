@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from django import forms
+from django.db.models import QuerySet
 
 from portal.accounts.models import Team
 from portal.apps import dotenv
@@ -198,6 +199,48 @@ class BranchForm(forms.Form):
         widget=forms.TextInput(attrs={**_PLAIN, "placeholder": "main", "class": "input mono"}),
         help_text="Empty: main and master.",
     )
+
+
+class DescriptionForm(forms.Form):
+    """Input for what an app is."""
+
+    description = forms.CharField(
+        label="Description",
+        required=False,
+        max_length=300,
+        widget=forms.TextInput(attrs={"placeholder": "What it does, and for whom"}),
+        help_text="One line of at most 300 characters. Home and the overview show it.",
+    )
+
+
+class RenameForm(forms.Form):
+    """Input for another name of an app."""
+
+    name = forms.CharField(
+        label="New name",
+        max_length=60,
+        widget=forms.TextInput(attrs={**_PLAIN, "class": "input mono"}),
+    )
+
+
+class TransferForm(forms.Form):
+    """Input for the team that an app moves to, and the app's name to confirm it."""
+
+    team = forms.ModelChoiceField(
+        label="Team",
+        queryset=Team.objects.none(),
+        to_field_name="name",
+        empty_label="Choose a team",
+    )
+    typed_name = forms.CharField(
+        label="App name", required=False, max_length=60, widget=forms.TextInput(attrs=_PLAIN)
+    )
+
+    def __init__(self, teams: QuerySet[Team], *args: object, **kwargs: object) -> None:
+        super().__init__(*args, **kwargs)  # type: ignore[arg-type]  # passed on unchanged
+        field = self.fields["team"]
+        assert isinstance(field, forms.ModelChoiceField)
+        field.queryset = teams
 
 
 class DeleteForm(forms.Form):

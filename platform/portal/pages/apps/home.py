@@ -111,14 +111,14 @@ def _context(found: AppList, wanted: Filter, page: str) -> dict[str, object]:
 
 
 def _lines(apps: Page[ListedApp], lasts: Mapping[int, LastDeploy]) -> list[AppLine]:
-    pulses = request_activity_of(app.name for app in apps)
+    pulses = request_activity_of(app.handle for app in apps)
     before = ("", *(app.team for app in apps))
     return [
         AppLine(
             app=app,
             begins_team=team != app.team,
             last=lasts[app.id],
-            pulse=pulses.get(app.name),
+            pulse=pulses.get(app.handle),
         )
         for app, team in zip(apps, before, strict=False)
     ]

@@ -71,8 +71,8 @@ def overview_of(app: App) -> Overview:
         .first(),
         jobs=jobs_of(app),
         scaling=next(iter(scalings_of(app, most=1)), None),
-        pulse=request_activity_of([app.name]).get(app.name),
-        glance=glance_of(app.name, time.time()),
+        pulse=request_activity_of([app.handle]).get(app.handle),
+        glance=glance_of(app.handle, time.time()),
         hosts=hosts_of(app),
     )
 

@@ -115,15 +115,15 @@ class Charts:
 
 def charts_of(app: App, wanted: Wanted) -> Charts:
     """Read the current data."""
-    points = points_in(app.name, wanted.shown)
-    parts = parts_in(app.name, wanted.shown) if wanted.part else []
+    points = points_in(app.handle, wanted.shown)
+    parts = parts_in(app.handle, wanted.shown) if wanted.part else []
     table = _table_step(wanted.shown)
     processes = list(dict.fromkeys(row.process for row in formation_of(app)))
     if wanted.process and wanted.process not in processes:
         processes.append(wanted.process)
     return Charts(
         wanted=wanted,
-        pulse=request_activity_of([app.name]).get(app.name),
+        pulse=request_activity_of([app.handle]).get(app.handle),
         drawn=_rows(points, parts, wanted.part, wanted.shown.step),
         rows=_rows(grouped(points, table), grouped_parts(parts, table), wanted.part, table)[::-1],
         marks=marks_of(app, wanted.shown),

@@ -9,7 +9,7 @@ from django.views.decorators.http import require_GET
 from portal.accounts.access import person_of_token, team_for
 from portal.accounts.signed_in import SignedInRequest, signed_in
 from portal.apps.access import app_for, apps_of
-from portal.apps.models import App
+from portal.apps.models import HANDLE, App
 from portal.deploys.app_status import status_of
 from portal.errors import NotSignedIn
 from portal.metrics import exposition
@@ -60,9 +60,9 @@ def prometheus(request: HttpRequest) -> HttpResponse:
         )
     if wanted := request.GET.get("team"):
         apps = App.objects.filter(deleted_at=None, team=team_for(person, wanted))
-        counts = exposition.counts_of(apps.values_list("name", flat=True))
+        counts = exposition.counts_of(apps.values_list(HANDLE, flat=True))
     else:
         counts = exposition.counts_of(
-            None if person.is_staff else apps_of(person).values_list("name", flat=True)
+            None if person.is_staff else apps_of(person).values_list(HANDLE, flat=True)
         )
     return HttpResponse(exposition.text_of(counts), content_type=exposition.CONTENT_TYPE)

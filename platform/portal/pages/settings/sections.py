@@ -7,14 +7,18 @@ from dataclasses import dataclass
 from http import HTTPStatus
 
 from django import forms
+from django.conf import settings
+from django.db.models import QuerySet
 from django.http import HttpResponse, HttpResponseRedirect
 from django.shortcuts import render
 from django.urls import reverse
 from django.utils import timezone
 
+from portal.accounts.access import teams_of
+from portal.accounts.models import Person, Team
 from portal.accounts.signed_in import SignedInRequest
-from portal.apps.access import config_of, formation_of
-from portal.apps.config import hidden_while_building
+from portal.apps.access import formation_of, host_of
+from portal.apps.config import hidden_while_building, secret_names, shown_config
 from portal.apps.declared import Declared
 from portal.apps.health import effective_check_of, health_of
 from portal.apps.models import App
@@ -25,7 +29,10 @@ from portal.pages.apps.forms import (
     BranchForm,
     ConfigVarForm,
     DeleteForm,
+    DescriptionForm,
     ManyVarsForm,
+    RenameForm,
+    TransferForm,
     health_form,
     size_forms,
 )
@@ -78,6 +85,8 @@ def render_section(
     forms of traffic settings by their card; the response has status 422 then."""
     shown = section(name)
     context = {**_declared(app), **shown.context_of(app), **(changed or {})}
+    if shown.name == "general" and "transfer_form" not in context:
+        context["transfer_form"] = TransferForm(other_teams(request.user, app))
     if refused:
         cards = context.get("cards")
         context["cards"] = {**(cards if isinstance(cards, dict) else {}), **refused}
@@ -98,6 +107,12 @@ def redirect_to(app_name: str, name: str, anchor: str = "") -> HttpResponseRedir
     return HttpResponseRedirect(f"{url}#{anchor}" if anchor else url)
 
 
+def other_teams(person: Person, app: App) -> QuerySet[Team]:
+    """Return the teams that the person may move the app to."""
+    teams = Team.objects.order_by("name") if person.is_staff else teams_of(person)
+    return teams.exclude(pk=app.team_id)
+
+
 def _declared(app: App) -> Context:
     return {"declared": app.current_release.declared if app.current_release else Declared()}
 
@@ -105,13 +120,18 @@ def _declared(app: App) -> Context:
 def _general(app: App) -> Context:
     return {
         "branch_form": BranchForm(initial={"branch": app.deploy_branch}),
+        "description_form": DescriptionForm(initial={"description": app.description}),
+        "rename_form": RenameForm(),
+        "host": host_of(app),
+        "base_domain": settings.BASE_DOMAIN,
         "postdeploy": postdeploy_of(app),
     }
 
 
 def _variables(app: App) -> Context:
     return {
-        "config": config_of(app),
+        "config": shown_config(app),
+        "secret_names": secret_names(app),
         "hidden_while_building": hidden_while_building(app),
         "revealed": "",
         "config_form": ConfigVarForm(),
@@ -171,7 +191,14 @@ def _entry(
     return Section(name=name, label=label, icon=icon, parts=parts, context_of=context_of)
 
 
-_GENERAL_PARTS = ("git", "apps/fragments/app_file.html", "restart")
+_GENERAL_PARTS = (
+    "description",
+    "git",
+    "apps/fragments/app_file.html",
+    "restart",
+    "name",
+    "team",
+)
 SECTIONS = (
     _entry("general", "General", "settings", _general, *_GENERAL_PARTS),
     _entry("variables", "Variables", "braces", _variables, "variables"),

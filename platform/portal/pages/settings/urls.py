@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from django.urls import path
 
-from portal.pages.settings import variables, views
+from portal.pages.settings import identity, variables, views
 
 _SETTINGS = "apps/<slug:name>/settings"
 
@@ -19,6 +19,9 @@ urlpatterns = [
     path(f"{_SETTINGS}/formation", views.scale, name="scale"),
     path(f"{_SETTINGS}/formation/preview", views.scale_preview, name="scale-preview"),
     path(f"{_SETTINGS}/branch", views.set_branch, name="set-branch"),
+    path(f"{_SETTINGS}/description", identity.describe, name="describe-app"),
+    path(f"{_SETTINGS}/name", identity.rename, name="rename-app"),
+    path(f"{_SETTINGS}/team", identity.transfer, name="transfer-app"),
     path(f"{_SETTINGS}/health", views.health, name="set-health"),
     path(f"{_SETTINGS}/<slug:section>", views.settings, name="settings-section"),
     path("apps/<slug:name>/delete", views.delete, name="delete-app"),

@@ -15,7 +15,7 @@ from django.views.decorators.http import require_POST
 from portal.accounts.signed_in import SignedInRequest, signed_in
 from portal.apps import dotenv
 from portal.apps.access import app_for, config_of
-from portal.apps.config import hidden_while_building
+from portal.apps.config import hidden_while_building, secret_names, shown_config
 from portal.apps.models import App
 from portal.errors import NotFound, Refused
 from portal.lifecycle import app_actions
@@ -29,7 +29,8 @@ SECTION = "variables"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImportedVar:
-    """A variable of an import, compared with the current value. `kind` is new, changed or same."""
+    """A variable of an import, compared with the current value. `kind` is new, changed, same, or
+    secret if the current value is not shown."""
 
     name: str
     kind: str
@@ -40,13 +41,14 @@ class ImportedVar:
 def config_var(request: SignedInRequest, name: str, variable: str) -> HttpResponse:
     """Show one row of the config vars, masked or (`?reveal`) editable. Requested by htmx."""
     app = app_for(request.user, name)
-    config = config_of(app)
+    config = shown_config(app)
     if variable not in config:
         raise NotFound(f"{name} has no config var {variable}.")
     context = {
         "app": app,
         "name": variable,
         "value": config[variable],
+        "secret_names": secret_names(app),
         "revealed": "reveal" in request.GET,
         "hidden_while_building": hidden_while_building(app),
     }
@@ -63,11 +65,22 @@ def set_config(request: SignedInRequest, name: str) -> HttpResponse:
             form.cleaned_data["name"].strip(),
             form.cleaned_data["value"].replace("\r\n", "\n"),
         )
+        is_kept = (
+            not value
+            and "remove" not in request.POST
+            and variable in secret_names(app)
+            and variable in config_of(app)
+        )
         try:
             release = app_actions.set_config_vars(
                 request.user,
                 app=app,
-                changes={variable: None if "remove" in request.POST else value},
+                changes=(
+                    {}  # an empty field keeps the value of a secret, which is not shown
+                    if is_kept
+                    else {variable: None if "remove" in request.POST else value}
+                ),
+                secret=[variable] if _asks_secret(request) else [],
                 while_building=(
                     {variable: "while_building" in request.POST}
                     if "asks_while_building" in request.POST and "remove" not in request.POST
@@ -116,7 +129,7 @@ def preview_import(request: SignedInRequest, name: str) -> HttpResponse:
         return render_section(request, app, SECTION, changed={"many_form": form}, status=422)
     changed = {
         "many_form": form,
-        "imported": _compared(config_of(app), form.cleaned_data["lines"]),
+        "imported": _compared(shown_config(app), form.cleaned_data["lines"]),
         "lines": dotenv.write(form.cleaned_data["lines"]),
     }
     return render_section(request, app, SECTION, changed=changed)
@@ -125,11 +138,17 @@ def preview_import(request: SignedInRequest, name: str) -> HttpResponse:
 @signed_in
 @never_cache
 def export(request: SignedInRequest, name: str) -> HttpResponse:
-    """Send all config vars as a .env file."""
+    """Send all config vars as a .env file. Of secrets, it has only the names, as comments."""
     app = app_for(request.user, name)
+    config = shown_config(app)
     disposition = content_disposition_header(as_attachment=True, filename=f"{app.name}.env")
     return HttpResponse(
-        dotenv.write(config_of(app)),
+        dotenv.write({name: value for name, value in config.items() if value is not None})
+        + "".join(
+            f"# {name} is secret, so its value is not here.\n"
+            for name, value in config.items()
+            if value is None
+        ),
         content_type="text/plain; charset=utf-8",
         headers={"Content-Disposition": disposition or "attachment"},
     )
@@ -138,18 +157,31 @@ def export(request: SignedInRequest, name: str) -> HttpResponse:
 def shown_variables(request: SignedInRequest, app: App) -> Mapping[str, object]:
     """Return the config vars that `?q=` selects by name, and the one that `?reveal=` shows."""
     text = request.GET.get("q", "").strip()
-    config = {name: value for name, value in config_of(app).items() if text.upper() in name.upper()}
+    config = {
+        name: value for name, value in shown_config(app).items() if text.upper() in name.upper()
+    }
     return {"config": config, "search": text, "revealed": request.GET.get("reveal", "")}
 
 
-def _compared(before: Mapping[str, str], after: Mapping[str, str]) -> list[ImportedVar]:
+def _asks_secret(request: SignedInRequest) -> bool:
+    return "secret" in request.POST and "remove" not in request.POST
+
+
+def _compared(before: Mapping[str, str | None], after: Mapping[str, str]) -> list[ImportedVar]:
     return [
         ImportedVar(
             name=name,
-            kind=("same" if before[name] == value else "changed") if name in before else "new",
+            kind=_kind(before[name], value) if name in before else "new",
         )
         for name, value in sorted(after.items())
     ]
+
+
+def _kind(before: str | None, after: str) -> str:
+    """Compare two values. Whether a secret has this value is not said."""
+    if before is None:
+        return "secret"
+    return "same" if before == after else "changed"
 
 
 def _say_saved(request: SignedInRequest, release: Release | None, sentence: str) -> None:
