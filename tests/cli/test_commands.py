@@ -4,13 +4,19 @@ import json
 import stat
 import subprocess
 import sys
+import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from django.db import connection
+from django.utils import timezone
 
 from portal.apps import logs as app_logs
 from portal.apps.models import App
+from portal.jobs import actions as jobs
+from portal.jobs.models import Run, RunState
 from portal.lifecycle.account_actions import create_team
 from tests.cli.conftest import Command
 from tests.portal.conftest import People
@@ -257,3 +263,33 @@ def test_a_person_of_several_teams_chooses_one(slipway: Command, committed_peopl
     assert "--team NAME" in said
     slipway.done("create", "shop", "--team", "green")
     assert slipway.done("apps").splitlines()[1].split("\t")[:2] == ["shop", "green"]
+
+
+@pytest.mark.parametrize(("code", "state"), [(0, RunState.SUCCEEDED), (7, RunState.FAILED)])
+def test_a_command_is_run_with_its_output_and_its_exit_code(
+    slipway: Command, fake_workers: FakeWorkers, code: int, state: RunState
+) -> None:
+    (slipway.folder / "Procfile").write_text("web: python app.py\n")
+    slipway.done("create", "shop")
+    slipway.environment["SLIPWAY_APP"] = "shop"
+    assert "no live release" in slipway.refused("run", "true")
+    slipway.done("deploy")
+    path = app_logs.path_of(App.objects.get(name="shop"))
+
+    def work() -> None:
+        while not (run := Run.objects.filter(app__name="shop").first()):
+            time.sleep(0.05)
+        jobs.assign_to_worker(run, most=4)
+        now = timezone.now().isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        with path.open("a") as file:
+            file.write(f"{now} web.1 stdout not of the run\n{now} {run.source} stdout migrated\n")
+            file.write(f"{now} {run.source} stdout \n{now} {run.source} stderr two  words\n")
+        jobs.finish(run, state, "" if code == 0 else "It exited with code 7.", exit_code=code)
+        connection.close()
+
+    worker = threading.Thread(target=work)
+    worker.start()
+    ended = slipway("run", "python", "manage.py", "say", "two words", "--app", "other")
+    worker.join(30)
+    assert (ended.returncode, ended.stdout) == (code, "migrated\n\ntwo  words\n"), ended.stderr
+    assert Run.objects.get().command == "python manage.py say 'two words' --app other"

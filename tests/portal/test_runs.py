@@ -9,7 +9,9 @@ import pytest
 import redis
 from django.test import Client
 
+from portal.activity.access import audit_of_team
 from portal.deploys.going_live import finish_live
+from portal.errors import Conflict, ValueRefused
 from portal.jobs import actions as jobs
 from portal.jobs.access import cron_for
 from portal.jobs.models import Run, RunState
@@ -118,3 +120,35 @@ def test_the_pages_have_a_working_button_for_each(people: People, kind: str) -> 
         assert finish_live(retried)
         app.refresh_from_db()
         assert app.current_release == retried.release
+
+
+@pytest.mark.parametrize(
+    ("command", "timeout"),
+    [("", 60), ("  \n", 60), ("x" * 8193, 60), ("a\0b", 60), ("true", 0), ("true", 86401)],
+)
+def test_a_command_outside_the_limits_is_refused(
+    people: People, command: str, timeout: float
+) -> None:
+    app = people.app()
+    deployed(people, app, said())
+    with pytest.raises(ValueRefused):
+        jobs.run_command(people.owner, app=app, command=command, timeout=timeout)
+    assert Run.objects.count() == 0
+
+
+def test_a_command_needs_a_live_release_and_is_not_in_the_activity(people: People) -> None:
+    app = people.app()
+    with pytest.raises(Conflict, match="no live release"):
+        jobs.run_command(people.owner, app=app, command="true", timeout=60)
+    deployed(people, app, said())
+    run = jobs.run_command(people.owner, app=app, command="login --password geheim", timeout=60)
+    said_of_it = [str(vars(entry)) for entry in audit_of_team(app.team)]
+    assert any(f"ran a command as run.{run.pk}" in text for text in said_of_it), said_of_it
+    assert not any("geheim" in text for text in said_of_it)
+    client = Client()
+    client.force_login(people.owner)
+    page = client.get("/apps/hello").content.decode()
+    assert "login --password geheim" in page
+    answer = client.post("/apps/hello/runs", {"command": "<b>x</b>"}, follow=True)
+    assert "&lt;b&gt;x&lt;/b&gt;" in answer.content.decode()
+    assert "<b>x</b>" not in answer.content.decode()

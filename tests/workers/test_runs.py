@@ -307,3 +307,38 @@ def test_a_run_keeps_its_app_awake_unless_its_owner_disables_that(plant):
     jobs.stop(plant.crew.owner, app=app, run=run)
     job_runs.update_runs(app.pk)
     assert active_at() == begun
+
+
+def test_a_command_of_a_person_runs_once_and_its_exit_code_is_kept(plant):
+    app, rollout = live(plant, variables={"WORD": Variable(value="hello")})
+    owner = plant.crew.owner
+    good = jobs.run_command(owner, app=app, command="echo $WORD; echo also >&2", timeout=60.0)
+    bad = jobs.run_command(owner, app=app, command="printf 'no line end'; exit 7", timeout=60.0)
+    over(plant, good), over(plant, bad)
+    assert (good.state, good.exit_code, good.release) == (RunState.SUCCEEDED, 0, rollout.release)
+    assert (bad.state, bad.exit_code) == (RunState.FAILED, 7)
+    log = log_of(plant, app)
+    assert f"Z run.{good.pk} stdout hello\n" in log
+    assert f"Z run.{good.pk} stderr also\n" in log
+    assert f"Z run.{bad.pk} stdout no line end\n" in log
+    killed = jobs.run_command(owner, app=app, command="true; kill -9 $$", timeout=60.0)
+    assert over(plant, killed).exit_code == 137
+    late = jobs.run_command(owner, app=app, command="sleep 300", timeout=1.0)
+    assert "more than 1 s" in over(plant, late).reason
+    assert plant.engine.runs.all() == []
+
+
+def test_the_last_line_of_a_run_is_in_the_log_when_its_outcome_is(plant):
+    """Whoever follows the log until the outcome would otherwise miss it."""
+    app, _ = live(plant)
+    run = jobs.run_command(plant.crew.owner, app=app, command="echo last words", timeout=60.0)
+    runs, states = plant.engine.runs, []
+
+    def ship_and_note(id: str) -> None:
+        states.append(Run.objects.get(pk=run.pk).state)
+        runs.ship_last(id)
+
+    plant.engine.runs = replace(runs, ship_last=ship_and_note)
+    over(plant, run)
+    assert states[0] == RunState.RUNNING
+    assert "Z run." in log_of(plant, app)

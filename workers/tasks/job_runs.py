@@ -146,6 +146,8 @@ def _end(run: Run, container: Container, engine: NodeEngine, state: RunState, re
     over.
     """
     jobs.mark_started(run)
-    jobs.finish(run, state, reason)
+    engine.runs.ship_last(container.id)  # who follows the log stops at the recorded outcome
+    code = container.exit.code if container.exit is not None else None
+    jobs.finish(run, state, reason, exit_code=code)
     engine.runs.remove(container)
     log.info("%s of %s: %s", run.source, run.app.name, state.label.lower())

@@ -1,10 +1,21 @@
-"""Cron jobs, and the runs of jobs and release commands."""
+"""One-off commands, cron jobs, and their runs."""
 
 from __future__ import annotations
 
+import shlex
+from typing import Annotated
+
 import typer
 
-from slipway_cli.options import AppOption, JsonOption, app_path, connect, output
+from slipway_cli.errors import CommandFailed
+from slipway_cli.options import (
+    AppOption,
+    JsonOption,
+    QuietOption,
+    app_path,
+    connect,
+    output,
+)
 from slipway_cli.project import part
 
 cron = typer.Typer()
@@ -12,6 +23,50 @@ runs = typer.Typer()
 app = typer.Typer()
 app.add_typer(cron, name="cron")
 app.add_typer(runs, name="runs")
+
+
+@app.command(context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})
+def run(
+    words: Annotated[list[str], typer.Argument(help="The command; all that follows is its own.")],
+    app: AppOption = None,
+    *,
+    timeout: Annotated[float, typer.Option(help="Seconds, at most a day.")] = 3600.0,
+    json: JsonOption = False,
+    quiet: QuietOption = False,
+) -> None:
+    """Run a command once, in its own instance of the live release, and print its output.
+
+    The exit code is the command's. Ctrl-C stops the run. It has no terminal and no input.
+    Example: slipway run --app shop python manage.py migrate
+    """
+    portal, path = connect(), app_path(app)
+    shown = output(json=json, quiet=quiet)
+    # One word is a line for the shell; several are quoted, so that each stays one word.
+    line = words[0] if len(words) == 1 else shlex.join(words)
+    started = portal.post(f"{path}/runs", {"command": line, "timeout": timeout})
+    number = started["id"]
+    try:
+        for text in portal.lines(f"{path}/runs/{number}/log", follow=True):
+            shown.line(_without_source(text))
+    except KeyboardInterrupt:
+        portal.post(f"{path}/runs/{number}/stop")
+        shown.say(f"Run {number} is stopped.")
+        raise
+    ended = portal.get(f"{path}/runs/{number}")
+    if shown.as_json:
+        shown.json(ended)
+    if ended["state"] != "succeeded":
+        if ended["exit_code"]:
+            raise typer.Exit(ended["exit_code"])
+        raise CommandFailed(
+            f"Run {number} {ended['state']}: {ended['reason']}",
+            hint=f"`slipway logs --instance run.{number}` shows its output.",
+        )
+
+
+def _without_source(line: str) -> str:
+    """Return a line of the log without its time and its source, which are all the same run's."""
+    return line.split(" ", 2)[2] if line.count(" ") > 1 else ""
 
 
 @cron.callback(invoke_without_command=True)

@@ -17,6 +17,7 @@ from portal.api import (
     health,
     images,
     jobs,
+    logs,
     network,
     traffic,
     volumes,
@@ -48,6 +49,7 @@ api = NinjaAPI(
 )
 api.add_router("/v1", applications.router)
 api.add_router("/v1", deploys.router)
+api.add_router("/v1", logs.router)
 api.add_router("/v1", git.router)
 api.add_router("/v1", health.router)
 api.add_router("/v1", traffic.router)

@@ -7,6 +7,8 @@ from datetime import datetime
 from ninja import Schema
 from pydantic import ConfigDict
 
+from portal.jobs.actions import USUAL_TIMEOUT
+
 
 class RequestSchema(Schema):
     """The body or query of a request. A name that it does not have is refused, because a misspelt
@@ -120,8 +122,9 @@ class CronOut(Schema):
 
 
 class RunOut(Schema):
-    """A run of a cron job or of the post-deploy script. `scheduled_for` is null if a person started
-    it."""
+    """A run of a cron job, of the post-deploy script or of a command. `scheduled_for` is null if a
+    person started it. `exit_code` is null if the process did not end by itself; 128 + N: signal N
+    ended it."""
 
     id: int
     kind: str
@@ -136,6 +139,15 @@ class RunOut(Schema):
     started_at: datetime | None
     finished_at: datetime | None
     seconds: float | None
+    exit_code: int | None
+
+
+class RunIn(RequestSchema):
+    """A command for one instance of the live release, and its most seconds. A shell runs it, as it
+    runs a line of a Procfile."""
+
+    command: str
+    timeout: float = USUAL_TIMEOUT
 
 
 class AppFileProcessOut(Schema):

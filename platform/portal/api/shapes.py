@@ -140,6 +140,7 @@ def run_out(run: Run) -> RunOut:
         started_at=run.started_at,
         finished_at=run.finished_at,
         seconds=run.took.total_seconds() if run.took is not None else None,
+        exit_code=run.exit_code,
     )
 
 

@@ -12,7 +12,7 @@ from portal.accounts.access import require_member
 from portal.accounts.models import Person
 from portal.activity import audit
 from portal.apps.models import App
-from portal.errors import Conflict
+from portal.errors import Conflict, ValueRefused
 from portal.jobs.access import OPEN
 from portal.jobs.models import CronJob, Run, RunKind, RunState
 from portal.jobs.schedule import next_after
@@ -22,6 +22,10 @@ from portal.quotas.app_lock import lock_app
 from portal.releases.actions import add_step
 from portal.releases.models import Release, Rollout, RolloutState
 
+COMMAND = "run"  # the name of runs of commands
+LONGEST_COMMAND = 8192  # characters
+LONGEST_RUN = 86400.0  # seconds
+USUAL_TIMEOUT = 3600.0  # seconds of a command whose person did not choose
 MOST_OPEN = 20  # queued or running, per app
 KEPT = 50  # per app and name
 KEPT_FOR = timedelta(days=30)
@@ -78,6 +82,45 @@ def run_now(actor: Person, *, app: App, job: CronJob) -> Run:
         )
     audit.record(actor, f"ran the cron job {job.name}", app=app)
     return _make_run(job, app, app.current_release, actor=actor)
+
+
+@transaction.atomic
+def run_command(actor: Person, *, app: App, command: str, timeout: float) -> Run:
+    """Run a command once, in its own instance of the live release."""
+    require_member(actor, app.team)
+    app = lock_app(app)
+    if not command.strip() or len(command) > LONGEST_COMMAND or "\0" in command:
+        raise ValueRefused(
+            "This is not a command.",
+            hint=f"Write 1 to {LONGEST_COMMAND:,} characters, without NUL.",
+            field="command",
+        )
+    if not 1 <= timeout <= LONGEST_RUN:
+        raise ValueRefused(
+            f"A run takes 1 to {LONGEST_RUN:g} seconds.",
+            hint="Choose a timeout in this range.",
+            field="timeout",
+        )
+    if app.current_release is None:
+        raise Conflict(f"{app.name} has no live release.", hint="Deploy it first.")
+    if Run.objects.filter(app=app, state__in=OPEN).count() >= MOST_OPEN:
+        raise Conflict(
+            f"{app.name} already has {MOST_OPEN} open runs.", hint="Wait until one has ended."
+        )
+    run = Run.objects.create(
+        app=app,
+        release=app.current_release,
+        kind=RunKind.COMMAND,
+        name=COMMAND,
+        command=command,
+        timeout=timeout,
+        created_by=actor,
+    )
+    # without the command, which can contain a secret: the list of runs has it
+    audit.record(actor, f"ran a command as {run.source}", app=app)
+    enqueue(Task.UPDATE_RUNS, app.pk)
+    events.announce(app.name, events.EventKind.RUN)
+    return run
 
 
 @transaction.atomic
@@ -151,13 +194,14 @@ def mark_started(run: Run) -> None:
 
 
 @transaction.atomic
-def finish(run: Run, state: RunState, reason: str = "") -> bool:
+def finish(run: Run, state: RunState, reason: str = "", *, exit_code: int | None = None) -> bool:
     """Record the end of a run. Return False if it had already ended."""
-    if not _move(run, state, reason=reason, finished_at=timezone.now()):
+    ended = {"reason": reason, "finished_at": timezone.now(), "exit_code": exit_code}
+    if not _move(run, state, **ended):
         return False
     if run.kind == RunKind.POSTDEPLOY:
         _record_in_timeline(run, state, reason)
-    elif state == RunState.FAILED:
+    elif state == RunState.FAILED and run.kind == RunKind.CRON:
         audit.record(None, f"cron job {run.name} failed: {reason}", app=run.app)
     return True
 
@@ -171,8 +215,8 @@ def stop_all(app: App, reason: str) -> None:
 
 
 def forget_old() -> None:
-    """Delete old finished runs, and all but the last few of each job."""
-    over = Run.objects.exclude(state__in=OPEN).filter(kind=RunKind.CRON)
+    """Delete old finished runs of jobs and commands, and all but the last few of each."""
+    over = Run.objects.exclude(state__in=OPEN).exclude(kind=RunKind.POSTDEPLOY)
     over.filter(finished_at__lt=timezone.now() - KEPT_FOR).delete()
     for app, name in over.order_by().values_list("app", "name").distinct():
         kept = over.filter(app=app, name=name).order_by("-id").values_list("pk", flat=True)

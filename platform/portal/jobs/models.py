@@ -49,6 +49,7 @@ class RunState(models.TextChoices):
 class RunKind(models.TextChoices):
     CRON = "cron", "Cron job"
     POSTDEPLOY = "postdeploy", "Post-deploy script"
+    COMMAND = "command", "Command"  # of a person, by `slipway run`, the API or the portal
 
 
 class Run(models.Model):
@@ -58,7 +59,7 @@ class Run(models.Model):
     app = models.ForeignKey(App, on_delete=models.CASCADE, related_name="runs")
     release = models.ForeignKey("releases.Release", on_delete=models.CASCADE, related_name="runs")
     kind = models.CharField(max_length=10, choices=RunKind.choices)
-    name = models.CharField(max_length=63)  # the name of its job, or postdeploy
+    name = models.CharField(max_length=63)  # the name of its job, postdeploy, or run
     command = models.TextField()
     timeout = models.FloatField()  # seconds
     sizes = models.JSONField(default=dict)
@@ -72,6 +73,8 @@ class Run(models.Model):
     created_at = models.DateTimeField(auto_now_add=True)
     started_at = models.DateTimeField(null=True, blank=True)
     finished_at = models.DateTimeField(null=True, blank=True)
+    # of its process, 128 + N if signal N ended it; null if it has not ended by itself
+    exit_code = models.IntegerField(null=True, blank=True)
 
     class Meta:
         constraints = (
@@ -122,4 +125,6 @@ class Run(models.Model):
     @property
     def source(self) -> str:
         """Return the source name of its lines in the app's log."""
+        if self.kind == RunKind.COMMAND:
+            return f"run.{self.pk}"
         return f"cron.{self.name}" if self.kind == RunKind.CRON else self.name

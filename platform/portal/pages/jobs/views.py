@@ -38,6 +38,24 @@ def run_job(request: SignedInRequest, name: str, job: str) -> HttpResponse:
 
 @signed_in
 @require_POST
+def run_command(request: SignedInRequest, name: str) -> HttpResponse:
+    """Run a command once, and redirect to the list of runs."""
+    app = app_for(request.user, name)
+    return _done(
+        request,
+        app,
+        lambda: actions.run_command(
+            request.user,
+            app=app,
+            command=request.POST.get("command", ""),
+            timeout=actions.USUAL_TIMEOUT,
+        ),
+        f"The command was started.\n{_OUTCOME}",
+    )
+
+
+@signed_in
+@require_POST
 def stop_run(request: SignedInRequest, name: str, number: int) -> HttpResponse:
     """Stop a queued or running run."""
     app = app_for(request.user, name)
