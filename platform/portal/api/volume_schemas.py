@@ -6,11 +6,12 @@ from datetime import datetime
 
 from ninja import Field, Schema
 
+from portal.api.schemas import RequestSchema
 from portal.apps.volumes import Snapshot, Volume
 from portal.volumes.models import VolumeJob
 
 
-class VolumeIn(Schema):
+class VolumeIn(RequestSchema):
     """A new volume. `size` is in bytes. Without `processes`, all process types get it."""
 
     name: str
@@ -20,7 +21,7 @@ class VolumeIn(Schema):
     overlap: bool = False
 
 
-class VolumeChangeIn(Schema):
+class VolumeChangeIn(RequestSchema):
     """Changes of a volume; null keeps a value. A volume cannot become smaller."""
 
     size: int | None = None
@@ -29,7 +30,7 @@ class VolumeChangeIn(Schema):
     overlap: bool | None = None
 
 
-class AttachIn(Schema):
+class AttachIn(RequestSchema):
     """The app, and another path or other process types if they change."""
 
     app: str
@@ -37,16 +38,16 @@ class AttachIn(Schema):
     processes: list[str] | None = None
 
 
-class SnapshotIn(Schema):
+class SnapshotIn(RequestSchema):
     note: str = ""
 
 
-class CloneIn(Schema):
+class CloneIn(RequestSchema):
     name: str
     snapshot: int | None = None
 
 
-class FolderIn(Schema):
+class FolderIn(RequestSchema):
     """A folder below the volume; "" is the volume itself."""
 
     place: str = ""
