@@ -329,7 +329,7 @@ def test_a_command_of_a_person_runs_once_and_its_exit_code_is_kept(plant):
 
 
 def test_the_last_line_of_a_run_is_in_the_log_when_its_outcome_is(plant):
-    """Whoever follows the log until the outcome would otherwise miss it."""
+    """Otherwise a client that follows the log until the outcome would miss it."""
     app, _ = live(plant)
     run = jobs.run_command(plant.crew.owner, app=app, command="echo last words", timeout=60.0)
     runs, states = plant.engine.runs, []

@@ -65,7 +65,7 @@ def run(
 
 
 def _without_source(line: str) -> str:
-    """Return a line of the log without its time and its source, which are all the same run's."""
+    """Return a line of a run's log without its time and source."""
     return line.split(" ", 2)[2] if line.count(" ") > 1 else ""
 
 
