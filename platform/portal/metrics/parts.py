@@ -43,6 +43,12 @@ class PartsPoint(msgspec.Struct, frozen=True, kw_only=True):
             return found
         return next((part for key, part in self.parts.items() if process_of(key) == name), None)
 
+    def only(self, name: str) -> PartsPoint:
+        """Return the point with this part alone, or without parts if it did not run."""
+        part = self.part(name)
+        parts = {} if part is None else {name: part}
+        return PartsPoint(at=self.at, seconds=self.seconds, parts=parts)
+
 
 def process_of(instance: str) -> str:
     """Return the process type of an instance's name: `web` of `web.1a2b3c4d`."""

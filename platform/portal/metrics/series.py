@@ -101,9 +101,9 @@ def points_in(app_name: str, shown: TimeRange) -> list[Point]:
 
 
 def parts_in(app_name: str, shown: TimeRange) -> list[PartsPoint]:
-    """Return the points of the app's process types and instances in a range, oldest first."""
-    found = _read(f"slipway:series:{app_name}:%s:parts", shown, _PARTS)
-    return found if shown.step == FINE else grouped_parts(found, shown.step)
+    """Return the stored points of the app's process types and instances in a range, oldest
+    first."""
+    return _read(f"slipway:series:{app_name}:%s:parts", shown, _PARTS)
 
 
 def request_activity_of(

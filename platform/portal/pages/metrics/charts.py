@@ -19,7 +19,7 @@ from portal.metrics.series import (
     points_in,
     request_activity_of,
 )
-from portal.metrics.time_range import TimeRange
+from portal.metrics.time_range import FINE, TimeRange
 from portal.pages.metrics.marks import Mark, marks_of
 from portal.pages.metrics.wanted import Wanted
 
@@ -117,6 +117,9 @@ def charts_of(app: App, wanted: Wanted) -> Charts:
     """Read the current data."""
     points = points_in(app.handle, wanted.shown)
     parts = parts_in(app.handle, wanted.shown) if wanted.part else []
+    own = [point.only(wanted.part) for point in parts]
+    if (step := wanted.shown.step) != FINE:
+        own = grouped_parts(own, step)
     table = _table_step(wanted.shown)
     processes = list(dict.fromkeys(row.process for row in formation_of(app)))
     if wanted.process and wanted.process not in processes:
@@ -124,8 +127,8 @@ def charts_of(app: App, wanted: Wanted) -> Charts:
     return Charts(
         wanted=wanted,
         pulse=request_activity_of([app.handle]).get(app.handle),
-        drawn=_rows(points, parts, wanted.part, wanted.shown.step),
-        rows=_rows(grouped(points, table), grouped_parts(parts, table), wanted.part, table)[::-1],
+        drawn=_rows(points, own, wanted.part, step),
+        rows=_rows(grouped(points, table), grouped_parts(own, table), wanted.part, table)[::-1],
         marks=marks_of(app, wanted.shown),
         processes=processes,
         instances=_instances(app, parts, wanted) if wanted.part else (),
@@ -166,7 +169,7 @@ def _rows(points: Sequence[Point], parts: Sequence[PartsPoint], part: str, step:
 
 def _key(point: Point | PartsPoint, step: int) -> float:
     """Return what a point of the app and that of its parts have in common."""
-    return point.at if step == 10 else (point.at - point.seconds / 2) // step
+    return point.at if step == FINE else (point.at - point.seconds / 2) // step
 
 
 def _whole(point: Point) -> Part:
