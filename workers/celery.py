@@ -26,6 +26,7 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "portal.settings")
 from django.conf import settings  # see above
 
 from workers.clock import Clock  # see above
+from workers.heartbeat import Heartbeat  # see above
 from workers.schedules import SCHEDULE  # see above
 
 # Seconds until Redis delivers an unfinished task again. The upkeep task finds lost work much
@@ -93,6 +94,7 @@ app.conf.update(
     timezone="UTC",
 )
 app.steps["worker"].add(Clock)
+app.steps["consumer"].add(Heartbeat)
 
 # The workers run as root because of their system calls. Messages are JSON, never pickle.
 warnings.filterwarnings("ignore", category=SecurityWarning)

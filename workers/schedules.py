@@ -58,3 +58,4 @@ KEEP_RESERVE = 0.5
 COUNT_REQUESTS = 1.0
 LOOK_UP_NAMES = 30.0  # resolve the host names in teams' allow lists
 KEEP_SERIES = 10.0  # the interval of the points in an app's charts
+SAMPLE_NODE = 10.0  # the interval of the samples on the admin page

@@ -37,10 +37,16 @@ class Task(StrEnum):
     CHECK_DOMAIN = "slipway.check_domain"  # domain id
     UPDATE_CERTIFICATE = "slipway.tend_certificate"  # domain id
     UPDATE_DOMAINS = "slipway.tend_domains"  # no arguments: for all domains
+    COLLECT_GARBAGE = "slipway.collect_garbage"  # id of the person who requested it
 
 
 _OF_BUILDS = (Task.BUILD, Task.UPGRADE_STACK, Task.MAKE_GZIP_COPY)
-_UPKEEP = (Task.CHECK_DOMAIN, Task.UPDATE_CERTIFICATE, Task.UPDATE_DOMAINS)
+_UPKEEP = (
+    Task.CHECK_DOMAIN,
+    Task.UPDATE_CERTIFICATE,
+    Task.UPDATE_DOMAINS,
+    Task.COLLECT_GARBAGE,
+)
 QUEUES = {
     task: "build" if task in _OF_BUILDS else "upkeep" if task in _UPKEEP else "node"
     for task in Task

@@ -221,6 +221,14 @@ class Router:
             return refused(self._api.ask("show stat web 1 -1"))
         return 0
 
+    def answers(self) -> bool:
+        """Return whether HAProxy's current worker answers."""
+        try:
+            self._api.ask("show version")
+        except RouterDown:
+            return False
+        return True
+
     def reconcile(self) -> list[str]:
         """Compare the files and HAProxy with the stored routes, repair them, and describe the
         differences.

@@ -35,6 +35,7 @@ from workers.schedules import (
     LOOK_UP_NAMES,
     RECONCILE_ROUTER,
     SAMPLE_DEMAND,
+    SAMPLE_NODE,
     SAMPLE_USAGE,
     SHIP_LOGS,
 )
@@ -45,6 +46,7 @@ from workers.supervisor.health_checks import HealthChecks
 from workers.supervisor.instance_cache import InstanceCache
 from workers.supervisor.log_shipping import LogShipping
 from workers.supervisor.memory_pressure import MemoryPressure
+from workers.supervisor.node_samples import NodeSampling
 from workers.supervisor.restart_counts import RestartCounts
 from workers.supervisor.router_events import RouterEvents
 from workers.supervisor.traffic_meter import TrafficMeter
@@ -131,6 +133,7 @@ class Supervisor:
             samples=self._sampling.by_instance,
             restarts=self._restarts.take,
         )
+        self._node_sampling = NodeSampling(engine, instance_cache, client)
         self._reserve = Reserve(engine.config)
         self._broker_away = False
         self.stop = threading.Event()
@@ -172,6 +175,7 @@ class Supervisor:
             Duty(name="names", every=LOOK_UP_NAMES, do=self._engine.network.refresh_names),
             Duty(name="restarts", every=COUNT_REQUESTS, do=self._restarts.round),
             Duty(name="series", every=KEEP_SERIES, do=self._series.round),
+            Duty(name="node", every=SAMPLE_NODE, do=self._node_sampling.round),
             Duty(name="router", every=RECONCILE_ROUTER, do=self._reconcile),
             Duty(name="converge", every=CONVERGE_ALL, do=self._converge_all),
         )

@@ -6,6 +6,7 @@ The runtime and the portal remove the rest.
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 
 from portal.builds import sources
 from portal.builds.models import Build, BuildState, SourceKind
@@ -32,7 +33,7 @@ def collect(engine: NodeEngine) -> Collected | None:
     locks.remove_free_locks(engine.config)
     if done is not None and (done.freed or removed):
         log.info("Garbage: %s; %d sources with %s", done.describe(), removed, Bytes(freed))
-    return done
+    return None if done is None else replace(done, freed=done.freed + freed)
 
 
 def kept_images() -> Roots:

@@ -25,6 +25,7 @@ from runtime.engines.node import NodeEngine
 from runtime.images.disk import disk_of
 from workers import node
 from workers.celery import app as celery
+from workers.store import clean_ups
 from workers.tasks import build, garbage_collection, images, rollout, volumes
 
 log = logging.getLogger(__name__)
@@ -98,9 +99,10 @@ def tidy_up() -> None:
 
 
 @celery.task(name="slipway.collect_garbage")
-def collect_garbage() -> None:
-    """Remove images, layers, cached steps and sources that nothing needs."""
-    garbage_collection.collect(node.engine())
+def collect_garbage(person_id: int = 0) -> None:
+    """Remove images, layers, cached steps and sources that nothing needs. An admin may have
+    requested it."""
+    clean_ups.finish(person_id, garbage_collection.collect(node.engine()))
 
 
 @celery.task(name="slipway.watch_disk")
