@@ -56,7 +56,13 @@ PAGES = {
         "FAILED?q=pandas",
         "/nowhere",
     ],
-    "admin": ["/admin", "/admin/teams/harbour"],
+    "admin": [
+        "/admin",
+        "/admin?edit=harbour",
+        "/admin/activity",
+        "/admin/activity?person=nobody",
+        "/admin/teams/harbour",
+    ],
 }
 SETTINGS = {
     "member": [f"/apps/shop/settings/{section.name}" for section in SECTIONS[2:]]

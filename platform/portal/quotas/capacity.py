@@ -30,6 +30,23 @@ class Capacity:
             f" {self.promised_words}"
         )
 
+    @property
+    def sentence(self) -> str:
+        """Return in words how much the quotas promise, and what that means."""
+        promised = f"Quotas promise {self.promised_words} of {self.total_words}"
+        if self.booked > self.total:
+            return (
+                f"{promised}, and instances are allocated {self.booked_words}: more than the node"
+                " has. Lower a quota, or scale an app down."
+            )
+        if self.promised > self.total:
+            times = f"{self.promised / self.total:.1f}".removesuffix(".0")
+            return (
+                f"{promised}: {times} times as much as the node has. Teams share it if all use"
+                " their full quota."
+            )
+        return f"{promised}."
+
 
 def capacity_of(teams: list[TeamLine]) -> list[Capacity]:
     """Return CPU and memory. The portal runs on the node that it describes."""

@@ -59,6 +59,12 @@ def short_digest(digest: str) -> str:
 
 
 @register.filter
+def unix_time(seconds: float) -> datetime:
+    """Return the moment of a Unix time."""
+    return datetime.fromtimestamp(seconds, UTC)
+
+
+@register.filter
 def ago(moment: datetime | None) -> SafeString | str:
     """Return a <time> element such as "3 min ago". It shows the absolute time on hover; times.js
     updates it."""

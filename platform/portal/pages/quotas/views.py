@@ -2,27 +2,36 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import replace
+
 from django.contrib import messages
 from django.db import transaction
-from django.http import HttpResponse, QueryDict
+from django.http import HttpResponse
 from django.shortcuts import redirect, render
 from django.views.decorators.http import require_http_methods, require_POST
 
 from portal.accounts.access import require_admin, team_for
-from portal.accounts.models import Person, Team
+from portal.accounts.models import Team
 from portal.accounts.signed_in import SignedInRequest, signed_in
-from portal.activity.access import audit_for
 from portal.errors import Refused
+from portal.images.clean_up import request_clean_up
 from portal.lifecycle.account_actions import create_person, create_personal_team
-from portal.pages import breadcrumbs, form_errors
+from portal.pages import form_errors
 from portal.pages.accounts.forms import PersonForm
 from portal.pages.breadcrumbs import Crumb
-from portal.pages.domains.card import own_certificates
+from portal.pages.quotas.admin_page import (
+    admin_context,
+    clean_up_context,
+    node_context,
+    quota_form,
+)
 from portal.pages.quotas.forms import NetworkForm, QuotaForm
 from portal.quotas import actions
-from portal.quotas.access import network_policy_of, quota_of, team_uses
+from portal.quotas.access import network_policy_of, team_uses
 from portal.quotas.capacity import capacity_of
 from portal.quotas.lines import lines, lines_of
+from portal.quotas.models import Quota
 from portal.releases.actions import request_upgrade
 
 
@@ -34,12 +43,33 @@ def admin(request: SignedInRequest) -> HttpResponse:
 
 
 @signed_in
+def node(request: SignedInRequest) -> HttpResponse:
+    """Show the state of the node. Requested by htmx again and again."""
+    require_admin(request.user)
+    return render(request, "quotas/fragments/node.html", node_context())
+
+
+@signed_in
+@require_http_methods(["GET", "POST"])
+def clean_up(request: SignedInRequest) -> HttpResponse:
+    """Start a clean-up of images, or show the result. htmx asks for it until there is one."""
+    require_admin(request.user)
+    if request.method == "GET":
+        return render(request, "quotas/fragments/clean_up.html", clean_up_context())
+    request_clean_up(request.user)
+    messages.success(
+        request, "The clean-up was started.\nThe page shows what was freed when it ends."
+    )
+    return redirect("/admin#images")
+
+
+@signed_in
 @require_http_methods(["GET", "POST"])
 def quota(request: SignedInRequest, name: str) -> HttpResponse:
     """Edit the limits of one team."""
     require_admin(request.user)
     team = team_for(request.user, name)
-    form = _quota_form(team, request.POST or None)
+    form = quota_form(team, request.POST.dict() or None)
     if form.is_valid():
         try:
             actions.set_quota(request.user, team=team, limits=form.cleaned_data)
@@ -51,7 +81,30 @@ def quota(request: SignedInRequest, name: str) -> HttpResponse:
                 f"The quota of {name} was saved.\nIt applies to running instances immediately.",
             )
             return redirect("admin")
+    if request.POST.get("inline"):
+        return _page(request, PersonForm(), query={"edit": name}, edited=form)
     return _quota_page(request, team, form, _network_form(team))
+
+
+@signed_in
+def quota_preview(request: SignedInRequest, name: str) -> HttpResponse:
+    """Show the team's use and the node's capacity with the limits that are being typed. Requested
+    by htmx."""
+    require_admin(request.user)
+    team = team_for(request.user, name)
+    form = quota_form(team, request.GET.dict())
+    uses = team_uses()
+    if form.is_valid():
+        planned = Quota(team=team, **form.cleaned_data)
+        uses = [replace(line, quota=planned) if line.team == team else line for line in uses]
+    line = next(line for line in uses if line.team == team)
+    context = {
+        "lines": lines(line.quota, line.use),
+        "over": line.over,
+        "capacity": capacity_of(uses),
+        "is_valid": form.is_valid(),
+    }
+    return render(request, "quotas/fragments/preview.html", context)
 
 
 @signed_in
@@ -73,7 +126,7 @@ def network(request: SignedInRequest, name: str) -> HttpResponse:
                 " immediately.",
             )
             return redirect("admin-quota", name)
-    return _quota_page(request, team, _quota_form(team), form)
+    return _quota_page(request, team, quota_form(team), form)
 
 
 @signed_in
@@ -120,11 +173,6 @@ def add_person(request: SignedInRequest) -> HttpResponse:
     return _page(request, form)
 
 
-def _quota_form(team: Team, data: QueryDict | None = None) -> QuotaForm:
-    now = quota_of(team)
-    return QuotaForm(data, initial={field: getattr(now, field) for field in QuotaForm.base_fields})
-
-
 def _network_form(team: Team) -> NetworkForm:
     now = network_policy_of(team)
     return NetworkForm(initial={field: getattr(now, field) for field in NetworkForm.base_fields})
@@ -145,18 +193,15 @@ def _quota_page(
     )
 
 
-def _page(request: SignedInRequest, form: PersonForm) -> HttpResponse:
-    teams = team_uses()
-    context = {
-        "capacity": capacity_of(teams),
-        "teams": [
-            (line, [entry for entry in lines(line.quota, line.use) if entry.name != "Disk"])
-            for line in teams
-        ],
-        "people": Person.objects.prefetch_related("teams").order_by("-is_staff", "username"),
-        "audit": audit_for(request.user)[:12],
-        "certificates": own_certificates(),
-        "form": form,
-        "crumbs": breadcrumbs.of_page("Admin"),
-    }
-    return render(request, "quotas/admin.html", context, status=422 if form.errors else 200)
+def _page(
+    request: SignedInRequest,
+    new: PersonForm,
+    *,
+    query: Mapping[str, str] | None = None,
+    edited: QuotaForm | None = None,
+) -> HttpResponse:
+    context = admin_context(
+        request.user, request.GET.dict() if query is None else query, new=new, edited=edited
+    )
+    has_errors = new.errors or (edited is not None and edited.errors)
+    return render(request, "quotas/admin.html", context, status=422 if has_errors else 200)
