@@ -7,7 +7,6 @@ import os
 import platform
 import re
 import time
-import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -26,6 +25,7 @@ log = logging.getLogger(__name__)
 _ROOT = Path(__file__).resolve().parents[2]
 _SOME = re.compile(r"^some avg10=([\d.]+)", re.MULTILINE)
 _KIB = re.compile(r"^(\w+):\s+(\d+) kB", re.MULTILINE)
+_VERSION = re.compile(r'^version = "([^"]+)"', re.MULTILINE)
 _NUMBER = re.compile(rb"\d+\.\d+(?:[.\-]\w+)*")
 _PROGRAMS = {
     "HAProxy": ("haproxy", "-v"),
@@ -69,12 +69,12 @@ class NodeSampling:
         disk = disk_of(self._engine.config)
         text = (self._proc / "meminfo").read_text()
         memory = {name: int(size) * 1024 for name, size in _KIB.findall(text)}
-        one, five, fifteen, *_ = (self._proc / "loadavg").read_text().split()
+        minute, five, fifteen, *_ = (self._proc / "loadavg").read_text().split()
         return NodeSample(
             at=time.time(),
             cpu=self._cpu_percent(),
             cores=len(os.sched_getaffinity(0)),
-            load=(float(one), float(five), float(fifteen)),
+            load=(float(minute), float(five), float(fifteen)),
             memory_used=memory["MemTotal"] - memory["MemAvailable"],
             memory_total=memory["MemTotal"],
             disk_used=int(disk.used),
@@ -108,9 +108,9 @@ class NodeSampling:
 
 def versions() -> dict[str, str]:
     """Return the versions of the parts of the node. A program that does not answer is left out."""
-    project = tomllib.loads((_ROOT / "pyproject.toml").read_text())["project"]
+    project = _VERSION.search((_ROOT / "pyproject.toml").read_text())
     found = {
-        "Slipway": str(project["version"]),
+        "Slipway": project[1] if project else "unknown",
         "Linux": platform.release(),
         "Python": platform.python_version(),
     }
