@@ -24,6 +24,7 @@ MODULES = (
     "runtime.confined.removal",
     "runtime.containers.mount_points",
     "runtime.images.layers.diff",
+    "runtime.images.layers.release_diff",
     "runtime.images.layers.packing",
     "runtime.images.layers.sanitizing",
     "runtime.images.layers.written",

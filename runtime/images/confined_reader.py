@@ -13,6 +13,7 @@ from runtime.errors import ImageDamaged
 from runtime.images.digest import Digest
 from runtime.images.layers import packing
 from runtime.images.layers.diff import Change, compare
+from runtime.images.layers.release_diff import ReleaseDiff, compare_releases
 
 _ANY = 1 << 62
 
@@ -80,6 +81,19 @@ class ConfinedReader:
         """Return the changes from one stack of unpacked layers to another, both topmost first."""
         with self.confinement.session() as helper:
             return helper.call(compare, before=helper.trees(before), after=helper.trees(after))
+
+    def compare_releases(
+        self, before: Sequence[Path], after: Sequence[Path], folder: str
+    ) -> ReleaseDiff:
+        """Compare as `compare`, with packages, and with the text of changed files below `folder`,
+        a path without a leading slash."""
+        with self.confinement.session() as helper:
+            return helper.call(
+                compare_releases,
+                before=helper.trees(before),
+                after=helper.trees(after),
+                folder=folder,
+            )
 
     def fingerprint(self, tree: Path) -> Digest:
         """Return the digest of the tar that we would write of a tree.

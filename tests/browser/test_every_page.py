@@ -49,6 +49,8 @@ PAGES = {
         "/apps/shop/images/v2",
         "/apps/shop/images/before-checkout",
         "/apps/shop/compare?before=v1&after=v2",
+        "/apps/shop/releases/1/compare/2",
+        "/apps/shop/releases/2/compare/3",
         "/apps/shop/instances/shop-web-0",
         "BUILDING",
         "FAILED",

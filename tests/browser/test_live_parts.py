@@ -331,7 +331,7 @@ def test_a_page_whose_app_was_deleted_before_its_stream_opened_shows_that(browse
 
 @pytest.mark.parametrize("scripts", [True, False])
 def test_a_comparison_is_started_and_its_result_appears(browse: Browse, scripts: bool) -> None:
-    page = opened(browse(scripts=scripts), "/apps/shop/compare?before=v2&after=v4")
+    page = opened(browse(scripts=scripts), "/apps/shop/releases/2/compare/4")
     page.get_by_role("button", name="Compare files").click()
     expect(page.get_by_text("Comparing the files.")).to_be_visible(timeout=20_000)
     answer(ImageJob.objects.get(state="queued"), CHANGES)

@@ -121,8 +121,20 @@ def _run(job: ImageJob, engine: NodeEngine) -> None:
 def _compare(job: ImageJob, engine: NodeEngine) -> dict[str, Any]:
     store = engine.images
     with store.lease():
-        before, after = (store.image(job.arguments[name]).layers for name in ("before", "after"))
-        return _listed(store.reader.compare(before, after), whole=True)
+        before, after = (store.image(job.arguments[name]) for name in ("before", "after"))
+        folder = after.config.working_directory.strip("/")
+        found = store.reader.compare_releases(before.layers, after.layers, folder)
+    return {
+        **_listed(found.changes, whole=True),
+        "packages": [
+            [change.system, change.name, change.before, change.after] for change in found.packages
+        ],
+        "texts": [
+            {"path": text.path[:400], "lines": text.lines, "is_cut": text.is_cut}
+            for text in found.texts
+        ],
+        "texts_left_out": found.texts_left_out,
+    }
 
 
 def _written(job: ImageJob, engine: NodeEngine) -> dict[str, Any]:

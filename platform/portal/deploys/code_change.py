@@ -26,7 +26,7 @@ def code_change_of(build: Build, rollout: Rollout | None) -> CodeChange:
     """Return the change of a build. `rollout` is that of its release, if there is one."""
     number = rollout.release.number if rollout is not None else None
     before = last_live_before(build, number)
-    forge = _forge(build) if build.commit else None
+    forge = forge_of_build(build) if build.commit else None
     known = before.build.commit if before is not None and before.build is not None else ""
     return CodeChange(
         commit=build.commit,
@@ -58,7 +58,8 @@ def last_live_before(build: Build, number: int | None) -> Release | None:
     )
 
 
-def _forge(build: Build) -> Forge | None:
+def forge_of_build(build: Build) -> Forge | None:
+    """Return the Git host's pages of the repository that a build was made of, if they are known."""
     if build.source.kind == SourceKind.GIT:
         return forge_of(build.source.filename)
     address = Repository.objects.filter(app=build.app_id).values_list("address", flat=True).first()

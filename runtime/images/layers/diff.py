@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -37,11 +37,16 @@ class Change:
 
         A name can contain bytes that are not text, line ends, and control sequences for a terminal.
         """
-        readable = os.fsencode(self.path).decode(errors="backslashreplace")
-        return "".join(
-            character if character.isprintable() else character.encode("unicode_escape").decode()
-            for character in readable
-        )
+        return safe(self.path)
+
+
+def safe(name: str) -> str:
+    """Return a name or a line without bytes that are not text, and without control characters."""
+    readable = os.fsencode(name).decode(errors="backslashreplace")
+    return "".join(
+        character if character.isprintable() else character.encode("unicode_escape").decode()
+        for character in readable
+    )
 
 
 @confined
@@ -51,7 +56,11 @@ def compare(before: tuple[Folder, ...], after: tuple[Folder, ...]) -> list[Chang
 
     Both are topmost first. The content of a new folder is included.
     """
-    old, new = _merged(before), _merged(after)
+    return changes_between(merged(before), merged(after))
+
+
+def changes_between(old: Mapping[str, Shown], new: Mapping[str, Shown]) -> list[Change]:
+    """Return the changes between two merged stacks, by path."""
     changes = [Change(kind=ChangeKind.DELETED, path=f"/{name}") for name in old.keys() - new.keys()]
     changes += [
         Change(kind=ChangeKind.ADDED, path=f"/{name}", size=new[name].size)
@@ -65,7 +74,7 @@ def compare(before: tuple[Folder, ...], after: tuple[Folder, ...]) -> list[Chang
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Shown:
+class Shown:
     """The file or folder that a container sees under a name, and its layer."""
 
     layer: Folder
@@ -76,9 +85,9 @@ class _Shown:
         return self.status.st_size if stat.S_ISREG(self.status.st_mode) else 0
 
 
-def _merged(layers: Sequence[Folder]) -> dict[str, _Shown]:
-    """Return the entries that a container would see, by name."""
-    seen: dict[str, _Shown] = {}
+def merged(layers: Sequence[Folder]) -> dict[str, Shown]:
+    """Return the entries that a container would see, by name. Layers are topmost first."""
+    seen: dict[str, Shown] = {}
     for layer in reversed(layers):
         for found in walk(layer):
             if is_whiteout(found.status):
@@ -91,16 +100,16 @@ def _merged(layers: Sequence[Folder]) -> dict[str, _Shown]:
                     _forget_below(seen, f"{found.path}/")
             elif before is not None and stat.S_ISDIR(before.status.st_mode):
                 _forget_below(seen, f"{found.path}/")
-            seen[found.path] = _Shown(layer=layer, status=found.status)
+            seen[found.path] = Shown(layer=layer, status=found.status)
     return seen
 
 
-def _forget_below(seen: dict[str, _Shown], prefix: str) -> None:
+def _forget_below(seen: dict[str, Shown], prefix: str) -> None:
     for name in [name for name in seen if name.startswith(prefix)]:
         del seen[name]
 
 
-def _same(name: str, old: _Shown, new: _Shown) -> bool:
+def _same(name: str, old: Shown, new: Shown) -> bool:
     a, b = old.status, new.status
     if os.path.samestat(a, b):
         return True

@@ -146,6 +146,11 @@ PAGES = (
     _form("apps/<slug:name>/stack", rule=rules.ADMIN_OF_APP),
     _form("apps/<slug:name>/rollback", number=1),
     _page("apps/<slug:name>/releases/<int:number>/rollback", "/apps/shop/releases/1/rollback"),
+    _page(
+        "apps/<slug:name>/releases/<int:before>/compare/<int:after>",
+        "/apps/shop/releases/1/compare/2",
+    ),
+    _page("apps/<slug:name>/releases/compare", "/apps/shop/releases/compare?before=1&after=2"),
     _form("apps/<slug:name>/releases/<int:number>/again", "/apps/shop/releases/{release}/again"),
     _form("apps/<slug:name>/domains/add", host="another.example.com"),
     _form("apps/<slug:name>/domains/addresses"),

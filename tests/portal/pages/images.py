@@ -91,6 +91,15 @@ CHANGES = {
         ["D", "/app/shop/legacy.py", 0],
         ["A", "/opt/venv/lib/python3.13/site-packages/stripe/__init__.py", 18_233],
     ],
+    "packages": [["Python", "stripe", "", "12.1"], ["Debian", "libssl3", "3.0.16", "3.0.17"]],
+    "texts": [
+        {
+            "path": "/app/shop/checkout.py",
+            "lines": ["@@ -1,2 +1,2 @@", " import cart", "-import legacy", "+import payments"],
+            "is_cut": False,
+        }
+    ],
+    "texts_left_out": 0,
     "added": 3,
     "changed": 1,
     "deleted": 1,

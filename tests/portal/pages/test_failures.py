@@ -46,7 +46,7 @@ def test_a_traceback_is_shown_in_monospace_with_its_indentation(member: Client) 
     assert "<span>    import payments</span>" in trace[0]
     assert "<mark>ModuleNotFoundError" in trace[0]
     assert 'href="/apps/shop/logs">' in page[trace.end() :], "the whole boot log is one click away"
-    assert 'href="/apps/shop/compare?before=v3&amp;after=v4">What changed since v3' in page
+    assert 'href="/apps/shop/releases/3/compare/4">What changed since v3' in page
 
 
 def test_a_failed_deploy_above_a_live_app_is_a_card_that_can_be_dismissed(member: Client) -> None:

@@ -77,6 +77,7 @@ def test_an_instance_is_inspected_committed_deployed_and_saved(plant, broker, ca
     image_job(compare.pk)
     compare.refresh_from_db()
     assert ["A", "/srv/data/note", 5] in compare.result["changes"]
+    assert compare.result["packages"] == []
 
     for form in actions.FORMATS:
         save = actions.save(owner, image=named(app, "v2"), form=form)

@@ -115,6 +115,8 @@ def compare_files(request: SignedInRequest, name: str) -> HttpResponse:
         raise NotFound("Choose two images to compare.", hint="Use Compare in the list of deploys.")
     before, after = named(app, form.cleaned_data["before"]), named(app, form.cleaned_data["after"])
     back = f"{reverse('compare', args=[name])}?before={before.name}&after={after.name}"
+    if before.release is not None and after.release is not None:
+        back = reverse("compare-releases", args=[name, before.release.number, after.release.number])
     return _asked(request, lambda: actions.compare(request.user, before=before, after=after), back)
 
 

@@ -15,5 +15,11 @@ urlpatterns = [
         views.rollback_preview,
         name="rollback-preview",
     ),
+    path(
+        "apps/<slug:name>/releases/<int:before>/compare/<int:after>",
+        views.compare,
+        name="compare-releases",
+    ),
+    path("apps/<slug:name>/releases/compare", views.choose, name="choose-releases"),
     path("apps/<slug:name>/releases/<int:number>/again", views.try_again, name="try-again"),
 ]

@@ -9,10 +9,12 @@ from django.views.decorators.http import require_POST
 
 from portal.accounts.signed_in import SignedInRequest, signed_in
 from portal.apps.access import app_for
+from portal.deploys.release_comparison import compare_releases
 from portal.errors import NotFound, Refused
+from portal.images.jobs import job_context
 from portal.pages import breadcrumbs, form_errors
 from portal.pages.apps.commands import commands_for
-from portal.pages.releases.forms import RollbackForm
+from portal.pages.releases.forms import ChooseForm, RollbackForm
 from portal.releases import actions
 from portal.releases.history import history_of, newest_rollout, previous_good
 from portal.releases.rollback_preview import preview_of
@@ -45,6 +47,33 @@ def rollback_preview(request: SignedInRequest, name: str, number: int) -> HttpRe
         "tab": "deploys",
     }
     return render(request, "releases/rollback.html", context)
+
+
+@signed_in
+def compare(request: SignedInRequest, name: str, before: int, after: int) -> HttpResponse:
+    """Compare two releases. The node compares files, packages and texts on request."""
+    app = app_for(request.user, name)
+    comparison = compare_releases(app, before, after)
+    context = {
+        "app": app,
+        "comparison": comparison,
+        "before": {"name": f"v{before}"},
+        "after": {"name": f"v{after}"},
+        **({} if comparison.job is None else job_context(comparison.job)),
+        "crumbs": breadcrumbs.of_app(app, f"v{before} and v{after}"),
+        "tab": "deploys",
+    }
+    return render(request, "releases/compare.html", context)
+
+
+@signed_in
+def choose(request: SignedInRequest, name: str) -> HttpResponse:
+    """Redirect from the form that chooses two releases to their comparison."""
+    app, form = app_for(request.user, name), ChooseForm(request.GET)
+    if not form.is_valid():
+        raise NotFound("Choose two releases to compare.", hint="Check the list of deploys.")
+    chosen = form.cleaned_data
+    return redirect("compare-releases", app.name, chosen["before"], chosen["after"])
 
 
 @signed_in
