@@ -29,6 +29,7 @@ ORDER = (
     "test_bad_archives",
     "test_bad_apps",
     "test_attacks",
+    "test_volumes",
     "test_down",
 )
 TEAM = "crew"

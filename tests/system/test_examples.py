@@ -19,6 +19,7 @@ EXAMPLES = (
     *(
         "hello",
         "flask-counter",
+        "flask-files",
         "django-todo",
         "fastapi-uv",
         "express-chat",
@@ -119,6 +120,7 @@ def test_an_example_deploys_by_upload_and_its_page_says_live(live, page, example
     [
         ("hello", "/", "Hello from Slipway"),
         ("flask-counter", "/", "Visits to this instance"),
+        ("flask-files", "/", "No file yet."),
         ("django-todo", "/", "Nothing to do yet."),
         ("fastapi-uv", "/convert?value=100&source=celsius&target=fahrenheit", '"value":212'),
         ("express-chat", "/", "<title>Chat</title>"),

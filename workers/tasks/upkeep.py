@@ -18,6 +18,7 @@ from portal.jobs.actions import forget_old
 from portal.releases.access import OPEN
 from portal.releases.models import Rollout
 from portal.traffic import sleep_history
+from portal.volumes.access import due_for_removal
 from portal.volumes.models import JobState as VolumeJobState
 from portal.volumes.models import VolumeJob
 from runtime import journal
@@ -62,6 +63,8 @@ def send_lost_tasks_again() -> None:
             _sent_at[lost] = now
             celery.send_task(lost.task, [lost.row])
     _remove_lost_release_phases(engine)
+    if due_for_removal().exists():  # at once, or as soon as no instance uses them any more
+        celery.send_task("slipway.remove_volumes", expires=5)
     for woken in (*engine.containers.wake_forgotten(), *engine.volumes.thaw_forgotten()):
         log.warning("%s", woken)
     for lost in [lost for lost, at in _sent_at.items() if now - at > 10 * AGAIN_AFTER]:
@@ -72,7 +75,7 @@ def send_lost_tasks_again() -> None:
 def tidy_up() -> None:
     """Delete old rows and locks, and write missing rows of images.
 
-    Old rows are those of stopped instances, runs, sleep periods, jobs and deleted volumes.
+    Old rows are those of stopped instances, runs, sleep periods and jobs.
     """
     Instance.objects.filter(
         state=InstanceState.STOPPED, stopped_at__lt=timezone.now() - KEPT_INSTANCES
@@ -84,7 +87,6 @@ def tidy_up() -> None:
     images.remove_old_jobs(engine)
     images.write_missing_image_rows(engine)
     volumes.tidy_up(engine)
-    volumes.remove_volumes()
     under_way = set(
         Build.objects.filter(state__in=(BuildState.QUEUED, BuildState.BUILDING)).values_list(
             "pk", flat=True

@@ -1,5 +1,12 @@
 """The list of all attacks."""
 
-from tests.system.attacks import escapes, images, names, pushes, resources
+from tests.system.attacks import escapes, images, names, pushes, resources, volumes
 
-ATTACKS = (*resources.ATTACKS, *escapes.ATTACKS, *names.ATTACKS, *images.ATTACKS, *pushes.ATTACKS)
+ATTACKS = (
+    *resources.ATTACKS,
+    *escapes.ATTACKS,
+    *names.ATTACKS,
+    *images.ATTACKS,
+    *pushes.ATTACKS,
+    *volumes.ATTACKS,
+)
