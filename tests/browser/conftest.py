@@ -11,10 +11,11 @@ from django.test import Client
 from playwright.sync_api import Browser, BrowserContext
 
 from portal.accounts.models import Person
+from portal.apps.models import App
 
 # Fixtures of the portal's tests
 from tests.portal.conftest import portal_groups, portal_url  # noqa: F401
-from tests.portal.pages import fleet
+from tests.portal.pages import fleet, fleet_volumes
 
 # Playwright runs an event loop in this thread, so Django would refuse database access of the tests.
 os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "true"
@@ -26,6 +27,7 @@ ROOT = Path(__file__).resolve().parents[2]
 def sample_portal(transactional_db: None, broker: object, portal_url: str) -> str:  # noqa: F811
     """Create the sample portal with committed rows. Return its URL."""
     fleet.fill()
+    fleet_volumes.fill(App.objects.get(name="shop"))
     return portal_url
 
 

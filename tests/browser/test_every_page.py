@@ -8,6 +8,7 @@ import pytest
 from django.utils import timezone
 from playwright.sync_api import BrowserContext, Page
 
+from portal.apps.volumes import Volume
 from portal.builds.models import Build
 from portal.pages.settings.sections import SECTIONS
 from tests.browser.conftest import ROOT
@@ -52,6 +53,9 @@ PAGES = {
         "/apps/shop/releases/1/compare/2",
         "/apps/shop/releases/2/compare/3",
         "/apps/shop/instances/shop-web-0",
+        "VOLUME uploads",
+        "VOLUME loose",
+        "VOLUME deleted",
         "BUILDING",
         "FAILED",
         "FAILED?line=3",
@@ -130,9 +134,11 @@ def look(page: Page, path: str) -> list[str]:
 
 
 def address(path: str) -> str:
-    """Return the path with the build's number from the database."""
+    """Return the path with the build's or volume's number from the database."""
     if path.startswith("/"):
         return path
+    if path.startswith("VOLUME "):
+        return f"/volumes/{Volume.objects.get(name=path.removeprefix('VOLUME ')).pk}"
     state, mark, query = path.partition("?")
     build = Build.objects.select_related("app").get(state=state.lower())
     return f"/apps/{build.app.name}/builds/{build.pk}{mark}{query}"

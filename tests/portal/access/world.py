@@ -25,7 +25,6 @@ from django.utils import timezone
 
 from portal.accounts.models import Person, Team
 from portal.apps.models import App
-from portal.apps.volumes import Snapshot, Volume, VolumeState
 from portal.builds.models import Build, BuildState
 from portal.events import client
 from portal.http.request_bodies import UNREAD
@@ -39,13 +38,11 @@ from portal.registry.models import Attachment
 from portal.releases.models import Release
 from portal.traffic.actions import admit
 from portal.volumes import jobs as volume_jobs
-from portal.volumes.models import JobKind as VolumeJobKind
-from portal.volumes.models import JobState as VolumeJobState
 from portal.volumes.models import VolumeJob
 from tests.portal.access.rules import Outcome, Role
 from tests.portal.access.table import Route
 from tests.portal.images import config, digest_of, manifest
-from tests.portal.pages import fleet
+from tests.portal.pages import fleet, fleet_volumes
 
 EMPTY = f"sha256:{hashlib.sha256(b'').hexdigest()}"
 
@@ -108,7 +105,7 @@ def made() -> Iterator[World]:
         "docs-site",
         msgspec.json.encode(AppCounts(requests=RequestCounts(classes={"2xx": 1}))),
     )
-    volumes = _volumes(shop)
+    volumes = fleet_volumes.fill(shop)
     files.append(volume_jobs.archive_of(VolumeJob.objects.get(pk=volumes["download"])))
     values = {
         **volumes,
@@ -134,32 +131,6 @@ def made() -> Iterator[World]:
     finally:
         for path in (*files, *blob_store.UPLOADS.iterdir(), *blob_store.RECEIVED.iterdir()):
             path.unlink(missing_ok=True)
-
-
-def _volumes(app: App) -> dict[str, int]:
-    """Create an attached volume with a snapshot and an archive, a detached and a deleted one."""
-    ready = {"team": app.team, "last_app": app.name, "size": 2**26, "state": VolumeState.READY}
-    volume = Volume.objects.create(app=app, name="uploads", path="/data", **ready)
-    loose = Volume.objects.create(name="loose", path="/loose", **ready)
-    deleted = Volume.objects.create(
-        name="deleted", path="/deleted", deleted_at=timezone.now(), **ready
-    )
-    snapshot = Snapshot.objects.create(volume=volume, size=2**26, taken=1)
-    download = VolumeJob.objects.create(
-        volume=volume,
-        kind=VolumeJobKind.DOWNLOAD,
-        state=VolumeJobState.DONE,
-        result={"bytes": 3, "files": 1, "left_out": 0},
-        finished_at=timezone.now(),
-    )
-    volume_jobs.archive_of(download).write_bytes(b"tar")
-    return {
-        "volume": volume.pk,
-        "loose": loose.pk,
-        "deleted": deleted.pk,
-        "snapshot": snapshot.pk,
-        "download": download.pk,
-    }
 
 
 def _saved(app: App) -> ImageJob:
