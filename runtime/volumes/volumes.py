@@ -102,7 +102,8 @@ class Volumes:
             self._remove_copy(folder.path / "copy.ext4", folder.path / "copy")
             if folder.path.exists():
                 shutil.rmtree(folder.path)  # the node chose all names in it
-            self._lock_path(number).unlink(missing_ok=True)
+            for name in (f"volume-{number}", f"volume-copy-{number}"):
+                (self._config.locks / name).unlink(missing_ok=True)
 
     def unmount_unused(self, used: Collection[int]) -> list[str]:
         """Unmount the volumes that no container uses. Return log lines."""
@@ -195,15 +196,20 @@ class Volumes:
 
     @contextmanager
     def opened_copy(self, volume: Volume) -> Iterator[Path]:
-        """Mount a consistent copy of a volume read-only, and yield its data folder."""
-        with self._locked(volume.number) as folder:
-            self._check_owner(folder, volume)
-            self._check_room()
+        """Mount a consistent copy of a volume read-only, and yield its data folder.
+
+        Instances can start and write meanwhile. Only one copy of a volume exists at a time.
+        """
+        with journal.lock(self._config.locks / f"volume-copy-{volume.number}"):
+            folder = self._folder(volume.number)
             copy, place = folder.path / "copy.ext4", folder.path / "copy"
-            self._remove_copy(copy, place)  # of a killed process
             try:
-                with self._still(folder):
-                    disk.copy_disk(folder.disk, copy)
+                with self._locked(volume.number):
+                    self._check_owner(folder, volume)
+                    self._check_room()
+                    self._remove_copy(copy, place)  # of a killed process
+                    with self._still(folder):
+                        disk.copy_disk(folder.disk, copy)
                 disk.check_disk(copy)
                 place.mkdir(mode=0o700)
                 disk.mount_disk(self._kernel, copy, place, read_only=True)

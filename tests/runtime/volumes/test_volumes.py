@@ -168,6 +168,9 @@ def test_a_copy_is_mounted_read_only_and_leaves_nothing(volumes):
         assert (copy / "file").read_text() == "same"
         with pytest.raises(OSError, match="Read-only"):
             (copy / "new").touch()
+        # instances start and write while an archive is made of the copy
+        (volumes.mount(VOLUME) / "file").write_text("other")
+        assert (copy / "file").read_text() == "same"
     assert sorted(path.name for path in volumes._folder(7).path.iterdir()) == [
         "disk.ext4",
         "mount",

@@ -19,7 +19,9 @@ class QuotaForm(forms.Form):
     cpu_per_instance = CpuField(label="CPU per instance")
     memory = SizeField(label="Memory", help_text="For all instances together, for example 4G.")
     memory_per_instance = SizeField(label="Memory per instance")
-    disk = SizeField(label="Disk", help_text="For the writable layers of all instances.")
+    disk = SizeField(
+        label="Disk", help_text="For the writable layers of all instances, and for volumes."
+    )
     disk_per_instance = SizeField(label="Disk per instance")
     sleep_minutes = forms.IntegerField(
         min_value=0,
