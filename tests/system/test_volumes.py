@@ -64,17 +64,25 @@ def test_files_are_seen_by_all_instances_after_scaling(keeper, box, admin):
 
 
 def test_files_survive_the_kill_of_the_instance(keeper, box):
-    for name, pid in box.instance_pids().items():
-        if name.startswith(f"{APP}-"):
-            os.kill(pid, signal.SIGKILL)
-    until(lambda: is_kept(box), within=60, what="the app serves its files again")
+    before = pids_of(box)
+    for pid in before:
+        os.kill(pid, signal.SIGKILL)
+    until(
+        lambda: pids_of(box) and not pids_of(box) & before and is_kept(box),
+        within=60,
+        what="a new instance serves the files",
+    )
+
+
+def pids_of(box) -> set[int]:
+    return {pid for name, pid in box.instance_pids().items() if name.startswith(f"{APP}-")}
 
 
 def test_files_survive_the_kill_of_the_workers_during_a_snapshot(keeper, box, admin):
     number = admin.get(f"/apps/{APP}/volumes")[0]["number"]
     answer = admin.api.post(f"/volumes/{number}/snapshots", json={"note": "before the kill"})
     assert answer.status_code == 202, answer.text
-    box.kill("worker-node")
+    box.kill("node worker")
     box.kill("supervisor")
     until(
         lambda: admin.get(f"/volumes/{number}/snapshots")[0]["bytes"],
