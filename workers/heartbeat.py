@@ -47,10 +47,9 @@ class Heartbeat(bootsteps.StartStopStep):
         sample = WorkerSample(
             at=time.time(), tasks=len(state.active_requests), at_once=parent.pool.num_processes
         )
+        name = parent.hostname.rpartition("@")[2]  # Celery makes celery@worker-node of worker-node
         try:
-            self._client.set(
-                WORKER_KEY % parent.hostname, msgspec.json.encode(sample), ex=WORKER_EXPIRY
-            )
+            self._client.set(WORKER_KEY % name, msgspec.json.encode(sample), ex=WORKER_EXPIRY)
         except redis.RedisError as error:
             if not self._has_warned:
                 log.warning("The admin page shows this worker as silent: %s", error)

@@ -11,7 +11,8 @@ import pytest
 
 from portal.apps.models import Instance, InstanceState
 from portal.metrics.exposition import counts_of
-from portal.metrics.series import points_of
+from portal.metrics.node import node_now
+from portal.metrics.series import parts_in, points_of
 from portal.metrics.time_range import Span
 from portal.releases.models import RolloutState
 from portal.requests.trace import trace_of
@@ -64,6 +65,36 @@ def test_a_rollout_goes_live_through_the_queue_with_output_and_usage(plant, brok
     trace = trace_of(plant.crew.owner, answer.headers["X-Request-Id"])
     assert (trace.status, trace.instance_name, trace.meaning) == ("200", instance.id, None)
     assert trace.rollout == rollout
+
+
+def test_the_supervisor_and_a_worker_write_the_values_of_charts_and_of_the_admin_page(plant):
+    plant.worker()
+    plant.supervisor()
+    app = plant.app()
+    rollout = plant.release(app)
+    plant.until(lambda: live(rollout))
+    (instance,) = running(plant)
+    name = f"web.{instance.id[-8:]}"
+
+    def points():
+        return parts_in(app.name, Span.HOUR.until(time.time()))
+
+    plant.until(lambda: any((part := point.part(name)) and part.memory for point in points()))
+    part = next(part for point in reversed(points()) if (part := point.part(name)))
+    assert part == points()[-1].part("web")
+    assert part.cpu_limit == instance.spec.limits.cpu
+    assert part.memory_limit == 512 * 2**20
+    assert 0 < part.disk < part.disk_limit == instance.spec.limits.disk
+    os.kill(instance.pid, signal.SIGKILL)
+    plant.until(lambda: sum(point.restarts for point in points_of(app.name, Span.HOUR)) == 1)
+    assert sum(point.parts[name].restarts for point in points() if name in point.parts) == 1
+    plant.until(lambda: node_now().sample is not None)
+    now = node_now()
+    assert now.sample.instances == 1
+    assert now.sample.memory_used > 2**20
+    answers = {part.name: part.answers for part in now.parts}
+    assert answers["supervisor"]
+    assert answers["worker-node"]
 
 
 def test_kill_9_of_worker_and_supervisor_restarts_and_loses_nothing(plant):

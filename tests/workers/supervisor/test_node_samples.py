@@ -73,7 +73,7 @@ def test_a_worker_writes_samples_from_its_own_loop(broker: redis.Redis) -> None:
         return timer
 
     parent = SimpleNamespace(
-        hostname="worker-node",
+        hostname="celery@worker-node",
         pool=SimpleNamespace(num_processes=12),
         timer=SimpleNamespace(call_repeatedly=call_repeatedly),
     )
