@@ -41,6 +41,8 @@ KEYS = st.sampled_from(
         "healthchecks",
         "scripts",
         "postdeploy",
+        "volumes",
+        "overlap",
     ]
 )
 LEAVES = st.one_of(
