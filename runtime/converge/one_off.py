@@ -38,6 +38,7 @@ class Runs:
 
     containers: Containers
     images: Store
+    ship_ended: Callable[[str], None]  # the run's files stay
     ship_last: Callable[[str], None]
     last_lines: Callable[[str], list[str]]
 
@@ -80,6 +81,10 @@ class Runs:
     def why(self, container: Container, end: Exit | None) -> str:
         """Return the reason why it ended, with its last log lines."""
         return explain.exited(end, lived=None, log=self.last_lines(container.id))
+
+    def ship_rest(self, container: Container) -> None:
+        """Copy the rest of an ended run's output to the app's log, before its outcome is told."""
+        self.ship_ended(container.id)
 
     def stop(self, container: Container) -> None:
         """Stop a run with SIGTERM, then SIGKILL. Its log stays until the run is removed."""

@@ -9,7 +9,8 @@ import secrets
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 from runtime import journal
@@ -28,13 +29,13 @@ from runtime.converge.commit import commit
 from runtime.converge.desired import DesiredApp
 from runtime.converge.explain import ProbeAnswer
 from runtime.converge.observe import Observer
-from runtime.converge.observed import ObservedApp
 from runtime.converge.one_off import Runs
-from runtime.converge.planning.plan import Plan, plan
+from runtime.converge.planning.plan import plan
 from runtime.converge.probe import Prober
 from runtime.converge.probe_network import Ask, ask
 from runtime.converge.release_phase import ReleasePhases
 from runtime.converge.wake import Booting, Waker
+from runtime.engines.observation import Observation
 from runtime.errors import LaunchFailed, RuntimeFailure
 from runtime.images.collect import Garbage, Roots
 from runtime.images.digest import Digest
@@ -61,15 +62,6 @@ if TYPE_CHECKING:  # the builder's modules take 10 MB, and the supervisor never 
     from runtime.stacks.upgrade import Upgrade
 
 _WAKE_WAIT = 25.0  # seconds for the app's lock, which is held while instances are stopped
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Observation:
-    """The observed state of an app, and the plan that follows from it."""
-
-    observed: ObservedApp
-    plan: Plan
-    at: float
 
 
 class NodeEngine:
@@ -107,6 +99,7 @@ class NodeEngine:
         self.runs = Runs(
             containers=self.containers,
             images=self.images,
+            ship_ended=partial(self.ship_last, removed=False),
             ship_last=self.ship_last,
             last_lines=self.shipper.last_lines,
         )
@@ -376,11 +369,12 @@ class NodeEngine:
             container.spec.app, container.id, container_spec.log_name(container)
         )
 
-    def ship_last(self, id: str) -> None:
-        """Copy the rest of the output, before the instance's files are removed."""
+    def ship_last(self, id: str, *, removed: bool = True) -> None:
+        """Copy the rest of an ended instance's output, before its files are removed (or not)."""
         container, kinds = self.containers.state(id), (container_spec.INSTANCE, container_spec.RUN)
         if container is not None and container.spec.labels.get("kind") in kinds:
-            self.shipper.ship(container.spec.app, id, container_spec.log_name(container), last=True)
+            app, name = container.spec.app, container_spec.log_name(container)
+            self.shipper.ship(app, id, name, ended=True, last=removed)
 
     def check_health(self, container: Container, check: HealthCheck) -> ProbeAnswer:
         """Check one instance, within the check's time limit."""

@@ -55,15 +55,18 @@ class Shipper:
     at_most: int = AT_MOST
     too_far_behind: int = TOO_FAR_BEHIND
 
-    def ship(self, app: str, instance: str, source: str, *, last: bool = False) -> int:
+    def ship(
+        self, app: str, instance: str, source: str, *, ended: bool = False, last: bool = False
+    ) -> int:
         """Copy new lines and return their number.
 
-        `last` also copies a line without an end, and forgets the instance.
+        `ended` also copies a line without an end. `last` does, too, and forgets the instance: the
+        next call would copy all its lines again.
         """
         with journal.lock(self.config.locks / f"log-{app}"):
             path = self._progress(instance)
             progress = _read(path)
-            lines, after = self._read(self.console(instance), progress, source, last=last)
+            lines, after = self._read(self.console(instance), progress, source, last=ended or last)
             if lines:
                 lines = _masked(lines, self.mask_of(instance))
             logfile.append(

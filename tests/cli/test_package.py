@@ -1,6 +1,9 @@
 """The package of the command line, as the portal offers it."""
 
+import html
 import io
+import re
+import urllib.parse
 import zipfile
 
 import httpx
@@ -16,18 +19,22 @@ from workers.setup.tree import ROOT
 def test_the_portal_serves_the_package_that_the_account_page_names(
     portal_url: str, committed_people: People
 ) -> None:
-    name = f"slipway_cli-{__version__}-py3-none-any.whl"
     client = Client()
     client.force_login(committed_people.owner)
-    page = client.get("/account").content.decode()
-    assert f"uv tool install {settings.PORTAL_URL}/static/cli/{name}" in page
-    served = httpx.get(f"{portal_url}/static/cli/{name}")
+    page = html.unescape(client.get("/account").content.decode())
+    install = re.search(rf"uv tool install {settings.PORTAL_URL}(/static/cli/(\S+?\.whl))", page)
+    assert install is not None, page
+    version = urllib.parse.unquote(install[2]).split("-")[1]
+    assert re.fullmatch(re.escape(__version__) + r"\+[0-9a-f]{8}", version)
+    served = httpx.get(f"{portal_url}{install[1]}")
     assert served.status_code == 200
     with zipfile.ZipFile(io.BytesIO(served.content)) as wheel:
         packed = {path for path in wheel.namelist() if path.endswith(".py")}
-        entry = wheel.read(f"slipway_cli-{__version__}.dist-info/entry_points.txt").decode()
+        entry = wheel.read(f"slipway_cli-{version}.dist-info/entry_points.txt").decode()
+        told = wheel.read("slipway_cli/__init__.py").decode()
     sources = {path.relative_to(SOURCE).as_posix() for path in SOURCE.rglob("*.py")}
     assert packed == {path for path in sources if not path.startswith("build/")}
+    assert f'__version__ = "{version}"' in told
     assert "slipway = slipway_cli.__main__:main" in entry
 
 

@@ -103,7 +103,7 @@ def test_a_due_job_runs_once_with_its_output_logged_and_its_failure_shown(plant,
     assert good.started_at <= good.finished_at
     assert re.search(r"Z cron\.good stdout hello from cron\.good\n", log_of(plant, app))
     assert "Z cron.bad stderr no such table\n" in log_of(plant, app)
-    assert log_of(plant, app).count("hello from") == 1
+    assert log_of(plant, app).count("hello from cron.good") == 1
     assert plant.engine.runs.all() == []
     assert plant.get(app).status_code == 200
     assert rollout.release == good.release
@@ -318,9 +318,9 @@ def test_a_command_of_a_person_runs_once_and_its_exit_code_is_kept(plant):
     assert (good.state, good.exit_code, good.release) == (RunState.SUCCEEDED, 0, rollout.release)
     assert (bad.state, bad.exit_code) == (RunState.FAILED, 7)
     log = log_of(plant, app)
-    assert f"Z run.{good.pk} stdout hello\n" in log
-    assert f"Z run.{good.pk} stderr also\n" in log
-    assert f"Z run.{bad.pk} stdout no line end\n" in log
+    assert log.count(f"Z run.{good.pk} stdout hello\n") == 1
+    assert log.count(f"Z run.{good.pk} stderr also\n") == 1
+    assert log.count(f"Z run.{bad.pk} stdout no line end\n") == 1
     killed = jobs.run_command(owner, app=app, command="true; kill -9 $$", timeout=60.0)
     assert over(plant, killed).exit_code == 137
     late = jobs.run_command(owner, app=app, command="sleep 300", timeout=1.0)
@@ -336,9 +336,8 @@ def test_the_last_line_of_a_run_is_in_the_log_when_its_outcome_is(plant):
 
     def ship_and_note(id: str) -> None:
         states.append(Run.objects.get(pk=run.pk).state)
-        runs.ship_last(id)
+        runs.ship_ended(id)
 
-    plant.engine.runs = replace(runs, ship_last=ship_and_note)
+    plant.engine.runs = replace(runs, ship_ended=ship_and_note)
     over(plant, run)
-    assert states[0] == RunState.RUNNING
-    assert "Z run." in log_of(plant, app)
+    assert states == [RunState.RUNNING]

@@ -1,10 +1,12 @@
 """The wheel of the command line (cli/), which the portal offers for download.
 
-It is skipped while its sources have not changed.
+It is skipped while its sources have not changed. Its version ends in their fingerprint, because
+installers keep a wheel by its name.
 """
 
 from __future__ import annotations
 
+import re
 import shutil
 import tempfile
 from collections.abc import Mapping
@@ -17,6 +19,7 @@ from workers.setup.tree import PYTHON, ROOT, VENV, fingerprint, is_done, mark_do
 SOURCE = ROOT / "cli"
 BUILT = ROOT / "build" / "cli"  # `portal.settings` serves it below /static/
 _STAMP = ROOT / "build" / ".slipway-cli"
+_VERSION = re.compile(r'^(__version__ = "[0-9.]+)"$', re.MULTILINE)
 _TIMEOUT = 120.0  # seconds
 
 
@@ -29,6 +32,9 @@ def ensure_command_line(environment: Mapping[str, str]) -> None:
     with step("Command line") as current, tempfile.TemporaryDirectory() as folder:
         copy = Path(folder) / "cli"  # setuptools leaves files next to the sources
         shutil.copytree(SOURCE, copy, ignore=shutil.ignore_patterns("__pycache__", "*.egg-info"))
+        version = copy / "slipway_cli" / "__init__.py"
+        text = version.read_text("utf-8")
+        version.write_text(_VERSION.sub(rf'\1+{wanted[:8]}"', text), "utf-8")
         shutil.rmtree(BUILT, ignore_errors=True)
         run(
             [

@@ -146,7 +146,7 @@ def _end(run: Run, container: Container, engine: NodeEngine, state: RunState, re
     over.
     """
     jobs.mark_started(run)
-    engine.runs.ship_last(container.id)  # who follows the log stops at the recorded outcome
+    engine.runs.ship_rest(container)  # a client that follows the log stops at the outcome
     code = container.exit.code if container.exit is not None else None
     jobs.finish(run, state, reason, exit_code=code)
     engine.runs.remove(container)

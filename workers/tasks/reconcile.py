@@ -21,7 +21,8 @@ from runtime import journal
 from runtime.converge.actions import ResetBackoff
 from runtime.converge.planning.plan import OutcomeState
 from runtime.converge.report import report
-from runtime.engines.node import NodeEngine, Observation
+from runtime.engines.node import NodeEngine
+from runtime.engines.observation import Observation
 from runtime.errors import RuntimeFailure
 from workers import node
 from workers.bridge import translate

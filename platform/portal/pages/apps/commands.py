@@ -87,4 +87,4 @@ def cli_install() -> str:
     """Return the line that installs the command line from this portal, or an empty text if set-up
     has not built its package."""
     wheel = next((file.name for file in Path(settings.CLI_FOLDER).glob("*.whl")), None)
-    return f"uv tool install {settings.PORTAL_URL}/static/cli/{wheel}" if wheel else ""
+    return f"uv tool install {settings.PORTAL_URL}/static/cli/{quote(wheel)}" if wheel else ""
