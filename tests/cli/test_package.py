@@ -31,10 +31,10 @@ def test_the_portal_serves_the_package_that_the_account_page_names(
     with zipfile.ZipFile(io.BytesIO(served.content)) as wheel:
         packed = {path for path in wheel.namelist() if path.endswith(".py")}
         entry = wheel.read(f"slipway_cli-{version}.dist-info/entry_points.txt").decode()
-        told = wheel.read("slipway_cli/__init__.py").decode()
+        module = wheel.read("slipway_cli/__init__.py").decode()
     sources = {path.relative_to(SOURCE).as_posix() for path in SOURCE.rglob("*.py")}
     assert packed == {path for path in sources if not path.startswith("build/")}
-    assert f'__version__ = "{version}"' in told
+    assert f'__version__ = "{version}"' in module
     assert "slipway = slipway_cli.__main__:main" in entry
 
 

@@ -24,7 +24,8 @@ from runtime.containers.spec import Limits, TeamLimits
 from runtime.contract.quantities import Bytes, Millicores
 from runtime.converge.desired import DesiredApp, DesiredProcess, DesiredRelease
 from runtime.converge.planning.plan import OutcomeState
-from runtime.engines.node import NodeEngine, Observation
+from runtime.engines.node import NodeEngine
+from runtime.engines.observation import Observation
 from runtime.images.manifest import ImageConfig
 from runtime.images.store import Image
 from tests.ranges import free_range
