@@ -98,7 +98,7 @@ def test_config_scale_and_rollback(people: People, owner: Caller) -> None:
     deploy(submit_archive(people.owner, people.app()))
     assert owner("patch", "/apps/hello/config", {"changes": {"A": "1"}}) == (
         200,
-        {"config": {"A": "1"}, "release": 2, "not_while_building": []},
+        {"config": {"A": "1"}, "secret": [], "release": 2, "not_while_building": []},
     )
     assert owner("patch", "/apps/hello/config", {"changes": {"A": None}})[1]["config"] == {}
     status, sizes = owner("patch", "/apps/hello/formation", {"web": {"count": 2}})
