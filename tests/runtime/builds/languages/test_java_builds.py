@@ -19,6 +19,7 @@ from tests.runtime.builds.conftest import Forge
 from tests.runtime.builds.languages.test_languages import seen
 from tests.runtime.builds.test_builds import get, served
 
+pytestmark = pytest.mark.timeout(900)  # the first run makes three layers of Debian packages
 # Maven Central cannot be reached everywhere; Debian packages what its Maven needs for a jar.
 _REPOSITORY = DebianRuntime(
     name="maven-repository",
@@ -30,8 +31,15 @@ _REPOSITORY = DebianRuntime(
         *("libmaven-install-plugin-java", "libsurefire-java"),
     ),
 )
-_SETTINGS = """<settings>
-<mirrors><mirror><id>debian</id><mirrorOf>*</mirrorOf><url>file://{folder}</url></mirror></mirrors>
+_UNCHECKED = "<releases><checksumPolicy>ignore</checksumPolicy></releases>"  # Debian has no sums
+_CENTRAL = f"<id>central</id><url>https://repo.maven.apache.org/maven2</url>{_UNCHECKED}"
+_SETTINGS = f"""<settings>
+<mirrors><mirror><id>debian</id><mirrorOf>*</mirrorOf><url>file://@FOLDER@</url></mirror></mirrors>
+<profiles><profile><id>debian</id>
+<repositories><repository>{_CENTRAL}</repository></repositories>
+<pluginRepositories><pluginRepository>{_CENTRAL}</pluginRepository></pluginRepositories>
+</profile></profiles>
+<activeProfiles><activeProfile>debian</activeProfile></activeProfiles>
 </settings>
 """
 _POM = """<project xmlns="http://maven.apache.org/POM/4.0.0">
@@ -89,12 +97,12 @@ def repository(forge: Forge, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
         warm.add(forge.config, runtime)
     *_, layer = ensure_runtime(forge.config, forge.store, _REPOSITORY, DEBIAN_13, print)
     shared = forge.store.unpacked(layer) / "usr/share"
-    home = short_folder("maven-", Path("/tmp"))
+    home = short_folder("maven-", Path("/var/tmp"))
     folder = home / "repository"
     shutil.copytree(shared / "maven-repo", folder, ignore_dangling_symlinks=True)
     _add_old_version(folder / "org/codehaus/plexus/plexus-utils")
     (home / ".m2").mkdir()
-    (home / ".m2/settings.xml").write_text(_SETTINGS.format(folder=folder))
+    (home / ".m2/settings.xml").write_text(_SETTINGS.replace("@FOLDER@", str(folder)))
     home.chmod(0o755)
     monkeypatch.setenv("HOME", str(home))
     try:
