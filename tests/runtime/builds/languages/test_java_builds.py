@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -98,14 +99,16 @@ def repository(forge: Forge, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     *_, layer = ensure_runtime(forge.config, forge.store, _REPOSITORY, DEBIAN_13, print)
     shared = forge.store.unpacked(layer) / "usr/share"
     home = short_folder("maven-", Path("/var/tmp"))
-    folder = home / "repository"
-    shutil.copytree(shared / "maven-repo", folder, ignore_dangling_symlinks=True)
-    _add_old_version(folder / "org/codehaus/plexus/plexus-utils")
-    (home / ".m2").mkdir()
-    (home / ".m2/settings.xml").write_text(_SETTINGS.replace("@FOLDER@", str(folder)))
-    home.chmod(0o755)
-    monkeypatch.setenv("HOME", str(home))
     try:
+        folder = home / "repository"
+        # The jars are links to other folders of the layer, a few of them to nothing.
+        subprocess.run(["cp", "-rL", shared / "maven-repo", folder], capture_output=True)
+        _add_old_version(folder / "org/codehaus/plexus/plexus-utils")
+        (home / ".m2").mkdir()
+        settings = _SETTINGS.replace("@FOLDER@", str(folder))
+        (home / ".m2/settings.xml").write_text(settings)
+        home.chmod(0o755)
+        monkeypatch.setenv("HOME", str(home))
         yield folder
     finally:
         shutil.rmtree(home)
