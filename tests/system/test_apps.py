@@ -19,7 +19,7 @@ FEW = (  # one of each kind, without those that compile or download for minutes
     *("express", "fastify", "vite-folder", "workspaces"),
     *("django-gunicorn", "poetry-new", "python-main"),
     *("python-fastapi-standard", "python-waitress"),
-    *("php-heroku-folder", "ruby-rack", "dockerfile-stages"),
+    *("php-heroku-folder", "ruby-rack", "static-folder"),
 )
 ALL = os.environ.get("APPS") == "all"
 FILES = {**WRITTEN, **PYTHON, **OTHERS}

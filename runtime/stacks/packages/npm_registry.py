@@ -10,7 +10,8 @@ from __future__ import annotations
 import hashlib
 import json
 import sys
-from collections.abc import Mapping
+import tempfile
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from runtime import process
@@ -116,8 +117,15 @@ def _check(manager: PackageManager, tarball: Path) -> None:
 def _npm(arguments: list[str], folder: Path) -> process.Completed:
     ours = Path(sys.prefix) / "bin" / "npm"  # the npm of the lock file, which knows --allow-git
     npm: tuple[str | Path, ...] = (ours, "--allow-git=none") if ours.exists() else ("npm",)
+    # A worker may not write to the home folder, where npm has its cache and logs.
+    with tempfile.TemporaryDirectory() as cache:
+        own = ("--cache", cache, "--logs-max=0")
+        return _run([*npm, *own, *arguments], folder)
+
+
+def _run(command: Sequence[str | Path], folder: Path) -> process.Completed:
     try:
-        return process.run([*npm, *arguments], timeout=300, cwd=folder, stoppable=True)
+        return process.run(command, timeout=300, cwd=folder, stoppable=True)
     except HostLacks:
         raise HostLacks(
             "npm, which downloads Node.js, is not installed on this machine.",

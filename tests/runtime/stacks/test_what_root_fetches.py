@@ -11,7 +11,7 @@ from runtime.config import NodeConfig
 from runtime.errors import BadStack, ProcessFailed
 from runtime.stacks.bootstrap import bootstrap
 from runtime.stacks.definition import DEBIAN_13
-from runtime.stacks.packages.npm_registry import view
+from runtime.stacks.packages.npm_registry import pack, view
 
 
 @pytest.mark.parametrize("name", ["./evil.deb", "?essential", "libpq5=1", "libpq5 evil", "git-"])
@@ -26,3 +26,12 @@ def test_mmdebstrap_gets_only_names_of_packages(tmp_path: Path, name: str) -> No
 def test_npm_fetches_from_no_git_repository() -> None:
     with pytest.raises(ProcessFailed, match="EALLOWGIT"):
         view("npm@git+file:///nonexistent/repository.git")
+
+
+def test_npm_needs_no_home_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A worker may not write to its home folder."""
+    home = tmp_path / "home"
+    home.write_text("a file, so that no folder can be made in it")
+    monkeypatch.setenv("HOME", str(home))
+    pack({"ms": "2.1.3"}, tmp_path)
+    assert (tmp_path / "ms-2.1.3.tgz").exists()
