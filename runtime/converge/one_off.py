@@ -83,7 +83,7 @@ class Runs:
         return explain.exited(end, lived=None, log=self.last_lines(container.id))
 
     def ship_rest(self, container: Container) -> None:
-        """Copy the rest of an ended run's output to the app's log, before its outcome is recorded."""
+        """Copy an ended run's remaining output to the app's log, before its outcome is recorded."""
         self.ship_ended(container.id)
 
     def stop(self, container: Container) -> None:
