@@ -15,7 +15,7 @@ from portal.lifecycle import app_actions as apps
 from portal.metrics.series import points_in, points_of
 from portal.metrics.time_range import Span, TimeRange
 from tests.portal.pages.fleet_series import MIB
-from tests.portal.pages.test_metrics import columns
+from tests.portal.pages.metrics.test_metrics import columns
 
 PATH = "/apps/shop/metrics"
 
