@@ -58,10 +58,13 @@ def set_quota(actor: Person, *, team: Team, limits: Mapping[str, int]) -> Quota:
         )
         if not least <= value <= most:
             raise ValueRefused(
-                f"{name} cannot be {value}. The minimum is {least}, the maximum {most}.", field=name
+                f"{name.replace('_', ' ')} cannot be {amounts.limit(name, value)}. The minimum is"
+                f" {amounts.limit(name, least)}, the maximum {amounts.limit(name, most)}.",
+                field=name,
             )
         if getattr(quota, name) != value:
-            changed.append(f"{name} {getattr(quota, name)} → {value}")
+            before, after = (amounts.limit(name, x) for x in (getattr(quota, name), value))
+            changed.append(f"{name.replace('_', ' ')} {before} → {after}")
             setattr(quota, name, value)
     if changed:
         quota.save()

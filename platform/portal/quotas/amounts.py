@@ -25,6 +25,14 @@ def rate(bits: int) -> str:
     return f"{amount:g} Gbit/s"
 
 
+def limit(name: str, amount: int) -> str:
+    """Format the amount of a limit: `memory` or `memory_per_instance` in bytes, `cpu` in
+    millicores, the others as counts."""
+    if name.startswith(("memory", "disk")):
+        return size(amount)
+    return cpu(amount) if name.startswith("cpu") else number(amount)
+
+
 def number(count: int) -> str:
     """Format a count without a unit."""
     return str(count)

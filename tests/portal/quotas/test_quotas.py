@@ -2,6 +2,7 @@
 
 import pytest
 
+from portal.activity.models import AuditEntry
 from portal.apps.access import formation_of
 from portal.apps.models import App
 from portal.apps.sizes import Size
@@ -196,6 +197,14 @@ def test_only_admins_set_quotas_and_invalid_values_are_refused(people: People) -
     for limits in ({"apps": -1}, {"cpu": 0}, {"memory": 1}, {"apps": 2**40}, {"teams": 1}):
         with pytest.raises(ValueRefused):
             limit(people, **limits)
+
+
+def test_a_new_quota_is_recorded_in_words_with_units(people: People) -> None:
+    limit(people, cpu=1500, memory=2**30, apps=7)
+    text = AuditEntry.objects.latest("pk").text
+    assert text == "set the quota: cpu 10 CPU → 1.5 CPU, memory 20 GiB → 1 GiB, apps 10 → 7"
+    with pytest.raises(ValueRefused, match=r"memory cannot be 1 B\. The minimum is "):
+        limit(people, memory=1)
 
 
 def test_the_admins_list_shows_teams_by_use(people: People) -> None:
