@@ -22,7 +22,7 @@ MODULES = (
     "runtime.builds.dockerfile.work",
     "runtime.confined.probe",
     "runtime.confined.removal",
-    "runtime.containers.mount_points",
+    "runtime.containers.disk.mount_points",
     "runtime.images.layers.diff",
     "runtime.images.layers.release_diff",
     "runtime.images.layers.packing",

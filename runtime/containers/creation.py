@@ -19,10 +19,10 @@ from runtime.containers import bundle, identity, kernel_accounts, seccomp
 from runtime.containers.attachment import Network
 from runtime.containers.cgroups.cgroup import Cgroups
 from runtime.containers.disk import scratch
+from runtime.containers.disk.mount_points import obstacle
 from runtime.containers.disk.overlay import MountRoot
 from runtime.containers.folder import Folder, Made
 from runtime.containers.monitor import Monitor, program
-from runtime.containers.mount_points import obstacle
 from runtime.containers.spec import ContainerSpec, Purpose
 from runtime.containers.userns import UserNamespaces
 from runtime.errors import LaunchFailed

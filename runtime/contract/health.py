@@ -1,6 +1,6 @@
 """The health check of an instance as a value.
 
-Pure; `runtime.converge.probe_network` runs the check.
+Pure; `runtime.converge.probing.probe_network` runs the check.
 """
 
 from __future__ import annotations

@@ -26,7 +26,7 @@ from runtime.converge.observed import (
     ProbeResult,
     Slot,
 )
-from runtime.converge.probe import Prober
+from runtime.converge.probing.probe import Prober
 from runtime.converge.request_counts import Requests
 from runtime.errors import RuntimeFailure
 from runtime.router.routes import AppRoutes

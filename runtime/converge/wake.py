@@ -15,7 +15,7 @@ from runtime.contract.health import CheckKind, HealthCheck
 from runtime.converge import app_state, container_spec
 from runtime.converge.actions import MarkReady
 from runtime.converge.observed import WEB, InstanceState, Slot
-from runtime.converge.probe import Prober
+from runtime.converge.probing.probe import Prober
 from runtime.logs.shipping import Shipper
 from runtime.router.router import Router
 from runtime.router.routes import AppRoutes, AppSituation, Endpoint

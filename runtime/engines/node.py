@@ -31,8 +31,8 @@ from runtime.converge.explain import ProbeAnswer
 from runtime.converge.observe import Observer
 from runtime.converge.one_off import Runs
 from runtime.converge.planning.plan import plan
-from runtime.converge.probe import Prober
-from runtime.converge.probe_network import Ask, ask
+from runtime.converge.probing.probe import Prober
+from runtime.converge.probing.probe_network import Ask, ask
 from runtime.converge.release_phase import ReleasePhases
 from runtime.converge.wake import Booting, Waker
 from runtime.engines.observation import Observation

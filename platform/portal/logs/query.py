@@ -21,7 +21,7 @@ _LEVELS = {
         r"\b(error|fatal|critical|panic|traceback|exception|warn|warning)\b", re.IGNORECASE
     ),
 }
-# The name that the node's checks send (`runtime/converge/probe_network.py`)
+# The name that the node's checks send (`runtime/converge/probing/probe_network.py`)
 _CHECK_AGENT = "slipway-health/"
 Level = Literal["", "error", "warning"]
 

@@ -10,7 +10,7 @@ from contextlib import contextmanager, suppress
 
 import pytest
 
-from runtime.converge.probe_network import ask
+from runtime.converge.probing.probe_network import ask
 
 
 @contextmanager

@@ -13,7 +13,7 @@ from runtime.containers.container import Container
 from runtime.containers.execution import Executed
 from runtime.contract.health import CheckKind, HealthCheck
 from runtime.converge.explain import ProbeAnswer
-from runtime.converge.probe_network import Ask, Connect, ask, connect
+from runtime.converge.probing.probe_network import Ask, Connect, ask, connect
 from runtime.errors import RuntimeFailure
 
 
