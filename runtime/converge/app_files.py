@@ -7,8 +7,9 @@ from pathlib import Path
 
 from runtime.config import NodeConfig
 from runtime.contract.health import HealthCheck
-from runtime.converge import app_state, probe_results, request_counts
+from runtime.converge import app_state, request_counts
 from runtime.converge.observed import Crashes, ProbeResult, Slot
+from runtime.converge.probing import probe_results
 from runtime.converge.request_counts import Requests
 
 

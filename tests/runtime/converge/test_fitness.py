@@ -13,11 +13,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from runtime.contract.health import CheckKind, HealthCheck
-from runtime.converge import app_state, probe_results
+from runtime.converge import app_state
 from runtime.converge.actions import RecordCrash, ReturnToRotation, TakeOutOfRotation
 from runtime.converge.app_state import AppState
 from runtime.converge.observed import WEB, InstanceState, ProbeResult, Slot
 from runtime.converge.planning.plan import plan
+from runtime.converge.probing import probe_results
 from runtime.converge.report import State, report
 from runtime.converge.strategy import CanaryStep, Strategy, StrategyKind
 from tests.runtime.converge.world import Killed, World, live

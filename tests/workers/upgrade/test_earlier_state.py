@@ -23,7 +23,7 @@ from runtime.containers.spec import Bind, ContainerSpec, Limits, Purpose, Tempor
 from runtime.contract.health import CheckKind, HealthCheck
 from runtime.contract.json_values import to_json
 from runtime.contract.quantities import Bytes, Millicores
-from runtime.converge import app_state, probe_results, request_counts
+from runtime.converge import app_state, request_counts
 from runtime.converge.app_files import AppFiles
 from runtime.converge.app_state import AppState
 from runtime.converge.canary_analysis import GroupTraffic
@@ -37,6 +37,7 @@ from runtime.converge.observed import (
     ProbeResult,
     Slot,
 )
+from runtime.converge.probing import probe_results
 from runtime.converge.request_counts import Requests
 from runtime.images.digest import Digest
 from runtime.images.inventory import take_inventory
