@@ -203,7 +203,7 @@ def test_a_new_quota_is_recorded_in_words_with_units(people: People) -> None:
     limit(people, cpu=1500, memory=2**30, apps=7)
     text = AuditEntry.objects.latest("pk").text
     assert text == "set the quota: cpu 10 CPU → 1.5 CPU, memory 10 GiB → 1 GiB, apps 10 → 7"
-    with pytest.raises(ValueRefused, match=r"memory cannot be 1 B\. The minimum is "):
+    with pytest.raises(ValueRefused, match=r"memory cannot be 1 Byte\. The minimum is "):
         limit(people, memory=1)
 
 
