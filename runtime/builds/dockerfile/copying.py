@@ -116,6 +116,16 @@ class Copying:
         if (inode := self._first_places.pop(place, None)) is not None:
             del self._inodes[inode]
 
+    def mode_for(self, own: int, *, is_folder: bool) -> int:
+        """Return the mode of what is copied: its own, or that of --chmod.
+
+        A folder that --chmod makes readable can be entered, too: root of an instance has no
+        CAP_DAC_OVERRIDE, with which Docker's root enters it anyway (capabilities(7)).
+        """
+        if self.chmod is None:
+            return own
+        return self.chmod | ((self.chmod & 0o444) >> 2) if is_folder else self.chmod
+
     def _put_folder(self, item: Item, source: str, destination: str) -> None:
         fresh = not self.root.is_folder(self.root.place(destination))
         base = self.folder(destination)
@@ -187,8 +197,9 @@ class Copying:
         """Set owner, mode and attributes, in an order in which the kernel keeps all of them."""
         owner = self.owner or Account(uid=status.st_uid, gid=status.st_gid)
         self.root.root.set_owner(place, owner.uid, owner.gid)
+        is_folder = stat.S_ISDIR(status.st_mode)
         self.root.root.set_mode(
-            place, self.chmod if self.chmod is not None else stat.S_IMODE(status.st_mode)
+            place, self.mode_for(stat.S_IMODE(status.st_mode), is_folder=is_folder)
         )
         for key, value in folder.attributes(name).items():
             if is_kept(key):

@@ -113,7 +113,7 @@ def _make(reader: TarReader, member: Member, copying: Copying, base: str, parts:
             reader.copy_to(file.write)
     uid, gid = (copying.owner.uid, copying.owner.gid) if copying.owner else (member.uid, member.gid)
     root.set_owner(place, min(uid, _NOBODY), min(gid, _NOBODY))
-    root.set_mode(place, copying.chmod if copying.chmod is not None else member.mode)
+    root.set_mode(place, copying.mode_for(member.mode, is_folder=member.kind is Kind.FOLDER))
     for key, value in member.attributes.items():
         if is_kept(key):
             root.set_attribute(place, key, value)

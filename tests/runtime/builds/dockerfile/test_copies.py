@@ -5,6 +5,7 @@ the user's to mend.
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Callable
 from pathlib import Path
 
@@ -33,10 +34,10 @@ def trees(tmp_path: Path) -> tuple[Path, Path]:
     return tmp_path / "source", tmp_path / "root"
 
 
-def copy(source: Path, root: Path) -> None:
+def copy(source: Path, root: Path, *, chmod: int | None = None) -> None:
     with Folder.at(source) as here, Folder.at(root) as there:
         room = Room(of=COPY, most=1 << 20)
-        copying = Copying(root=Tree(root=there), owner=None, chmod=None, of=COPY, room=room)
+        copying = Copying(root=Tree(root=there), owner=None, chmod=chmod, of=COPY, room=room)
         copying.put(Item(tree=Tree(root=here), name=""), "/", into_folder=False)
 
 
@@ -47,6 +48,20 @@ def test_a_folder_cannot_go_through_a_link_to_below_a_file(trees: tuple[Path, Pa
     (root / "b").symlink_to("a/a")
     with pytest.raises(BadSource, match="line 2: The folder /a/a cannot be created: /a is a file"):
         copy(source, root)
+
+
+@pytest.mark.parametrize(
+    ("chmod", "folder", "file"), [(0o644, 0o755, 0o644), (0o600, 0o700, 0o600), (0o111,) * 3]
+)
+def test_a_folder_that_chmod_makes_readable_can_be_entered(
+    trees: tuple[Path, Path], chmod: int, folder: int, file: int
+) -> None:
+    source, root = trees
+    (source / "made").mkdir(mode=0o700)
+    (source / "made" / "index.html").write_text("x")
+    copy(source, root, chmod=chmod)
+    modes = [stat.S_IMODE((root / name).stat().st_mode) for name in ("made", "made/index.html")]
+    assert modes == [folder, file]
 
 
 def test_a_file_cannot_go_below_a_file_that_the_same_copy_made(trees: tuple[Path, Path]) -> None:
