@@ -70,12 +70,13 @@ def test_a_range_without_an_end_ends_now(member: Client) -> None:
         ("from=&to=2026-01-01T00:00", "Enter the time at which the charts begin."),
         ("from=2999-01-01T00:00", "This time is in the future."),
         ("from=2020-01-01T00:00", "Data are kept for 30 days."),
-        (between(timedelta(hours=1), timedelta(hours=2)), "The end must be after the beginning."),
+        (None, "The end must be after the beginning."),
     ],
 )
 def test_an_invalid_range_keeps_what_was_typed_and_says_why(
-    member: Client, query: str, problem: str
+    member: Client, query: str | None, problem: str
 ) -> None:
+    query = query or between(timedelta(hours=1), timedelta(hours=2))
     page = page_of(member, query, status=422)
     assert problem in page
     typed = query.partition("from=")[2].partition("&")[0]
