@@ -19,6 +19,7 @@ from slipway_cli.commands import (
     releases,
     tools,
     traffic,
+    volumes,
 )
 from slipway_cli.errors import CommandFailed, ExitCode
 from slipway_cli.output import show_failure
@@ -39,6 +40,7 @@ for group in (
     domains.app,
     images.app,
     traffic.app,
+    volumes.app,
     jobs.app,
     git.app,
     tools.app,

@@ -64,11 +64,12 @@ class Portal:
     def delete(self, path: str, **query: str | int | bool | None) -> Any:
         return self._json("DELETE", path, params=_given(query))
 
-    def upload(self, path: str, field: str, name: str, content: IO[bytes]) -> dict[str, Any]:
+    def upload(
+        self, path: str, field: str, name: str, content: IO[bytes], **query: str
+    ) -> dict[str, Any]:
         """Post a file as a form. It is sent once: a portal that is busy is not asked again."""
-        response = self._send(
-            "POST", path, files={field: (name, content, "application/gzip")}, patient=False
-        )
+        files = {field: (name, content, "application/octet-stream")}
+        response = self._send("POST", path, files=files, params=_given(query), patient=False)
         built: dict[str, Any] = response.json()
         return built
 

@@ -145,7 +145,8 @@ def test_a_folder_is_deployed_scaled_and_rolled_back(
 
     assert slipway.done("scale", "web=2", "web.memory=512M").splitlines()[1].startswith("web\t2\t")
     assert "is not a size" in slipway.refused("scale", "web", code=2)
-    assert "no unit" in slipway.refused("scale", "web=2M", code=2)
+    assert "plain number" in slipway.refused("scale", "web=2M", code=2)
+    assert "not a size" in slipway.refused("scale", "web.memory=much", code=2)
     slipway.done("restart")
 
     listed = slipway.done("releases").splitlines()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import webbrowser
 from typing import Annotated, Any
 
@@ -20,11 +19,11 @@ from slipway_cli.options import (
 )
 from slipway_cli.output import ask, bytes_of
 from slipway_cli.project import app_of, git
+from slipway_cli.sizes import bytes_from
 
 app = typer.Typer()
 
-_SIZES = {"cpu": 1, "memory": 2**20, "disk": 2**20, "processes": 1}
-_UNITS = {"": 1, "k": 2**10, "m": 2**20, "g": 2**30}
+_FIELDS = {"count", "cpu", "memory", "disk", "processes"}
 
 
 @app.command()
@@ -162,20 +161,20 @@ def _sizes(words: list[str]) -> dict[str, dict[str, int]]:
         name, equals, text = word.partition("=")
         process, _, field = name.partition(".")
         field = field or "count"
-        amount = re.fullmatch(r"(\d+)([kmg]?)(?:i?b)?", text.strip().lower())
-        if not equals or not process or field not in {"count", *_SIZES} or amount is None:
+        if not equals or not process or field not in _FIELDS:
             raise CommandFailed(
                 f"{word!r} is not a size.",
                 hint="Write web=2, web.memory=512M, web.cpu=500, web.disk=1G or web.processes=100.",
                 code=ExitCode.USAGE,
             )
-        number, unit = int(amount[1]), amount[2]
         if field in {"memory", "disk"}:
-            number = number * _UNITS[unit] if unit else number * 2**20  # a bare number is in MiB
-        elif unit:
+            number = bytes_from(text)
+        elif text.isdecimal():
+            number = int(text)
+        else:
             raise CommandFailed(
-                f"{word!r}: {field} has no unit.",
-                hint="Write a plain number. CPU is in thousandths of a processor.",
+                f"{word!r}: {field} is a plain number.",
+                hint="It has no unit. CPU is in thousandths of a processor.",
                 code=ExitCode.USAGE,
             )
         sizes.setdefault(process, {})[field] = number
