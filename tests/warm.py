@@ -48,6 +48,11 @@ def seed(config: NodeConfig) -> Store:
     return Store(config)
 
 
+def size() -> int:
+    """Return the bytes on the disk that a seeded state needs if it is on another file system."""
+    return 512 * sum(path.lstat().st_blocks for path in WARM.rglob("*"))
+
+
 def add(config: NodeConfig, runtime: Runtime) -> None:
     """Add a language and its stack to a state that was seeded."""
     warm = _warm(config)

@@ -28,7 +28,7 @@ from tests.system.support.waiting import until
 pytestmark = pytest.mark.slow
 
 TEAM, APP = "crew", "steady"
-SIZE = 6 * 2**30
+SIZE = 6 * 2**30  # besides the seeded images
 
 
 class Ballast:
@@ -69,7 +69,7 @@ def small() -> Iterator[Box]:
     box, kernel = Box(), Kernel()
     image, state = box.folder / "disk.img", box.config.state
     with image.open("wb") as file:
-        file.truncate(SIZE)
+        file.truncate(SIZE + warm.size())
     run(["mkfs.ext4", "-q", "-F", "-m", "0", image])
     state.mkdir()
     try:

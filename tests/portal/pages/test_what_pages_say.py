@@ -185,7 +185,10 @@ def test_the_jobs_of_an_app_are_on_its_page_with_their_last_runs(member: Client)
         "1.7 s",
     ):
         assert words in jobs
-    assert 'id="jobs"' not in text_of(member, "/apps/docs-site")
+    without_jobs = text_of(member, "/apps/docs-site")
+    assert "Run a command" in without_jobs
+    assert "Run now" not in without_jobs
+    assert 'id="jobs"' not in text_of(member, "/apps/empty-hull")
 
 
 def test_run_now_queues_a_run_and_confirms_it(member: Client, stranger: Client) -> None:

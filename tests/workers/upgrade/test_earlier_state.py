@@ -186,7 +186,8 @@ def test_the_journal_of_a_container_is_read(node: NodeConfig) -> None:
         labels={"release": "3", "generation": "1", "process": "web", "number": "1"},
     )
     stored = journal.read_json(folder.path / "container.json")["spec"]
-    assert json.loads(json.dumps(to_json(journalled.spec))) == stored
+    # A container of the earlier tree has no volumes.
+    assert json.loads(json.dumps(to_json(journalled.spec))) == {**stored, "volumes": []}
     assert folder.made() == Made(
         pid=4321,
         pid_started=99,
