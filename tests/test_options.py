@@ -24,7 +24,7 @@ def test_an_unknown_word_is_refused_with_the_known_names(word: str) -> None:
 
 def test_only_chooses_by_a_part_of_the_title_and_refuses_what_chooses_nothing() -> None:
     assert tuple(chosen_attacks("")) == ATTACKS
-    titles = [attack.title for attack in chosen_attacks("fork bomb, million")]
+    titles = [attack.title for attack in chosen_attacks("fork bomb, with a million")]
     assert len(titles) == 2, titles
     with pytest.raises(ValueError, match="'milion'"):
         chosen_attacks("fork bomb,milion")
