@@ -32,7 +32,10 @@ def put(box, name: str, data: bytes) -> httpx.Response:
 
 
 def is_kept(box) -> bool:
-    answer = box.ask(APP, "/files/first.txt")
+    try:
+        answer = box.ask(APP, "/files/first.txt")
+    except httpx.TransportError:  # the platform is starting or stopping
+        return False
     return answer.status_code == 200 and answer.text == "kept"
 
 

@@ -151,9 +151,12 @@ class Box:
         found = {}
         for folder in (Path("/sys/fs/cgroup"), Path("/sys/fs/cgroup/pids")):
             for procs in (folder / self.config.cgroup_parent).glob("team*/*/**/cgroup.procs"):
-                pids = procs.read_text().split()
+                try:
+                    pids = [int(pid) for pid in procs.read_text().split()]
+                except FileNotFoundError:  # it ended since it was listed
+                    continue
                 if pids:
-                    found[str(procs.parent.relative_to(folder))] = min(int(pid) for pid in pids)
+                    found[str(procs.parent.relative_to(folder))] = min(pids)
         return found
 
     def _ready(self) -> bool:
