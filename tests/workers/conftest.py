@@ -201,7 +201,8 @@ def plant(
     transactional_db: None, broker: redis.Redis, config: NodeConfig, engine: NodeEngine
 ) -> Iterator[Plant]:
     """Yield a plant; afterwards kill its processes and remove all that they started."""
-    engine._builder = Builder(digest=engine._builder.digest)
+    digest = engine._builder.digest
+    engine._builder = Builder(digest=digest)
     made = Plant(config=config, builder=engine._builder, engine=engine, crew=make_crew())
     try:
         yield made
@@ -214,6 +215,8 @@ def plant(
 
         for app_id in App.objects.values_list("pk", flat=True):
             remove_app(app_id)
+        # a test may have used another image
+        engine._builder = Builder(digest=digest)
         assert not App.objects.exists()
         assert engine.instances() == []
 

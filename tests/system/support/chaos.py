@@ -266,11 +266,12 @@ class Chaos:
             time.sleep(0.5)
         return [
             *(f"left: {thing} ({count})" for thing, count in (now - self._before).items()),
-            # A helper's group may have been new at the start, and without a process yet.
+            # A helper's group may have been new at the start, and without a process yet. A lock may
+            # have been held at that moment.
             *(
                 f"gone: {thing} ({count})"
                 for thing, count in (self._before - now).items()
-                if "/helper-" not in thing
+                if "/helper-" not in thing and not thing.startswith("lock ")
             ),
         ]
 
