@@ -68,6 +68,6 @@ def test_amounts_are_read_as_people_write_them(text: str, size: int) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "-1M", "1e3", "M", "1 XB", "1.M", "١M"])
-def test_other_texts_are_no_amounts(text: str) -> None:
+def test_other_texts_are_refused(text: str) -> None:
     with pytest.raises(CommandFailed, match="is not a size"):
         bytes_from(text)
