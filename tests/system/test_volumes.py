@@ -68,6 +68,7 @@ def test_files_are_seen_by_all_instances_after_scaling(keeper, box, admin):
 
 def test_files_survive_the_kill_of_the_instance(keeper, box):
     before = pids_of(box)
+    assert before, box.instance_pids()
     for pid in before:
         os.kill(pid, signal.SIGKILL)
     until(
@@ -78,7 +79,7 @@ def test_files_survive_the_kill_of_the_instance(keeper, box):
 
 
 def pids_of(box) -> set[int]:
-    return {pid for name, pid in box.instance_pids().items() if name.startswith(f"{APP}-")}
+    return {pid for name, pid in box.instance_pids().items() if f"/{APP}-" in name}
 
 
 def test_files_survive_the_kill_of_the_workers_during_a_snapshot(keeper, box, admin):
