@@ -159,6 +159,12 @@ TESTS = (
         fedora="wrk",
     ),
     Need(
+        found=("unzip",),
+        purpose="tests: the script that looks for the program among a build's jars",
+        debian="unzip",
+        fedora="unzip",
+    ),
+    Need(
         found=("buildah",),
         purpose="tests: the Dockerfile builder ours is compared with",
         debian="buildah",

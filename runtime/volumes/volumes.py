@@ -234,7 +234,7 @@ class Volumes:
         folder.mount.chmod(0o711)
         folder.data.mkdir(mode=0o755)
         owner = first_id_of(volume.team) + _APP_USER
-        os.chown(folder.data, owner, owner)
+        os.chown(folder.data, owner, owner, follow_symlinks=False)
         self._unmount(folder)
         folder.write_team(volume.team)
 
