@@ -66,6 +66,14 @@ def find(environment: Mapping[str, str] = os.environ) -> Credentials:
     )
 
 
+def for_portal(url: str, environment: Mapping[str, str] = os.environ) -> Credentials | None:
+    """Return the credentials for this portal alone, or None: no other portal may see a token."""
+    named = environment.get(URL)
+    token = environment.get(TOKEN) if named and portal_url(named) == url else None
+    token = token or str(_portals(_read()).get(url) or "")
+    return Credentials(url=url, token=token) if token else None
+
+
 def save(credentials: Credentials) -> None:
     """Store a token. Its portal becomes the default."""
     stored = _read()

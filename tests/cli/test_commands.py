@@ -86,8 +86,11 @@ def test_the_git_remote_names_the_app_and_no_file_has_the_token(slipway: Command
     assert slipway.done("info").startswith("Name\tshop\n")
     assert slipway.done("git", "branch") == "Branch\tmain or master\n"
     assert slipway.done("git", "branch", "release") == "Branch\trelease\n"
-    said = slipway.done("git", "credential", "get")
+    host = slipway.environment["SLIPWAY_URL"].partition("://")[2]
+    said = slipway.done("git", "credential", "get", stdin=f"protocol=http\nhost={host}\n")
     assert said == f"username=token\npassword={slipway.environment['SLIPWAY_TOKEN']}\n"
+    for other in ("protocol=http\nhost=other.test\n", f"protocol=https\nhost={host}\n", ""):
+        assert slipway.done("git", "credential", "get", stdin=other) == ""
 
 
 def test_config_vars_are_set_shown_compared_and_removed(slipway: Command, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING, Annotated
 from urllib.parse import urlsplit, urlunsplit
 
@@ -50,10 +51,12 @@ def branch(
 
 @commands.command(hidden=True)
 def credential(action: str) -> None:
-    """Answer git's question for a user name and password (gitcredentials(7))."""
-    if action == "get":
+    """Answer git's question for a user name and password (git-credential(1))."""
+    asked = dict(line.strip().partition("=")[::2] for line in sys.stdin)
+    url = f"{asked.get('protocol', '')}://{asked.get('host', '')}"
+    if action == "get" and (found := credentials.for_portal(url)) is not None:
         print("username=token")
-        print(f"password={credentials.find().token}")
+        print(f"password={found.token}")
 
 
 def add_remote(portal: Portal, name: str, shown: Output) -> None:
